@@ -1,0 +1,106 @@
+"""Training and sampling speed of network variants, as a table; ratios are to the first row, within one run.
+
+    python benchmarks/throughput.py [--steps 5] [--batch 64]
+
+Timed alone on the machine; other work makes the numbers, though hardly the ratios, worse.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from glyffuser.models import layers
+from glyffuser.models.unet import UNet
+
+# The prototype's network, then one change at a time, then the `cpu` preset.
+PROTOTYPE = {
+    "block_out_channels": (96, 160),
+    "attention_levels": (True, True),
+    "attention_head_dim": 32,
+    "mlp_ratio": 0.0,
+}
+COARSE = {**PROTOTYPE, "attention_levels": (False, True)}
+WIDE = {"block_out_channels": (128, 256), "attention_levels": (False, True), "attention_head_dim": 64, "mlp_ratio": 2.0}
+VARIANTS: list[tuple[str, dict, dict]] = [
+    ("prototype, fused attention", PROTOTYPE, {"fused": True}),
+    ("plain attention", PROTOTYPE, {}),
+    ("plain attention, channels last", PROTOTYPE, {"channels_last": True}),
+    ("attention at the coarse level only", COARSE, {}),
+    ("the same in float32", COARSE, {"dtype": torch.float32}),
+    ("cpu preset: 128/256, MLP", WIDE, {}),
+]
+
+
+def fused_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """torch's own kernel, in place of `plain_attention`."""
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def seconds(work: Callable[[], None], repeats: int) -> float:
+    """Mean time of one call, after two to warm up."""
+    for _ in range(2):
+        work()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    return (time.perf_counter() - start) / repeats
+
+
+def measure(
+    config: dict,
+    batch: int,
+    repeats: int,
+    fused: bool = False,
+    channels_last: bool = False,
+    dtype: torch.dtype = torch.bfloat16,
+) -> tuple[float, float, float]:
+    """Parameters (millions), training glyphs a second, denoised glyphs a second."""
+    torch.manual_seed(0)
+    plain = layers.plain_attention
+    layers.plain_attention = fused_attention if fused else plain
+    network = UNet(**config)
+    if channels_last:
+        network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    x, t = torch.randn(batch, 1, 128, 128), torch.rand(batch) * 1000
+    states, mask = torch.randn(batch, 16, 384), torch.ones(batch, 16, dtype=torch.bool)
+
+    def forward() -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            return network(x, t, states, mask, return_dict=False)[0]
+
+    def train() -> None:
+        (forward().float() - x).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def denoise() -> None:
+        with torch.no_grad():
+            forward()
+
+    result = batch / seconds(train, repeats), batch / seconds(denoise, repeats)
+    layers.plain_attention = plain
+    return sum(p.numel() for p in network.parameters()) / 1e6, *result
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=5, help="timed steps a row")
+    parser.add_argument("--batch", type=int, default=64, help="glyphs a step")
+    arguments = parser.parse_args()
+    print(f"{'network':36} {'M param':>8} {'train/s':>8} {'ratio':>6} {'denoise/s':>10}")
+    first = None
+    for name, config, how in VARIANTS:
+        millions, train, denoise = measure(config, arguments.batch, arguments.steps, **how)
+        first = first or train
+        print(f"{name:36} {millions:8.1f} {train:8.1f} {train / first:6.2f} {denoise:10.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

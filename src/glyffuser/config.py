@@ -1,0 +1,264 @@
+"""Every setting, in five small dataclasses, and the table of presets.
+
+A run is described by one `Config`. `preset("cpu")` gives one, `override` changes single fields ("train.lr=1e-4"), and
+TOML goes in and out, so that the config.toml in a run folder alone repeats the run.
+"""
+
+import dataclasses
+import json
+import math
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from glyffuser.errors import UserError
+
+
+@dataclass
+class DataConfig:
+    """What is learnt from."""
+
+    path: str = "data/glyphs.parquet"  # the file that `glyffuser dataset build` wrote
+    definition: float = 0.3  # chance that a caption is the whole definition,
+    sense: float = 0.5  # a single sense of it ("gold"), so that one-word prompts work;
+    mixture: float = 0.2  # or some of its senses in another order
+    drop: float = 0.1  # chance that the caption is dropped, for classifier-free guidance
+
+
+@dataclass
+class TextConfig:
+    """Who reads the prompt."""
+
+    encoder: str = "minilm"  # "minilm" (from its pip package), "t5", a hub id, or a local folder
+    max_length: int = 96  # longer prompts are cut, in tokens
+    download: bool = False  # whether a hub id may be fetched over the network
+
+
+@dataclass
+class ModelConfig:
+    """The network (models/unet.py)."""
+
+    sample_size: int = 128  # image height and width, pixels
+    patch_size: int = 8  # space-to-depth factor of the stem; 1 = plain pixels
+    block_out_channels: tuple[int, ...] = (128, 256)  # width of each level, finest first
+    layers_per_block: int = 2  # residual blocks a level
+    attention_levels: tuple[bool, ...] = (False, True)  # which levels attend to themselves and to the text
+    attention_head_dim: int = 64  # width of one attention head
+    mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none
+    norm_groups: int = 32  # groups of the group normalisation
+    dropout: float = 0.0  # dropout rate inside the blocks
+
+
+@dataclass
+class DiffusionConfig:
+    """The process (diffusion/)."""
+
+    schedule: str = "flow"  # "linear", "cosine" or "flow"
+    T: int = 1000  # number of timesteps
+    shift: float = 3.0  # resolution shift of flow matching: how much of training and sampling is spent in noise
+    prediction_type: str = "sample"  # "epsilon", "sample", "v_prediction" or "flow_prediction"
+    timesteps: str = "logit_normal"  # how training timesteps are drawn: or "uniform"
+    weighting: str = "velocity"  # of the loss: "simple", "epsilon", "velocity", "min_snr" or "sample"
+
+
+@dataclass
+class TrainConfig:
+    """The loop (train.py)."""
+
+    seed: int = 0  # of initial weights, data order and noise
+    batch_size: int = 64  # glyphs a step and process
+    max_steps: int = 100_000  # optimiser steps; the learning rate decays over the last `decay` of them
+    max_minutes: float = 0.0  # stop cleanly after so many minutes in all, and decay before; 0 = no limit
+    lr: float = 8e-4  # peak learning rate
+    warmup_steps: int = 200  # steps of linear warm-up
+    decay: float = 0.2  # last part of the run over which the learning rate falls to zero
+    weight_decay: float = 0.01  # of AdamW
+    beta2: float = 0.99  # of AdamW
+    grad_clip: float = 1.0  # largest norm of the gradient
+    ema_decay: float = 0.9995  # of the averaged weights that are exported
+    mixed_precision: str = "bf16"  # "no", "bf16" or "fp16"
+    compile: bool = False  # torch.compile the network (needs a C++ compiler on a CPU)
+    log_every: int = 20  # steps between log lines
+    preview_every: int = 1000  # steps between sample grids
+    checkpoint_every: int = 500  # steps between checkpoints
+    keep_checkpoints: int = 2  # how many are kept
+    tensorboard: bool = False  # also log to TensorBoard
+
+
+@dataclass
+class Config:
+    """One run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+# Each preset is the defaults above with these fields changed. docs/LOG.md says how the numbers were found.
+PRESETS: dict[str, dict[str, Any]] = {
+    # The fast recipe, for two CPU cores and some hours.
+    "cpu": {},
+    # The same recipe, wider, for one GPU and half an hour.
+    "gpu": {
+        "model.block_out_channels": (256, 512),
+        "model.layers_per_block": 3,
+        "model.attention_levels": (True, True),
+        "train.batch_size": 256,
+        "train.max_minutes": 28.0,
+        "train.compile": True,
+        "train.ema_decay": 0.999,
+    },
+    # The classic recipe: Ho et al. 2020 on plain pixels, about 119 M parameters. Hours on a large GPU.
+    "article": {
+        "data.definition": 1.0,
+        "data.sense": 0.0,
+        "data.mixture": 0.0,
+        "model.patch_size": 1,
+        "model.block_out_channels": (128, 256, 512, 512),
+        "model.attention_levels": (False, True, True, False),  # and in the middle
+        "model.mlp_ratio": 1.25,
+        "diffusion.schedule": "linear",
+        "diffusion.prediction_type": "epsilon",
+        "diffusion.timesteps": "uniform",
+        "diffusion.weighting": "simple",
+        "diffusion.shift": 1.0,
+        "train.lr": 1e-4,
+        "train.warmup_steps": 1000,
+        "train.decay": 1.0,
+        "train.beta2": 0.999,
+        "train.ema_decay": 0.9999,
+    },
+    # For tests: learns next to nothing, but goes every way that the others go.
+    "tiny": {
+        "model.block_out_channels": (32, 64),
+        "model.layers_per_block": 1,
+        "model.attention_head_dim": 32,
+        "train.batch_size": 16,
+        "train.max_steps": 60,
+        "train.warmup_steps": 5,
+        "train.preview_every": 30,
+        "train.checkpoint_every": 30,
+        "train.log_every": 10,
+        "train.ema_decay": 0.9,
+    },
+}
+
+# What a setting may be, where its type says too little.
+CHOICES = {
+    "diffusion.schedule": ("linear", "cosine", "flow"),
+    "diffusion.prediction_type": ("epsilon", "sample", "v_prediction", "flow_prediction"),
+    "diffusion.timesteps": ("uniform", "logit_normal"),
+    "diffusion.weighting": ("simple", "epsilon", "velocity", "min_snr", "sample"),
+    "train.mixed_precision": ("no", "bf16", "fp16"),
+}
+FRACTIONS = {
+    *("data.definition", "data.sense", "data.mixture", "data.drop", "model.dropout"),
+    *("train.decay", "train.beta2", "train.ema_decay"),
+}
+LOWEST = {"diffusion.T": 2, "train.seed": 0, "train.warmup_steps": 0}
+
+
+def preset(name: str) -> Config:
+    """The Config of a named preset; UserError lists the names."""
+    if name not in PRESETS:
+        raise UserError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
+    config = Config()
+    for key, value in PRESETS[name].items():
+        set_field(config, key, value)
+    return config
+
+
+def override(config: Config, assignments: list[str]) -> Config:
+    """Apply "section.key=value" strings (values as in TOML; bare words are strings) to `config` and return it."""
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set {assignment}: write it as section.key=value, for example train.lr=1e-4")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        set_field(config, key.strip(), value)
+    return config
+
+
+def load_config(path: str | Path, base: Config | None = None) -> Config:
+    """Read a TOML file over `base` (default: the cpu preset). UserError for unknown or mistyped keys."""
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is no valid TOML: {error}") from error
+    config = base or Config()
+    for section, values in tables.items():
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: {section} stands outside a section; put it under one of {_names(config)}")
+        for key, value in values.items():
+            set_field(config, f"{section}.{key}", value)
+    return config
+
+
+def dump_config(config: Config) -> str:
+    """The whole configuration as TOML, each field with its comment-free value."""
+    lines = []
+    for section in fields(config):
+        lines.append(f"[{section.name}]")
+        values = dataclasses.asdict(getattr(config, section.name))
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    """JSON's spelling of strings, numbers, booleans and arrays is also TOML's, but for one control character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def set_field(config: Config, key: str, value: Any) -> None:
+    """Set one "section.key"; UserError for an unknown key or a value of another type."""
+    section_name, _, name = key.partition(".")
+    section = getattr(config, section_name, None)
+    if not name or not dataclasses.is_dataclass(section):
+        raise UserError(f"unknown setting {key!r}; sections are {_names(config)}, for example train.lr")
+    hints = typing.get_type_hints(type(section))
+    if name not in hints:
+        raise UserError(f"unknown setting {key!r}; [{section_name}] has {', '.join(hints)}")
+    setattr(section, name, _in_range(key, _typed(key, value, hints[name])))
+
+
+def _typed(key: str, value: Any, hint: Any) -> Any:
+    """`value` as the type `hint`, where that loses nothing."""
+    if isinstance(hint, types.GenericAlias):  # tuple[int, ...]
+        item = typing.get_args(hint)[0]
+        if isinstance(value, list | tuple):
+            return tuple(_typed(key, v, item) for v in value)
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    name = hint.__name__ if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) else str(hint)
+    raise UserError(f"{key} must be {name}, not {value!r}")
+
+
+def _in_range(key: str, value: Any) -> Any:
+    """`value` if the setting may have it. Whole numbers start at 1, others at 0, but for those in LOWEST."""
+    for item in value if isinstance(value, tuple) else (value,):
+        if key in CHOICES and item not in CHOICES[key]:
+            raise UserError(f"{key} must be one of {', '.join(CHOICES[key])}, not {item!r}")
+        if isinstance(item, str | bool):
+            continue
+        low, high = LOWEST.get(key, 1 if isinstance(item, int) else 0), 1 if key in FRACTIONS else math.inf
+        if not low <= item <= high or item == math.inf:
+            limits = f"between {low} and {high}" if high == 1 else f"{low} or more"
+            raise UserError(f"{key} must be {limits}, not {item}")
+    return value
+
+
+def _names(config: Config) -> str:
+    return ", ".join(f.name for f in fields(config))

@@ -1,0 +1,64 @@
+"""Captions: a glyph is learnt under its whole definition, under single senses of it, and under mixtures of senses.
+
+Only whole definitions would leave one-word prompts unheard of: "gold" is never a whole definition. All captions of all
+glyphs are listed once, so that each is encoded once; a training step then only draws caption numbers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MIXTURES = 2  # shuffled or thinned versions of a definition, for each glyph with at least two senses
+
+
+@dataclass(frozen=True)
+class Captions:
+    """All captions of a data set. `texts[0]` is the empty caption.
+
+    `choices[kind]` holds caption numbers, glyph after glyph; those of glyph i are
+    choices[kind][starts[kind][i] : starts[kind][i + 1]]. Kinds: 0 whole definition, 1 single sense, 2 mixture.
+    """
+
+    texts: list[str]
+    choices: list[np.ndarray]
+    starts: list[np.ndarray]
+
+    def draw(self, glyphs: np.ndarray, weights: Sequence[float], drop: float, rng: np.random.Generator) -> np.ndarray:
+        """A caption number for each glyph number (n,) -> (n,); kinds by `weights`, dropped to 0 with chance `drop`."""
+        n = len(glyphs)
+        edges = np.cumsum(weights) / np.sum(weights)
+        kinds = np.searchsorted(edges, rng.random(n), side="right").clip(max=len(edges) - 1)
+        position, dropped = rng.random(n), rng.random(n) < drop
+        drawn = np.zeros(n, dtype=np.int64)
+        for kind, (choices, starts) in enumerate(zip(self.choices, self.starts, strict=True)):
+            here = kinds == kind
+            first, last = starts[glyphs[here]], starts[glyphs[here] + 1]
+            drawn[here] = choices[(first + position[here] * (last - first)).astype(np.int64)]
+        return np.where(dropped, 0, drawn)
+
+
+def build_captions(definitions: Sequence[str], senses: Sequence[Sequence[str]], seed: int = 0) -> Captions:
+    """List every caption of every glyph. A glyph with a single sense has its definition as its mixtures."""
+    rng = np.random.default_rng(seed)
+    number: dict[str, int] = {"": 0}
+
+    def note(text: str) -> int:
+        return number.setdefault(text, len(number))
+
+    kinds: list[list[list[int]]] = [[], [], []]
+    for definition, parts in zip(definitions, senses, strict=True):
+        whole = note(definition)
+        kinds[0].append([whole])
+        kinds[1].append([note(sense) for sense in parts] or [whole])
+        mixtures = [note(mixture(parts, rng)) for _ in range(MIXTURES)] if len(parts) > 1 else [whole]
+        kinds[2].append(mixtures)
+    choices = [np.array([c for glyph in kind for c in glyph], dtype=np.int64) for kind in kinds]
+    starts = [np.cumsum([0] + [len(glyph) for glyph in kind]) for kind in kinds]
+    return Captions(list(number), choices, starts)
+
+
+def mixture(senses: Sequence[str], rng: np.random.Generator) -> str:
+    """Between one and all of the senses, in a random order."""
+    kept = rng.permutation(len(senses))[: rng.integers(1, len(senses) + 1)]
+    return ", ".join(senses[i] for i in kept)

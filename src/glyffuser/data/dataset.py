@@ -1,0 +1,277 @@
+"""The data set: one Parquet file of glyph pictures with their definitions; building it, reading it.
+
+The file opens in glyffuser, in any Parquet reader, and as pictures in Hugging Face's `datasets`.
+"""
+
+import hashlib
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from glyffuser.data.fonts import FontFace, Rasteriser
+from glyffuser.data.unihan import Unihan, clean_definition, split_senses
+from glyffuser.errors import UserError
+from glyffuser.files import atomic_path
+
+SCHEMA_VERSION = 1
+SIZES = range(16, 1025)  # pixels; below 16 a character is a blot
+TEST_PER_MILLE = 20
+_METADATA_KEY = b"glyffuser"
+_PNG_LEVEL = 1  # of zlib: pictures 16 % larger than at level 6, in half the time
+
+Split = Literal["train", "test"]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build wrote, and how many it left out, by reason. `rows` counts (character, font) pairs."""
+
+    path: Path
+    rows: int
+    characters: int
+    splits: dict[str, int]
+    senses: int
+    skipped: dict[str, int]
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class GlyphData:
+    """A data set in memory; row i of every field belongs together.
+
+    images: uint8 (N, size, size), ink 0, paper 255; codepoints: int32 (N,); radicals: int16 (N,), 1..214;
+    strokes: int16 (N,); chars, definitions, fonts: N strings; senses: N lists of strings; info: as `read_info`.
+    """
+
+    images: np.ndarray
+    codepoints: np.ndarray
+    chars: list[str]
+    definitions: list[str]
+    senses: list[list[str]]
+    radicals: np.ndarray
+    strokes: np.ndarray
+    fonts: list[str]
+    info: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def split_of(codepoint: int) -> Split:
+    """The split of a character: 2 % are "test". A hash decides, so it is the same for every font, version, machine."""
+    digest = hashlib.blake2b(str(codepoint).encode(), digest_size=8).digest()
+    return "test" if int.from_bytes(digest, "big") % 1000 < TEST_PER_MILLE else "train"
+
+
+def build_dataset(
+    fonts: list[FontFace],
+    unihan: Unihan,
+    out: str | Path,
+    size: int = 128,
+    progress: Callable[[int, int], None] | None = None,
+    codepoints: Iterable[int] | None = None,
+) -> BuildReport:
+    """Draw every character that has a definition with every font, and write one Parquet file, ordered by code point.
+
+    `size` is the side of the pictures in pixels, 16..1024; `progress(done, total)` counts (character, font) pairs;
+    `codepoints` limits the build to some characters. The same input gives the same bytes on the same machine.
+    Raises UserError where the size, the fonts or the output cannot be used, or no glyph is left.
+    """
+    start = time.perf_counter()
+    pa, pq = _pyarrow()
+    if size not in SIZES:
+        raise UserError(f"size {size} is out of range; choose {SIZES.start} to {SIZES.stop - 1} pixels")
+    names = [face.name for face in fonts]
+    if not fonts or len(set(names)) < len(names):
+        raise UserError(f"no font, or two of one name ({', '.join(names)}); give every --font once")
+    skipped = Counter(dict.fromkeys(("empty definition", "no radical", "not in font", "blank"), 0))
+    chosen = sorted(unihan.entries if codepoints is None else unihan.entries.keys() & set(codepoints))
+    rows = list(_rows(fonts, unihan, chosen, size, skipped, progress or (lambda done, total: None)))
+    if not rows:
+        raise UserError("no glyph is left to write; choose a font that covers characters with a definition")
+    facts: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "fonts": names,
+        "size": size,
+        "unihan": unihan.version,
+        "rows": len(rows),
+        "characters": len({row["codepoint"] for row in rows}),
+        "splits": {split: sum(row["split"] == split for row in rows) for split in ("train", "test")},
+        "senses": len({sense for row in rows for sense in row["senses"]}),
+        "skipped": dict(skipped),
+    }
+    table = pa.Table.from_pylist(rows, schema=_schema(pa).with_metadata(_metadata(facts)))
+    with atomic_path(out) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=2048, use_dictionary=["font", "split"])
+    kept = {key: facts[key] for key in ("rows", "characters", "splits", "senses", "skipped")}
+    return BuildReport(Path(out), **kept, bytes=Path(out).stat().st_size, seconds=time.perf_counter() - start)
+
+
+def read_info(path: str | Path) -> dict[str, Any]:
+    """Return what the file says of itself.
+
+    That is: schema_version, fonts, size, unihan (its version), rows, characters, splits, senses (distinct), skipped.
+    Raises UserError where the file is missing, no Parquet file, or not one of ours.
+    """
+    return _info(_open(path), path)
+
+
+def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
+    """Read the data set, or one split of it, into memory: 16 kB a glyph at 128 pixels.
+
+    Raises UserError as `read_info` does, and where the split does not exist, has no glyph, or a picture is damaged.
+    """
+    if split not in ("train", "test", None):
+        raise UserError(f"there is no split {split!r}; choose train or test")
+    file = _open(path)
+    info = _info(file, path)
+    try:
+        table = file.read()
+        columns = {name: table[name].to_pylist() for name in table.column_names if name != "definition_raw"}
+        kept = [row for row, name in enumerate(columns["split"]) if split in (name, None)]
+        images = np.empty((len(kept), info["size"], info["size"]), np.uint8)  # (N, size, size)
+
+        def decode(places: range) -> None:
+            for place in places:
+                images[place] = np.asarray(Image.open(io.BytesIO(columns["image"][kept[place]]["bytes"])))
+
+        with ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter's lock while it decodes
+            parts = [range(start, min(start + 512, len(kept))) for start in range(0, len(kept), 512)]
+            list(pool.map(decode, parts))  # the list raises what a thread raised
+    except (OSError, ValueError) as error:  # pyarrow's and Pillow's errors are among these
+        raise UserError(f"{path} is damaged ({error}); build it again with `glyffuser dataset build`") from error
+    if not kept:
+        raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
+
+    def column(name: str) -> list[Any]:
+        return [columns[name][row] for row in kept]
+
+    return GlyphData(
+        images=images,
+        codepoints=np.array(column("codepoint"), np.int32),
+        chars=column("char"),
+        definitions=column("definition"),
+        senses=column("senses"),
+        radicals=np.array(column("radical"), np.int16),
+        strokes=np.array(column("strokes"), np.int16),
+        fonts=column("font"),
+        info=info,
+    )
+
+
+def _rows(
+    fonts: list[FontFace],
+    unihan: Unihan,
+    codepoints: list[int],
+    size: int,
+    skipped: Counter[str],
+    progress: Callable[[int, int], None],
+) -> Iterator[Row]:
+    """Yield the rows in order, and count in `skipped` what gives none: characters, or (character, font) pairs."""
+    rasterisers = [Rasteriser(face, size) for face in fonts]
+    for done, codepoint in enumerate(codepoints):
+        if done % 256 == 0:
+            progress(done * len(fonts), len(codepoints) * len(fonts))
+        entry = unihan.entries[codepoint]
+        definition = clean_definition(entry.definition_raw)
+        if not definition or not entry.radical:
+            skipped["no radical" if definition else "empty definition"] += 1
+            continue
+        meaning = {
+            "codepoint": codepoint,
+            "char": chr(codepoint),
+            "definition": definition,
+            "definition_raw": entry.definition_raw,
+            "senses": split_senses(definition),
+            "radical": entry.radical,
+            "strokes": entry.strokes,
+            "split": split_of(codepoint),
+        }
+        for rasteriser in rasterisers:
+            if codepoint not in rasteriser.face.covered:
+                skipped["not in font"] += 1
+            elif (picture := rasteriser.render(chr(codepoint))).min() == 255:
+                skipped["blank"] += 1
+            else:
+                image = {"bytes": _png(picture), "path": f"U+{codepoint:04X}.png"}
+                yield {**meaning, "font": rasteriser.face.name, "image": image}
+    progress(len(codepoints) * len(fonts), len(codepoints) * len(fonts))
+
+
+def _png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=_PNG_LEVEL)
+    return buffer.getvalue()
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UserError("pyarrow is missing; pip install 'glyffuser[data]'") from error
+    return pyarrow, pyarrow.parquet
+
+
+def _schema(pa: Any) -> Any:
+    return pa.schema([
+        ("codepoint", pa.int32()),
+        ("char", pa.string()),
+        ("definition", pa.string()),
+        ("definition_raw", pa.string()),
+        ("senses", pa.list_(pa.string())),
+        ("radical", pa.int16()),
+        ("strokes", pa.int16()),
+        ("font", pa.string()),
+        ("split", pa.string()),
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+    ])  # fmt: skip
+
+
+def _metadata(facts: dict[str, Any]) -> dict[bytes, bytes]:
+    """Our facts, and the column types as Hugging Face's `datasets` stores them, so that it shows pictures."""
+
+    def value(dtype: str) -> dict[str, str]:
+        return {"dtype": dtype, "_type": "Value"}
+
+    features: dict[str, Any] = {"codepoint": value("int32"), "radical": value("int16"), "strokes": value("int16")}
+    features |= {name: value("string") for name in ("char", "definition", "definition_raw", "font", "split")}
+    # datasets 4 calls a Sequence a List, and still reads the older name.
+    features |= {"senses": {"feature": value("string"), "_type": "Sequence"}, "image": {"_type": "Image"}}
+    return {
+        _METADATA_KEY: json.dumps(facts).encode(),
+        b"huggingface": json.dumps({"info": {"features": features}}).encode(),
+    }
+
+
+def _open(path: str | Path) -> Any:
+    pa, pq = _pyarrow()
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist; build it with `glyffuser dataset build --out {path}`")
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is not a Parquet file; build one with `glyffuser dataset build`") from error
+
+
+def _info(file: Any, path: str | Path) -> dict[str, Any]:
+    """The facts in the file's metadata, once they are known to be of this schema."""
+    raw = (file.schema_arrow.metadata or {}).get(_METADATA_KEY)
+    info = json.loads(raw) if raw else {}
+    if info.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} is a Parquet file of another schema ({info.get('schema_version', 'not by glyffuser')}); "
+            "build one with `glyffuser dataset build`"
+        )
+    return info | {"rows": file.metadata.num_rows}

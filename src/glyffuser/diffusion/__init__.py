@@ -1,0 +1,1 @@
+"""The diffusion core, on torch alone: schedules, process, guidance, samplers."""

@@ -1,0 +1,129 @@
+"""The diffusion process in closed form: noising, its posterior, what networks predict, and the training loss.
+
+All conversions between predictions stand in one table, `PREDICTIONS`. Each row writes the prediction as a linear
+combination of clean image and noise at noise level sigma, where xt = alpha * (x0 + sigma * eps):
+
+    prediction = a * x0 + b * eps
+
+Together with xt this determines x0, eps, and thereby every other prediction.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from glyffuser.diffusion.schedules import Schedule
+
+# alpha and s = alpha * sigma are the scales of signal and noise in xt.
+PREDICTIONS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    "epsilon": lambda alpha, s: (torch.zeros_like(alpha), torch.ones_like(s)),  # Ho et al. 2020, equation 14
+    "sample": lambda alpha, s: (torch.ones_like(alpha), torch.zeros_like(s)),
+    "v_prediction": lambda alpha, s: (-s, alpha),  # Salimans and Ho 2022, section 4
+    "flow_prediction": lambda alpha, s: (-torch.ones_like(alpha), torch.ones_like(s)),  # Lipman et al. 2023, eq. 23
+}
+WEIGHTINGS = ("simple", "epsilon", "velocity", "min_snr", "sample")
+VELOCITY_T_MIN = 0.1  # 1/t^2 is clamped, or the last details would drown everything (Li and He 2025, at 0.05)
+
+
+def noised(x0: Tensor, eps: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
+    """xt in one jump (Ho et al. 2020, equation 4): x0, eps (B, C, H, W), sigma (B,) -> (B, C, H, W)."""
+    sigma = per_image(sigma, x0)
+    return (schedule.alpha(sigma) * (x0 + sigma * eps)).to(x0.dtype)
+
+
+def posterior(x0: Tensor, xt: Tensor, t: int, schedule: Schedule) -> tuple[Tensor, Tensor]:
+    """Mean (shape of x0) and variance (scalar) of q(x(t-1) given xt, x0), t >= 1 (Ho et al. 2020, equations 6, 7)."""
+    beta, alpha_bar = schedule.betas()[t], schedule.alpha_bar()
+    before, now = alpha_bar[t - 1], alpha_bar[t]
+    mean = before.sqrt() * beta / (1 - now) * x0 + (1 - beta).sqrt() * (1 - before) / (1 - now) * xt
+    return mean.to(x0.dtype), (1 - before) / (1 - now) * beta
+
+
+def target(prediction_type: str, x0: Tensor, eps: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
+    """What a network of this prediction type should output for (x0, eps) at noise levels sigma (B,)."""
+    alpha, s = scales(sigma, x0, schedule)
+    a, b = coefficients(prediction_type, alpha, s)
+    return (a * x0 + b * eps).to(x0.dtype)
+
+
+def to_x0(prediction: Tensor, prediction_type: str, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
+    """The clean image that a prediction at xt and noise levels sigma (B,) implies.
+
+    Solves the two equations xt = alpha x0 + s eps, prediction = a x0 + b eps for x0.
+    """
+    alpha, s = scales(sigma, xt, schedule)
+    a, b = coefficients(prediction_type, alpha, s)
+    return ((b * xt - s * prediction) / (b * alpha - s * a)).to(xt.dtype)
+
+
+def to_eps(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
+    """The noise that is in xt if its clean image is x0."""
+    alpha, s = scales(sigma, xt, schedule)
+    return ((xt - alpha * x0) / s).to(xt.dtype)
+
+
+def convert(prediction: Tensor, source: str, to: str, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
+    """One prediction type into another, at xt and noise levels sigma (B,)."""
+    x0 = to_x0(prediction, source, xt, sigma, schedule)
+    return target(to, x0, to_eps(x0, xt, sigma, schedule), sigma, schedule)
+
+
+def score(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
+    """Gradient of log q(xt) if x0 is the posterior mean: -eps / s, by Tweedie (Song et al. 2021; Efron 2011)."""
+    _, s = scales(sigma, xt, schedule)
+    return (-to_eps(x0, xt, sigma, schedule) / s).to(xt.dtype)
+
+
+def x0_weight(weighting: str, prediction_type: str, sigma: Tensor, schedule: Schedule) -> Tensor:
+    """Weight (B,) of the squared error of the clean image under a named weighting.
+
+    "simple" weighs errors of whatever the network predicts evenly; "epsilon" those of the noise (1/sigma^2); "sample"
+    those of the clean image; "velocity" those of the flow-matching velocity with t clamped at 0.1 (as Li and He 2025);
+    "min_snr" is min(SNR, 5) (Hang et al. 2023, section 3.4).
+    """
+    if weighting == "simple":
+        alpha = schedule.alpha(sigma)
+        a, b = coefficients(prediction_type, alpha, alpha * sigma)
+        return (a - b / sigma) ** 2  # at fixed xt, d eps = -d x0 / sigma
+    if weighting == "epsilon":
+        return sigma**-2
+    if weighting == "sample":
+        return torch.ones_like(sigma)
+    if weighting == "velocity":
+        return (sigma / (1 + sigma)).clamp(min=VELOCITY_T_MIN) ** -2
+    if weighting == "min_snr":
+        return (sigma**-2).clamp(max=5.0)
+    raise ValueError(f"unknown weighting {weighting!r}; choose one of {', '.join(WEIGHTINGS)}")
+
+
+def loss(
+    prediction: Tensor, prediction_type: str, x0: Tensor, eps: Tensor, sigma: Tensor, schedule: Schedule, weighting: str
+) -> Tensor:
+    """Weighted mean squared error (B,), computed on the prediction itself so that nothing cancels.
+
+    The error of the clean image is the error of the prediction divided by d prediction / d x0, whose square is the
+    "simple" weight; so the ratio of the two weights carries over.
+    """
+    error = (prediction.float() - target(prediction_type, x0, eps, sigma, schedule)).square().flatten(1).mean(dim=1)
+    wanted, own = (x0_weight(name, prediction_type, sigma, schedule) for name in (weighting, "simple"))
+    return (wanted / own).to(error) * error
+
+
+def scales(sigma: Tensor, image: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]:
+    """Scales of signal and noise in xt, alpha and s, shaped to multiply images."""
+    sigma = per_image(sigma, image)
+    alpha = schedule.alpha(sigma)
+    return alpha, alpha * sigma
+
+
+def coefficients(prediction_type: str, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    """The row of `PREDICTIONS`; ValueError lists the names for an unknown one."""
+    if prediction_type not in PREDICTIONS:
+        raise ValueError(f"unknown prediction type {prediction_type!r}; choose one of {', '.join(PREDICTIONS)}")
+    return PREDICTIONS[prediction_type](alpha, s)
+
+
+def per_image(sigma: Tensor, image: Tensor) -> Tensor:
+    """Noise levels (B,) or () as (B, 1, 1, 1) or (1, 1, 1, 1), float64, on the image's device."""
+    return sigma.to(image.device, torch.float64).reshape(-1, *[1] * (image.ndim - 1))

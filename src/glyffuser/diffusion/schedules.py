@@ -1,0 +1,148 @@
+"""Noise schedules: how the noise level grows with the timestep.
+
+Everything downstream speaks one quantity, the noise level sigma = noise-to-signal ratio. A schedule translates between
+timesteps t in [0, T) and sigma, and knows the signal scale alpha of the noised image that a network sees:
+
+    xt = alpha * (x0 + sigma * eps)
+
+Variance-preserving schedules (linear, cosine) have alpha = 1 / sqrt(1 + sigma^2), so that alpha^2 = alpha_bar; flow
+matching has alpha = 1 - t/T = 1 / (1 + sigma). See Karras et al. 2022 (EDM), table 1, and Lipman et al. 2023.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SCHEDULES = ("linear", "cosine", "flow")
+BETA_START, BETA_END = 1e-4, 0.02  # Ho et al. 2020, section 4
+FLOW_T_MIN, FLOW_T_MAX = 1e-3, 1 - 1e-3  # sigma stays finite and above zero
+
+
+def linear_betas(T: int) -> Tensor:
+    """beta_t rising linearly from 1e-4 to 0.02, float64 (T,) (Ho et al. 2020, section 4)."""
+    return torch.linspace(BETA_START, BETA_END, T, dtype=torch.float64)
+
+
+def cosine_betas(T: int, s: float = 0.008) -> Tensor:
+    """beta_t such that alpha_bar follows a squared cosine, at most 0.999 (Nichol and Dhariwal 2021, equation 17)."""
+    u = torch.arange(T + 1, dtype=torch.float64) / T
+    alpha_bar = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One noise schedule.
+
+    Args:
+        name: "linear", "cosine" or "flow".
+        T: number of training timesteps.
+        shift: resolution shift of flow matching, t' = s t / (1 + (s - 1) t) (Esser et al. 2024, equation 23); it
+            multiplies every sigma by s. It moves drawn timesteps and sampling grids, not `sigma` and `timestep`.
+    """
+
+    name: str = "flow"
+    T: int = 1000
+    shift: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in SCHEDULES:
+            raise ValueError(f"unknown schedule {self.name!r}; choose one of {', '.join(SCHEDULES)}")
+
+    def betas(self) -> Tensor:
+        """Variance of q(xt given x(t-1)) for t = 0 ... T-1, float64 (T,). Flow matching has none: ValueError."""
+        if self.name == "flow":
+            raise ValueError("flow matching has no betas")
+        return linear_betas(self.T) if self.name == "linear" else cosine_betas(self.T)
+
+    def alpha_bar(self) -> Tensor:
+        """Signal power alpha^2 of xt for t = 0 ... T-1, float64 (T,)."""
+        if self.name == "flow":
+            return self.alpha(self.sigma(torch.arange(self.T, dtype=torch.float64))) ** 2
+        return torch.cumprod(1 - self.betas(), dim=0)
+
+    def log_sigmas(self) -> Tensor:
+        """log sigma at every whole timestep of a variance-preserving schedule, float64 (T,), rising."""
+        alpha_bar = self.alpha_bar()
+        return 0.5 * torch.log((1 - alpha_bar) / alpha_bar)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """Noise level at timesteps t in [0, T): same shape, float64. Between whole timesteps log sigma is linear."""
+        t = t.double()
+        if self.name == "flow":
+            u = (t / self.T).clamp(FLOW_T_MIN, FLOW_T_MAX)
+            return u / (1 - u)
+        steps = torch.arange(self.T, dtype=torch.float64, device=t.device)
+        return torch.exp(interpolate(t, steps, self.log_sigmas().to(t.device)))
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        """The inverse of `sigma`: the timestep in [0, T) that has noise level sigma, float64."""
+        sigma = sigma.double()
+        if self.name == "flow":
+            return self.T * (sigma / (1 + sigma)).clamp(FLOW_T_MIN, FLOW_T_MAX)
+        steps = torch.arange(self.T, dtype=torch.float64, device=sigma.device)
+        return interpolate(sigma.clamp(min=1e-12).log(), self.log_sigmas().to(sigma.device), steps)
+
+    def alpha(self, sigma: Tensor) -> Tensor:
+        """Signal scale of the noised image at noise level sigma, same shape."""
+        return 1 / (1 + sigma) if self.name == "flow" else 1 / (1 + sigma**2).sqrt()
+
+    def sigma_max(self) -> float:
+        """The noise level from which sampling starts."""
+        return float(self.sigma(torch.tensor(self.T - 1.0)))
+
+    def sigma_min(self) -> float:
+        """The lowest noise level that training reaches."""
+        return float(self.sigma(torch.tensor(0.0)))
+
+    def sample_timesteps(self, n: int, distribution: str, generator: torch.Generator | None = None) -> Tensor:
+        """Draw n training timesteps, float64 (n,) in [0, T).
+
+        `distribution`: "uniform" (whole timesteps for linear and cosine, any real for flow), or "logit_normal", which
+        puts most of them at middling noise levels (Esser et al. 2024, equation 19). Flow timesteps are then shifted.
+        """
+        if distribution == "uniform":
+            u = torch.rand(n, dtype=torch.float64, generator=generator)
+        elif distribution == "logit_normal":
+            u = torch.randn(n, dtype=torch.float64, generator=generator).sigmoid()
+        else:
+            raise ValueError(f"unknown timestep distribution {distribution!r}; choose uniform or logit_normal")
+        if self.name == "flow":
+            return self.T * shifted(u, self.shift)
+        return (u * self.T).floor()
+
+    def sigmas(self, steps: int, shift: float | None = None) -> Tensor:
+        """A falling grid of noise levels for `steps` sampling steps: float64 (steps + 1,), the last one is 0.
+
+        Evenly spaced timesteps from T-1 to 0; for flow matching from T-1 down, shifted by `shift` (default: its own).
+        The first level is sigma_max under any shift.
+        """
+        if self.name == "flow":
+            shift = self.shift if shift is None else shift
+            start = self.sigma_max() / (self.sigma_max() + shift)  # the flow time that the shift moves to sigma_max
+            u = torch.linspace(start, 0, steps + 1, dtype=torch.float64)[:-1]
+            levels = shift * u / (1 - u)
+        else:
+            levels = self.sigma(torch.linspace(self.T - 1, 0, steps, dtype=torch.float64))
+        return torch.cat([levels, levels.new_zeros(1)])
+
+
+def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
+    """Noise levels evenly spaced in sigma^(1/rho), then 0: float64 (steps + 1,) (Karras et al. 2022, equation 5)."""
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
+
+
+def shifted(u: Tensor, shift: float) -> Tensor:
+    """Flow time u in [0, 1] moved towards noise by a resolution shift (Esser et al. 2024, equation 23)."""
+    return shift * u / (1 + (shift - 1) * u)
+
+
+def interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
+    """Piecewise-linear interpolation through the points (xs, ys), xs rising; constant beyond the ends."""
+    i = torch.searchsorted(xs, x.contiguous()).clamp(1, len(xs) - 1)
+    x0, x1, y0, y1 = xs[i - 1], xs[i], ys[i - 1], ys[i]
+    return y0 + ((x - x0) / (x1 - x0)).clamp(0, 1) * (y1 - y0)

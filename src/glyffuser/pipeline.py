@@ -1,0 +1,364 @@
+"""GlyffuserPipeline: prompts in, glyphs out, in the way diffusers users know, with every step open to view."""
+
+import hashlib
+import inspect
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from diffusers import ConfigMixin, DiffusionPipeline, ModelMixin, SchedulerMixin  # noqa: F401
+from diffusers.configuration_utils import register_to_config
+from diffusers.utils import BaseOutput
+from diffusers.utils.logging import disable_progress_bar
+from diffusers.utils.torch_utils import randn_tensor
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, denoiser
+from glyffuser.diffusion.process import target
+from glyffuser.diffusion.samplers import SAMPLERS
+from glyffuser.diffusion.schedules import FLOW_T_MAX, FLOW_T_MIN, Schedule, interpolate
+from glyffuser.errors import UserError
+from glyffuser.models.unet import UNet
+from glyffuser.text import TextEncoder
+
+BUNDLED = Path(__file__).parent / "weights"
+DEFAULT_SAMPLER = "dpm++2m"
+
+
+class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
+    """The default `pipe.scheduler`: names one of glyffuser's own samplers, and carries what other schedulers need.
+
+    `AnyDiffusersScheduler.from_config(pipe.scheduler.config)` gives a drop-in. Its `prediction_type` is "epsilon"
+    whatever the network predicts, since every diffusers scheduler understands that; the pipeline converts.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sampler: str = DEFAULT_SAMPLER,
+        num_train_timesteps: int = 1000,
+        beta_schedule: str = "linear",
+        prediction_type: str = "epsilon",
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        shift: float = 1.0,
+    ):
+        pass
+
+    @classmethod
+    def for_schedule(cls, schedule: Schedule) -> "GlyffuserScheduler":
+        """The scheduler that samples under the noise schedule of training."""
+        return cls(
+            num_train_timesteps=schedule.T,
+            beta_schedule="squaredcos_cap_v2" if schedule.name == "cosine" else "linear",
+            use_flow_sigmas=schedule.name == "flow",
+            flow_shift=schedule.shift,
+            shift=schedule.shift,
+        )
+
+
+@dataclass
+class GlyphOutput(BaseOutput):
+    """`images`: PIL pictures (mode L), or an array (B, H, W, C) in [0, 1], or a tensor (B, C, H, W) in [-1, 1]."""
+
+    images: Any
+
+
+class GlyphStep(NamedTuple):
+    """One step of sampling: its number from 0, the timestep reached, the state x and the predicted clean image x0.
+
+    x is what the sampler iterates on, (B, C, H, W); `xt`, alpha times x, is the noised image at the network's scale.
+    Writing into x in place changes where sampling goes on from.
+    """
+
+    i: int
+    t: float
+    x: Tensor
+    x0: Tensor
+    alpha: float
+
+    @property
+    def xt(self) -> Tensor:
+        """The noised image at timestep t."""
+        return self.alpha * self.x
+
+
+class GlyffuserPipeline(DiffusionPipeline):
+    """Text -> glyphs.
+
+    Components: `unet` (glyffuser.UNet), `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any
+    diffusers scheduler). `GlyffuserPipeline.from_pretrained()` loads one, without a folder the bundled model.
+    """
+
+    model_cpu_offload_seq = "text_encoder->unet"
+
+    def __init__(self, unet: UNet, text_encoder: TextEncoder, scheduler: SchedulerMixin):
+        super().__init__()
+        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
+        """Load from a folder in diffusers' layout (default: the bundled model), on the CPU, in float32."""
+        kwargs.setdefault("local_files_only", True)
+        kwargs.setdefault("torch_dtype", torch.float32)
+        return super().from_pretrained(folder, **kwargs)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The noise schedule that the network was trained under, whichever scheduler samples."""
+        config = self.unet.config
+        return Schedule(config.schedule, config.num_train_timesteps, config.shift)
+
+    def __call__(
+        self,
+        prompt: str | list[str],
+        negative_prompt: str | None = None,
+        num_images_per_prompt: int = 1,
+        num_inference_steps: int = 30,
+        guidance_scale: float = 4.0,
+        guidance_interval: tuple[float, float] = (0.0, float("inf")),
+        sampler: str | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[..., dict | None] | None = None,
+    ) -> GlyphOutput | tuple[Any]:
+        """Draw `num_images_per_prompt` glyphs a prompt; those of the first prompt come first.
+
+        Args:
+            prompt: English, one or several.
+            negative_prompt: what to steer away from, for all prompts; default: the empty prompt.
+            num_inference_steps: 1 or more.
+            guidance_scale: 1 = off.
+            guidance_interval: noise levels (low, high) between which guidance acts.
+            sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
+            generator: one, or one a glyph (then a glyph does not depend on the others), on the CPU or the device.
+            latents: starting noise, standard normal (B, C, H, W), in place of the generator's.
+            output_type: "pil", "np" or "pt".
+            callback_on_step_end: called as f(pipe, i, t, {"latents": xt, "x0": x0}); if it returns a dict with
+                "latents", sampling goes on from those.
+
+        Raises: UserError for a setting out of range or a prompt that cannot be read.
+        """
+        images = torch.empty(0)
+        for step in self.stream(
+            prompt,
+            negative_prompt,
+            num_images_per_prompt=num_images_per_prompt,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            guidance_interval=guidance_interval,
+            sampler=sampler,
+            generator=generator,
+            latents=latents,
+        ):
+            if callback_on_step_end is not None:
+                changed = callback_on_step_end(self, step.i, step.t, {"latents": step.x, "x0": step.x0})
+                if changed and "latents" in changed:
+                    step.x.copy_(changed["latents"])
+            images = step.x
+        images = to_output(images, output_type)
+        return GlyphOutput(images=images) if return_dict else (images,)
+
+    def stream(
+        self,
+        prompt: str | list[str],
+        negative_prompt: str | None = None,
+        num_images_per_prompt: int = 1,
+        num_inference_steps: int = 30,
+        guidance_scale: float = 4.0,
+        guidance_interval: tuple[float, float] = (0.0, float("inf")),
+        sampler: str | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+    ) -> Iterator[GlyphStep]:
+        """The generator behind `__call__`, same arguments: yields a GlyphStep per step; the last x is the result."""
+        config = self.unet.config
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale, sampler)
+        cond = self.condition(prompts, num_images_per_prompt)
+        shape = (len(cond.mask), config.in_channels, config.sample_size, config.sample_size)
+        noise = noise_source(generator, shape[0])
+        x = noise(torch.empty(shape, device=self.device)) if latents is None else latents.to(self.device)
+        D: Denoiser = denoiser(self._network, config.prediction_type, self.schedule)
+        if guidance_scale != 1:
+            D = classifier_free(D, guidance_scale, self.condition([negative_prompt or ""], 1), guidance_interval)
+        if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
+            yield from scheduler_steps(self.scheduler, D, x, num_inference_steps, cond, generator)
+            return
+        sigmas = self.schedule.sigmas(num_inference_steps)
+        draw = SAMPLERS[sampler or self.scheduler.config.sampler]
+        for step in draw(D, sigmas[0] * x, sigmas, cond, noise):
+            t = float(self.schedule.timestep(step.sigma)) if step.sigma > 0 else 0.0
+            yield GlyphStep(step.i, t, step.x, step.x0, float(self.schedule.alpha(step.sigma)))
+
+    @property
+    def sampler_name(self) -> str:
+        """The sampler used where none is named: one of SAMPLERS, or the class of a diffusers scheduler."""
+        own = isinstance(self.scheduler, GlyffuserScheduler)
+        return self.scheduler.config.sampler if own else type(self.scheduler).__name__
+
+    def condition(self, prompts: list[str], repeats: int = 1) -> Condition:
+        """Token states of the prompts, each `repeats` times over; an empty prompt means "no text"."""
+        states, mask = self.text_encoder.encode(prompts)
+        return Condition(*(part.to(self.device).repeat_interleave(repeats, dim=0) for part in (states, mask)))
+
+    def _network(self, xt: Tensor, t: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad(), fast_matmul(self.device):
+            return self.unet(xt, t, states, mask, return_dict=False)[0].float()
+
+    def _check(self, prompts: list[str], images: int, steps: int, guidance: float, sampler: str | None) -> None:
+        for prompt in prompts:
+            self.text_encoder.check(prompt)
+        if images < 1:
+            raise UserError(f"the number of glyphs must be 1 or more, not {images}")
+        if not 1 <= steps <= self.schedule.T:
+            raise UserError(f"the number of steps must be between 1 and {self.schedule.T}, not {steps}")
+        if not np.isfinite(guidance):
+            raise UserError(f"guidance must be a finite number, not {guidance}; 1 turns it off, 4 is the default")
+        if sampler is not None and sampler not in SAMPLERS:
+            raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
+
+
+def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
+    """`GlyffuserPipeline.from_pretrained` for a folder that a user named: whatever is wrong with it is a UserError."""
+    folder = Path(folder)
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise UserError(f"{folder} is no model folder (it has no model_index.json); name one that `train` wrote")
+    try:
+        name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+        if name != GlyffuserPipeline.__name__:
+            raise UserError(f"{folder} holds a {name}, not a {GlyffuserPipeline.__name__}")
+        check_weights(folder / "unet")
+        disable_progress_bar()
+        return GlyffuserPipeline.from_pretrained(folder)
+    except UserError:
+        raise
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"cannot load the model in {folder}: {reason}; export or copy it again") from error
+
+
+def check_weights(folder: Path) -> None:
+    """UserError unless the weights in `folder` are exactly those, by name and shape, that its config asks for."""
+    with torch.device("meta"):
+        wanted = {k: tuple(v.shape) for k, v in UNet.from_config(UNet.load_config(folder)).state_dict().items()}
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{folder} has no safetensors weights; export or copy the model again")
+    found: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            found |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+    wrong = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+    if wrong:
+        k = wrong[0]
+        raise UserError(
+            f"the weights in {folder} do not fit its config: {len(wrong)} differ, for example {k} "
+            f"(is {found.get(k)}, should be {wanted.get(k)})"
+        )
+
+
+def scheduler_steps(
+    scheduler: Any,
+    D: Denoiser,
+    noise: Tensor,
+    steps: int,
+    cond: Condition,
+    generator: torch.Generator | list[torch.Generator] | None,
+) -> Iterator[GlyphStep]:
+    """Sample with a diffusers scheduler: what the network sees is a matter of the noise level alone, so any will do."""
+    scheduler.set_timesteps(steps, device=noise.device)
+    takes_generator = "generator" in inspect.signature(scheduler.step).parameters
+    extra = {"generator": generator} if takes_generator else {}
+    x = noise * getattr(scheduler, "init_noise_sigma", 1.0)
+    for i, t in enumerate(scheduler.timesteps):
+        schedule, sigma = scheduler_level(scheduler, i, t)
+        xt = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+        x0 = D((xt / schedule.alpha(sigma)).to(x.dtype), sigma, cond)
+        eps = ((xt / schedule.alpha(sigma) - x0) / sigma).to(x.dtype)
+        kind = getattr(scheduler.config, "prediction_type", "flow_prediction")
+        prediction = target(kind, x0, eps, sigma, schedule)
+        x = scheduler.step(prediction, t, x, **extra).prev_sample
+        yield GlyphStep(i, float(t), x, x0, 1.0)
+
+
+def scheduler_level(scheduler: Any, i: int, t: Tensor) -> tuple[Schedule, Tensor]:
+    """Scaling and noise level of the model input at step i, timestep t, of a diffusers scheduler."""
+    if getattr(scheduler.config, "use_flow_sigmas", False) or not hasattr(scheduler, "alphas_cumprod"):
+        u = scheduler.sigmas[i].double().clamp(FLOW_T_MIN, FLOW_T_MAX)
+        return Schedule("flow"), u / (1 - u)
+    alpha_bar = scheduler.alphas_cumprod.double().to(t.device)
+    levels = ((1 - alpha_bar) / alpha_bar).sqrt()
+    steps = torch.arange(len(levels), dtype=torch.float64, device=t.device)
+    return Schedule("linear"), interpolate(t.double().reshape(1), steps, levels)[0]
+
+
+def noise_source(generator: torch.Generator | list[torch.Generator] | None, batch: int) -> Callable[[Tensor], Tensor]:
+    """A function x -> standard normal like x, from one generator, or from one for each image of the batch."""
+    if isinstance(generator, list) and len(generator) != batch:
+        raise UserError(f"{len(generator)} generators for {batch} glyphs; pass one, or one a glyph")
+
+    def noise(x: Tensor) -> Tensor:
+        return randn_tensor(x.shape, generator=generator, device=x.device, dtype=torch.float32)
+
+    return noise
+
+
+def seeded(seed: int, k: int) -> torch.Generator:
+    """The generator of glyph k under a seed: glyphs of one seed, or of neighbouring seeds, share no noise."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, k]).generate_state(1, np.uint64)[0]))
+
+
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def fast_matmul(device: torch.device) -> AbstractContextManager:
+    """Autocast to bfloat16 where that is fast; elsewhere float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if bfloat16_is_fast(device) else nullcontext()
+
+
+def weights_hash(pipe: GlyffuserPipeline) -> str:
+    """The first 16 hex digits of a SHA-256 over the network's weights, in float32."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(pipe.unet.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
+    """Pictures of one size side by side, row by row, on white; by default in a block as square as it can be."""
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    width, height = images[0].size
+    sheet = Image.new("L", (columns * width, math.ceil(len(images) / columns) * height), 255)
+    for i, image in enumerate(images):
+        sheet.paste(image, (i % columns * width, i // columns * height))
+    return sheet
+
+
+def to_output(images: Tensor, output_type: str) -> Any:
+    """Images (B, C, H, W) in [-1, 1] as "pil" (8-bit grey), "np" (B, H, W, C) in [0, 1], or "pt", unchanged."""
+    if output_type == "pt":
+        return images
+    array = (images.float().cpu() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    if output_type == "np":
+        return array
+    if output_type != "pil":
+        raise UserError(f"unknown output type {output_type!r}; choose one of pil, np, pt")
+    grey = (array[..., 0] * 255).round().astype(np.uint8)
+    return [Image.fromarray(image) for image in grey]

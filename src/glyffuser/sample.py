@@ -1,0 +1,127 @@
+"""From prompts to files: one PNG a glyph, a grid a prompt, and a JSON that says how they were made."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from glyffuser.errors import UserError
+from glyffuser.files import atomic_path, output_folder, write_text
+from glyffuser.pipeline import GlyffuserPipeline, grid, seeded, to_output, weights_hash
+
+MAX_GLYPHS = 4096  # a prompt and call
+BATCH = 16  # glyphs denoised at a time: more is not faster on a CPU and takes more memory
+SLUG_LENGTH = 48
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """How glyphs are drawn; see GlyffuserPipeline.__call__."""
+
+    n: int = 16
+    steps: int = 30
+    sampler: str | None = None  # None: the model's own choice
+    guidance: float = 4.0
+    negative_prompt: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What one prompt brought: the grid, the single glyphs, the JSON, and the seconds it took."""
+
+    prompt: str
+    grid: Path
+    glyphs: list[Path]
+    json: Path
+    seconds: float
+
+
+def sample_to_folder(
+    pipe: GlyffuserPipeline,
+    prompts: list[str],
+    settings: SampleSettings,
+    out: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sampled]:
+    """Draw `settings.n` glyphs for each prompt into the folder `out`; same arguments, same pictures, byte for byte.
+
+    Glyph k of a seed starts from noise of its own, whatever n is. `progress(done, total)` counts denoising steps.
+    Raises UserError before anything is written where a setting is out of range.
+    """
+    out = output_folder(out)
+    prompts = [pipe.text_encoder.check(prompt) for prompt in prompts]
+    if not 1 <= settings.n <= MAX_GLYPHS:
+        raise UserError(
+            f"-n must be between 1 and {MAX_GLYPHS}, not {settings.n}; for more, run again with another --seed"
+        )
+    if not 0 <= settings.seed < 2**64:
+        raise UserError(f"the seed must be between 0 and 2^64 - 1, not {settings.seed}")
+    batches = [range(first, min(first + BATCH, settings.n)) for first in range(0, settings.n, BATCH)]
+    total, done = len(prompts) * len(batches) * settings.steps, 0
+    results = []
+    for prompt, slug in zip(prompts, slugs(prompts), strict=True):
+        start = time.perf_counter()
+        images: list[Image.Image] = []
+        for batch in batches:
+            for step in pipe.stream(
+                prompt,
+                settings.negative_prompt,
+                num_images_per_prompt=len(batch),
+                num_inference_steps=settings.steps,
+                guidance_scale=settings.guidance,
+                sampler=settings.sampler,
+                generator=[seeded(settings.seed, k) for k in batch],
+            ):
+                x = step.x
+                done += 1
+                if progress:
+                    progress(done, total)
+            images += to_output(x, "pil")
+        results.append(
+            _write(out, f"{slug}-{settings.seed}", prompt, images, settings, pipe, time.perf_counter() - start)
+        )
+    return results
+
+
+def _write(
+    out: Path,
+    stem: str,
+    prompt: str,
+    images: list[Image.Image],
+    settings: SampleSettings,
+    pipe: GlyffuserPipeline,
+    seconds: float,
+) -> Sampled:
+    glyphs = [out / f"{stem}-{k}.png" for k in range(len(images))]
+    sheet = out / f"{stem}.png"
+    for path, image in zip([*glyphs, sheet], [*images, grid(images)], strict=True):
+        with atomic_path(path) as temporary:
+            image.save(temporary)
+    facts = {
+        "prompt": prompt,
+        **asdict(settings),
+        "sampler": settings.sampler or pipe.sampler_name,
+        "model": weights_hash(pipe),
+        "seconds": round(seconds, 3),
+        "files": [path.name for path in glyphs],
+    }
+    record = out / f"{stem}.json"
+    write_text(record, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return Sampled(prompt, sheet, glyphs, record, seconds)
+
+
+def slugs(prompts: list[str]) -> list[str]:
+    """A file name for each prompt: lower-case ASCII words joined by hyphens, numbered where two would be alike."""
+    names: list[str] = []
+    for prompt in prompts:
+        stem = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:SLUG_LENGTH].strip("-") or "glyph"
+        name, i = stem, 2
+        while name in names:
+            name, i = f"{stem}-{i}", i + 1
+        names.append(name)
+    return names
