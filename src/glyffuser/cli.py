@@ -280,6 +280,7 @@ class Progress:
         from rich.progress import Progress as RichProgress
 
         self.what, self.start, self.told = what, time.monotonic(), time.monotonic()
+        self.first: float | None = None  # where a resumed run began: what was done before says nothing of the speed
         self.bar: Any = None
         if sys.stderr.isatty():
             self.bar = RichProgress(
@@ -310,8 +311,9 @@ class Progress:
             self.bar.update(self.task, completed=fraction, description=text)
             return
         now = time.monotonic()
-        if now - self.told >= PLAIN_SECONDS:
-            left = (now - self.start) * (1 - fraction) / fraction if fraction else float("nan")
+        self.first = fraction if self.first is None else self.first
+        if now - self.told >= PLAIN_SECONDS and fraction > self.first:
+            left = (now - self.start) * (1 - fraction) / (fraction - self.first)
             print(f"{text}, {fraction:.0%}, {left:.0f} s left", file=sys.stderr, flush=True)
             self.told = now
 

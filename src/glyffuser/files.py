@@ -1,5 +1,6 @@
 """Writing files so that an interruption leaves the old one or the new one, never half of one."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -36,6 +37,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             raise UserError(f"{path} is a folder, not a file; choose another name")
         else:
             os.replace(temporary, path)
+    except Exception as error:
+        if f"os error {errno.ENOSPC}" in str(error):  # safetensors has an exception of its own for a full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

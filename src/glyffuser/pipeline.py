@@ -22,15 +22,16 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, denoiser
-from glyffuser.diffusion.process import target
+from glyffuser.diffusion.process import coefficients
 from glyffuser.diffusion.samplers import SAMPLERS
-from glyffuser.diffusion.schedules import FLOW_T_MAX, FLOW_T_MIN, Schedule, interpolate
+from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
 from glyffuser.models.unet import UNet
 from glyffuser.text import TextEncoder
 
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT_SAMPLER = "dpm++2m"
+BROKEN = (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError, RuntimeError)  # what bad files lead to
 
 
 class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
@@ -60,8 +61,7 @@ class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
             num_train_timesteps=schedule.T,
             beta_schedule="squaredcos_cap_v2" if schedule.name == "cosine" else "linear",
             use_flow_sigmas=schedule.name == "flow",
-            flow_shift=schedule.shift,
-            shift=schedule.shift,
+            **({"flow_shift": schedule.shift, "shift": schedule.shift} if schedule.name == "flow" else {}),
         )
 
 
@@ -108,8 +108,8 @@ class GlyffuserPipeline(DiffusionPipeline):
     def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
         """Load from a folder in diffusers' layout (default: the bundled model), on the CPU, in float32."""
         kwargs.setdefault("local_files_only", True)
-        kwargs.setdefault("torch_dtype", torch.float32)
-        return super().from_pretrained(folder, **kwargs)
+        pipe = super().from_pretrained(folder, **kwargs)
+        return pipe if {"dtype", "torch_dtype"} & kwargs.keys() else pipe.to(torch.float32)  # one word was, one will be
 
     @property
     def schedule(self) -> Schedule:
@@ -193,7 +193,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         if guidance_scale != 1:
             D = classifier_free(D, guidance_scale, self.condition([negative_prompt or ""], 1), guidance_interval)
         if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
-            yield from scheduler_steps(self.scheduler, D, x, num_inference_steps, cond, generator)
+            highest = self.schedule.sigma_max()
+            yield from scheduler_steps(self.scheduler, D, highest, x, num_inference_steps, cond, generator)
             return
         sigmas = self.schedule.sigmas(num_inference_steps)
         draw = SAMPLERS[sampler or self.scheduler.config.sampler]
@@ -217,7 +218,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             return self.unet(xt, t, states, mask, return_dict=False)[0].float()
 
     def _check(self, prompts: list[str], images: int, steps: int, guidance: float, sampler: str | None) -> None:
-        for prompt in prompts:
+        for prompt in prompts or [""]:
             self.text_encoder.check(prompt)
         if images < 1:
             raise UserError(f"the number of glyphs must be 1 or more, not {images}")
@@ -244,7 +245,7 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
         return GlyffuserPipeline.from_pretrained(folder)
     except UserError:
         raise
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (*BROKEN, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"cannot load the model in {folder}: {reason}; export or copy it again") from error
 
@@ -272,36 +273,53 @@ def check_weights(folder: Path) -> None:
 def scheduler_steps(
     scheduler: Any,
     D: Denoiser,
+    highest: float,
     noise: Tensor,
     steps: int,
     cond: Condition,
     generator: torch.Generator | list[torch.Generator] | None,
 ) -> Iterator[GlyphStep]:
-    """Sample with a diffusers scheduler: what the network sees is a matter of the noise level alone, so any will do."""
+    """Sample with a diffusers scheduler: what the network sees is a matter of the noise level alone, so any will do.
+
+    `highest` is the highest noise level that D knows; what is noisier, up to pure noise, is shown to it at that level.
+    """
     scheduler.set_timesteps(steps, device=noise.device)
-    takes_generator = "generator" in inspect.signature(scheduler.step).parameters
-    extra = {"generator": generator} if takes_generator else {}
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)  # else it looks the first timestep up, and misses where two are equal
+    extra = {"generator": generator} if takes(scheduler.step, "generator") else {}
+    kind = scheduler.config.prediction_type if takes(type(scheduler), "prediction_type") else "flow_prediction"
+    scale = getattr(scheduler, "scale_model_input", lambda x, t: x)
     x = noise * getattr(scheduler, "init_noise_sigma", 1.0)
-    for i, t in enumerate(scheduler.timesteps):
-        schedule, sigma = scheduler_level(scheduler, i, t)
-        xt = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
-        x0 = D((xt / schedule.alpha(sigma)).to(x.dtype), sigma, cond)
-        eps = ((xt / schedule.alpha(sigma) - x0) / sigma).to(x.dtype)
-        kind = getattr(scheduler.config, "prediction_type", "flow_prediction")
-        prediction = target(kind, x0, eps, sigma, schedule)
+    timesteps = scheduler.timesteps
+    for i, t in enumerate(timesteps):
+        alpha, s = scheduler_scales(scheduler, i, t)
+        xt, sigma = scale(x, t), (s / alpha).clamp(max=highest)
+        x0 = D((xt / s * sigma).to(x.dtype), sigma, cond)
+        a, b = coefficients(kind, alpha, s)
+        prediction = (a * x0 + b * (xt - alpha * x0) / s).to(x.dtype)
         x = scheduler.step(prediction, t, x, **extra).prev_sample
-        yield GlyphStep(i, float(t), x, x0, 1.0)
+        last = i + 1 == len(timesteps)
+        then = 0.0 if last else float(timesteps[i + 1])
+        yield GlyphStep(i, then, x, x0, 1.0 if last else float(scale(torch.ones(()), timesteps[i + 1])))
 
 
-def scheduler_level(scheduler: Any, i: int, t: Tensor) -> tuple[Schedule, Tensor]:
-    """Scaling and noise level of the model input at step i, timestep t, of a diffusers scheduler."""
-    if getattr(scheduler.config, "use_flow_sigmas", False) or not hasattr(scheduler, "alphas_cumprod"):
-        u = scheduler.sigmas[i].double().clamp(FLOW_T_MIN, FLOW_T_MAX)
-        return Schedule("flow"), u / (1 - u)
-    alpha_bar = scheduler.alphas_cumprod.double().to(t.device)
-    levels = ((1 - alpha_bar) / alpha_bar).sqrt()
-    steps = torch.arange(len(levels), dtype=torch.float64, device=t.device)
-    return Schedule("linear"), interpolate(t.double().reshape(1), steps, levels)[0]
+def scheduler_scales(scheduler: Any, i: int, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Scales of signal and noise in the model input at step i, timestep t, of a diffusers scheduler; float64."""
+    # A config keeps settings of other schedulers that mean nothing to this one, hence `takes`.
+    flow = takes(type(scheduler), "use_flow_sigmas") and scheduler.config.use_flow_sigmas
+    if flow or not hasattr(scheduler, "alphas_cumprod"):
+        s = scheduler.sigmas[i].double()
+        return 1 - s, s
+    if hasattr(scheduler, "sigmas"):  # noise-to-signal ratios
+        sigma = scheduler.sigmas[i].double()
+        return 1 / (1 + sigma**2).sqrt(), sigma / (1 + sigma**2).sqrt()
+    alpha_bar = scheduler.alphas_cumprod[int(t)].double()
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+
+def takes(function: Callable, parameter: str) -> bool:
+    """Whether a function or class has a parameter of this name."""
+    return parameter in inspect.signature(function).parameters
 
 
 def noise_source(generator: torch.Generator | list[torch.Generator] | None, batch: int) -> Callable[[Tensor], Tensor]:

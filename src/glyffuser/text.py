@@ -76,8 +76,8 @@ class TextEncoder(ModelMixin, ConfigMixin):
         self._warn_of_cuts(texts, tokens.input_ids)
         with torch.inference_mode(False), torch.no_grad():
             states = self.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
-        mask = tokens.attention_mask.bool()
-        return states.float() * mask[:, :, None], mask
+            mask = tokens.attention_mask.bool()
+            return states.float() * mask[:, :, None], mask
 
     def check(self, prompt: str) -> str:
         """Return the prompt stripped; UserError if it is blank or has characters that the tokenizer does not know."""

@@ -32,9 +32,7 @@ levels = st.floats(-4, 4).map(lambda x: 10 ** (x / 2))  # sigma from 0.01 to 100
 
 def images(*seeds: int, batch: int = 3) -> list[Tensor]:
     """Standard normal float64 images (batch, 1, 4, 4), one for each seed."""
-    return [
-        torch.randn(batch, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in seeds
-    ]
+    return [torch.randn(batch, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in seeds]
 
 
 def ddpm(schedule: Schedule, prediction_type: str = "epsilon") -> DDPMScheduler:
@@ -140,7 +138,7 @@ def test_simple_weighting_is_the_plain_squared_error_of_the_prediction(name: str
     schedule = Schedule(name)
     prediction, _, x0, eps = guess(prediction_type, schedule)
     wanted = mse(prediction, target(prediction_type, x0, eps, SIGMA, schedule))
-    assert_close(loss(prediction, prediction_type, x0, eps, SIGMA, schedule, "simple"), wanted, rtol=1e-6, atol=0)
+    assert_close(loss(prediction, prediction_type, x0, eps, SIGMA, schedule, "simple"), wanted, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -168,9 +166,7 @@ def test_min_snr_is_that_of_the_training_scripts_of_diffusers(name: str, predict
     prediction, _, x0, eps = guess(prediction_type, schedule, sigma)
     snr = compute_snr(ddpm(schedule), t)
     wanted = snr.clamp(max=5) / (snr + shift) * mse(prediction, target(prediction_type, x0, eps, sigma, schedule))
-    assert_close(
-        loss(prediction, prediction_type, x0, eps, sigma, schedule, "min_snr"), wanted, rtol=1e-4, atol=0
-    )
+    assert_close(loss(prediction, prediction_type, x0, eps, sigma, schedule, "min_snr"), wanted, rtol=1e-4, atol=0)
 
 
 def test_velocity_weighting_is_the_flow_loss_where_t_is_not_clamped() -> None:
@@ -184,9 +180,9 @@ def test_velocity_weighting_is_the_flow_loss_where_t_is_not_clamped() -> None:
     assert ours[0] < wanted[0]
 
 
-def test_the_loss_of_a_half_precision_prediction_is_float32() -> None:
-    x0, eps = (image.float() for image in images(0, 1))
-    value = loss(x0.bfloat16(), "sample", x0, eps, SIGMA, Schedule(), "velocity")
+def test_the_loss_of_half_precision_images_is_float32() -> None:
+    x0, eps = (image.bfloat16() for image in images(0, 1))
+    value = loss(x0, "sample", x0, eps, SIGMA, Schedule(), "velocity")
     assert value.dtype == torch.float32
     assert value.shape == (3,)
 
@@ -213,7 +209,7 @@ def test_unknown_names_list_the_choices() -> None:
         to_x0(x0, "noise", x0, SIGMA, schedule)
     with pytest.raises(ValueError, match=f"'noise'.*{types}"):
         loss(x0, "noise", x0, eps, SIGMA, schedule, "simple")
-    with pytest.raises(ValueError, match="'snr'.*simple, epsilon, velocity, min_snr, sample"):
+    with pytest.raises(ValueError, match=r"'snr'.*simple, epsilon, velocity, min_snr, sample"):
         x0_weight("snr", "sample", SIGMA, schedule)
     with pytest.raises(ValueError, match="flow matching has no betas"):
         posterior(x0, eps, 5, schedule)

@@ -83,7 +83,7 @@ class Schedule:
         if self.name == "flow":
             return self.T * (sigma / (1 + sigma)).clamp(FLOW_T_MIN, FLOW_T_MAX)
         steps = torch.arange(self.T, dtype=torch.float64, device=sigma.device)
-        return interpolate(sigma.clamp(min=1e-12).log(), self.log_sigmas().to(sigma.device), steps)
+        return interpolate(sigma.log(), self.log_sigmas().to(sigma.device), steps)
 
     def alpha(self, sigma: Tensor) -> Tensor:
         """Signal scale of the noised image at noise level sigma, same shape."""

@@ -1,0 +1,122 @@
+"""A small data set, text encoder, configuration and trained model that the tests share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from glyffuser.config import Config
+
+torch.set_num_threads(1)
+
+SIZE = 32  # pixels
+CHARACTERS = range(0x6C34, 0x6FFF)  # 水 and what follows
+GLYPHS = 64  # for training; one more is for testing
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator() -> Iterator[None]:
+    """accelerate keeps its state for the whole process; every test starts without."""
+    yield
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 64 characters to train on and one of the test split."""
+    from glyffuser.data.dataset import build_dataset, split_of
+    from glyffuser.data.fonts import default_font
+    from glyffuser.data.unihan import clean_definition, read_unihan
+
+    unihan = read_unihan()
+    defined = [c for c in CHARACTERS if c in unihan.entries and clean_definition(unihan.entries[c].definition_raw)]
+    chosen = [c for c in defined if split_of(c) == "train"][:GLYPHS] + [c for c in defined if split_of(c) == "test"][:1]
+    path = tmp_path_factory.mktemp("data") / "glyphs.parquet"
+    build_dataset([default_font()], unihan, path, size=SIZE, codepoints=chosen)
+    return path
+
+
+@pytest.fixture(scope="session")
+def save_tokenizer() -> Callable[[Path, str, str], int]:
+    """A function that saves a tokenizer of single ASCII letters, digits and punctuation in a folder.
+
+    Further arguments are the special tokens that begin and end a text; returns the size of the vocabulary.
+    """
+    return _save_tokenizer
+
+
+def _save_tokenizer(folder: Path, start: str, end: str) -> int:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *("##" + c for c in letters)]
+    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    ends = [(piece, pieces.index(piece)) for piece in (start, end) if piece]
+    tokenizer.post_processor = processors.TemplateProcessing(f"{start} $A {end}".strip(), None, ends)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", model_max_length=200
+    ).save_pretrained(folder)
+    return len(pieces)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random BERT of width 16 that reads letter by letter."""
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("encoder") / "tiny-bert"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=_save_tokenizer(folder, "[CLS]", "[SEP]"), **sizes)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_config(tiny_data: Path, tiny_encoder: Path) -> Config:
+    """A run of 12 steps on the tiny data set."""
+    return make_config(tiny_data, tiny_encoder)
+
+
+def make_config(data: Path, encoder: Path) -> Config:
+    from glyffuser.config import override
+
+    return override(
+        Config(),
+        [
+            f"data.path={data}",
+            f"text.encoder={encoder}",
+            f"model.sample_size={SIZE}",
+            "model.patch_size=4",
+            "model.block_out_channels=[8, 16]",
+            "model.layers_per_block=1",
+            "model.attention_head_dim=8",
+            "model.dropout=0.1",
+            "train.batch_size=8",
+            "train.max_steps=12",
+            "train.warmup_steps=3",
+            "train.ema_decay=0.8",
+            "train.log_every=1",
+            "train.preview_every=100",
+            "train.checkpoint_every=5",
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_data: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as training exports it, from one step."""
+    from glyffuser.train import Trainer
+
+    config = make_config(tiny_data, tiny_encoder)
+    config.train.max_steps = 1
+    out = tmp_path_factory.mktemp("run")
+    for _ in Trainer(config, out).run():
+        pass
+    return out / "model"
