@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glyffuser.config import (
@@ -85,6 +85,7 @@ def test_choices_are_what_the_diffusion_core_knows():
 
 
 @given(settings)
+@example(("data.path", 'quote " backslash \\ controls \x00\n\x1f\x7f beyond \u2028 \U0001f41f'))
 def test_any_setting_survives_dump_and_load(tmp_path_factory, setting):
     config = Config()
     set_field(config, *setting)

@@ -130,6 +130,13 @@ def test_deterministic_samplers_follow_the_exact_ode(make_pipe, trained, schedul
     assert_close(draw(pipe, ["gold", "fish"], **settings), MU + S * z, rtol=0, atol=0.045)
 
 
+@pytest.mark.parametrize("scheduler", [DPMSolverMultistepScheduler, UniPCMultistepScheduler])
+def test_timesteps_that_round_to_the_same_number_do_no_harm(make_pipe, scheduler):
+    pipe, z = ideal(make_pipe("flow")), noise(1)
+    pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
+    assert_close(draw(pipe, latents=z, guidance_scale=1.0, num_inference_steps=400), MU + S * z, rtol=0, atol=0.01)
+
+
 @pytest.mark.parametrize("options", [{"use_karras_sigmas": True}, {"prediction_type": "v_prediction"}])
 @pytest.mark.parametrize("scheduler", [DPMSolverMultistepScheduler, EulerDiscreteScheduler])
 def test_options_of_schedulers_are_heeded(make_pipe, scheduler, options):

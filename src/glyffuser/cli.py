@@ -260,7 +260,7 @@ def _parse(argv: list[str]) -> Any:
             )
     except SystemExit as end:
         if end.code:
-            lines = [line.strip("│╭╮╰╯─ \n") for line in box.getvalue().splitlines()]
+            lines = [line.strip("│╭╮╰╯─|+- \n") for line in box.getvalue().splitlines()]
             words = [line for line in lines if line]
             mistake = words[1] if len(words) > 1 else "cannot read the command"
             command = f"glyffuser {argv[0]}" if argv and argv[0] in COMMANDS else "glyffuser"

@@ -108,8 +108,7 @@ class GlyffuserPipeline(DiffusionPipeline):
     def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
         """Load from a folder in diffusers' layout (default: the bundled model), on the CPU, in float32."""
         kwargs.setdefault("local_files_only", True)
-        pipe = super().from_pretrained(folder, **kwargs)
-        return pipe if {"dtype", "torch_dtype"} & kwargs.keys() else pipe.to(torch.float32)  # one word was, one will be
+        return super().from_pretrained(folder, **kwargs)
 
     @property
     def schedule(self) -> Schedule:

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from glyffuser.config import preset
 from glyffuser.errors import UserError
-from glyffuser.models.unet import UNet, masked_mean
+from glyffuser.models.unet import Stage, UNet, masked_mean
 
 
 def tiny(**changes: Any) -> UNet:
@@ -71,6 +71,21 @@ def test_every_input_matters():
     before = model(x, t, states, mask).sample
     for changed in [(x + 1, t, states, mask), (x, t + 100, states, mask), (x, t, -states, mask)]:
         assert not torch.allclose(model(*changed).sample, before, atol=1e-4)
+
+
+def test_what_goes_down_comes_up_in_reverse_order():
+    model = awake(tiny(block_out_channels=(8, 16, 24), attention_levels=(True, False, True), sample_size=32))
+    sent: list[torch.Tensor] = []
+    received: list[torch.Tensor] = []
+    for module in [model.stem, *model.down]:
+        module.register_forward_hook(lambda module, inputs, output: sent.append(output))
+    for module in model.up:
+        if isinstance(module, Stage):
+            module.register_forward_pre_hook(lambda module, inputs: received.append(inputs[0]))
+    model(*inputs(32))
+    assert len(sent) == len(received)
+    for skip, joined in zip(reversed(sent), received, strict=True):
+        assert torch.equal(joined[:, -skip.shape[1] :], skip)
 
 
 def test_masked_tokens_have_no_influence():
