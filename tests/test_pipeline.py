@@ -28,16 +28,9 @@ from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
 from glyffuser.models.unet import UNet
-from glyffuser.pipeline import (
-    GlyffuserPipeline,
-    GlyffuserScheduler,
-    grid,
-    load_pipeline,
-    noise_source,
-    seeded,
-    to_output,
-    weights_hash,
-)
+from glyffuser.pictures import grid, to_output
+from glyffuser.pipeline import GlyffuserPipeline, load_pipeline, noise_source, seeded, weights_hash
+from glyffuser.schedulers import GlyffuserScheduler
 from glyffuser.text import TextEncoder
 
 SIZE = 16

@@ -23,7 +23,7 @@ _EXPORTS = {
     "SAMPLERS": "glyffuser.diffusion.samplers",
     "UNet": "glyffuser.models.unet",
     "GlyffuserPipeline": "glyffuser.pipeline",
-    "GlyffuserScheduler": "glyffuser.pipeline",
+    "GlyffuserScheduler": "glyffuser.schedulers",
     "load_pipeline": "glyffuser.pipeline",
     "Trainer": "glyffuser.train",
 }

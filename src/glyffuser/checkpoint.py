@@ -32,7 +32,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     extra: Mapping[str, Any],
 ) -> Path:
-    """Write `folder`/step-<step>; a full disk or a kill leaves no trace but the older checkpoints. OSError passes on."""
+    """Write `folder`/step-<step>; a full disk (OSError) or a kill leaves no trace but the older checkpoints."""
     path = folder / checkpoint_name(step)
     with atomic_path(path) as temporary:
         temporary.mkdir()

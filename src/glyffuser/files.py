@@ -18,7 +18,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; on success it replaces `path`, on error it is removed.
 
     Works for a file, which is replaced in one step, and for a folder, see `replace_folder`.
-    Raises UserError where the parent folder cannot be made or written, or a file would replace a folder or a folder a file.
+    Raises UserError where the parent folder cannot be made or written, or where file and folder would replace one
+    another; OSError where the disk is full.
     """
     path = Path(path)
     output_folder(path.parent)

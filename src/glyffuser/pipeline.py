@@ -1,68 +1,33 @@
 """GlyffuserPipeline: prompts in, glyphs out, in the way diffusers users know, with every step open to view."""
 
 import hashlib
-import inspect
 import json
-import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ConfigMixin, DiffusionPipeline, ModelMixin, SchedulerMixin  # noqa: F401
-from diffusers.configuration_utils import register_to_config
+from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
 from diffusers.utils.logging import disable_progress_bar
 from diffusers.utils.torch_utils import randn_tensor
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, denoiser
-from glyffuser.diffusion.process import coefficients
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
 from glyffuser.models.unet import UNet
+from glyffuser.pictures import to_output
+from glyffuser.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps
 from glyffuser.text import TextEncoder
 
 BUNDLED = Path(__file__).parent / "weights"
-DEFAULT_SAMPLER = "dpm++2m"
 BROKEN = (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError, RuntimeError)  # what bad files lead to
-
-
-class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
-    """The default `pipe.scheduler`: names one of glyffuser's own samplers, and carries what other schedulers need.
-
-    `AnyDiffusersScheduler.from_config(pipe.scheduler.config)` gives a drop-in. Its `prediction_type` is "epsilon"
-    whatever the network predicts, since every diffusers scheduler understands that; the pipeline converts.
-    """
-
-    @register_to_config
-    def __init__(
-        self,
-        sampler: str = DEFAULT_SAMPLER,
-        num_train_timesteps: int = 1000,
-        beta_schedule: str = "linear",
-        prediction_type: str = "epsilon",
-        use_flow_sigmas: bool = False,
-        flow_shift: float = 1.0,
-        shift: float = 1.0,
-    ):
-        pass
-
-    @classmethod
-    def for_schedule(cls, schedule: Schedule) -> "GlyffuserScheduler":
-        """The scheduler that samples under the noise schedule of training."""
-        return cls(
-            num_train_timesteps=schedule.T,
-            beta_schedule="squaredcos_cap_v2" if schedule.name == "cosine" else "linear",
-            use_flow_sigmas=schedule.name == "flow",
-            **({"flow_shift": schedule.shift, "shift": schedule.shift} if schedule.name == "flow" else {}),
-        )
 
 
 @dataclass
@@ -70,25 +35,6 @@ class GlyphOutput(BaseOutput):
     """`images`: PIL pictures (mode L), or an array (B, H, W, C) in [0, 1], or a tensor (B, C, H, W) in [-1, 1]."""
 
     images: Any
-
-
-class GlyphStep(NamedTuple):
-    """One step of sampling: its number from 0, the timestep reached, the state x and the predicted clean image x0.
-
-    x is what the sampler iterates on, (B, C, H, W); `xt`, alpha times x, is the noised image at the network's scale.
-    Writing into x in place changes where sampling goes on from.
-    """
-
-    i: int
-    t: float
-    x: Tensor
-    x0: Tensor
-    alpha: float
-
-    @property
-    def xt(self) -> Tensor:
-        """The noised image at timestep t."""
-        return self.alpha * self.x
 
 
 class GlyffuserPipeline(DiffusionPipeline):
@@ -269,58 +215,6 @@ def check_weights(folder: Path) -> None:
         )
 
 
-def scheduler_steps(
-    scheduler: Any,
-    D: Denoiser,
-    highest: float,
-    noise: Tensor,
-    steps: int,
-    cond: Condition,
-    generator: torch.Generator | list[torch.Generator] | None,
-) -> Iterator[GlyphStep]:
-    """Sample with a diffusers scheduler: what the network sees is a matter of the noise level alone, so any will do.
-
-    `highest` is the highest noise level that D knows; what is noisier, up to pure noise, is shown to it at that level.
-    """
-    scheduler.set_timesteps(steps, device=noise.device)
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)  # else it looks the first timestep up, and misses where two are equal
-    extra = {"generator": generator} if takes(scheduler.step, "generator") else {}
-    kind = scheduler.config.prediction_type if takes(type(scheduler), "prediction_type") else "flow_prediction"
-    scale = getattr(scheduler, "scale_model_input", lambda x, t: x)
-    x = noise * getattr(scheduler, "init_noise_sigma", 1.0)
-    timesteps = scheduler.timesteps
-    for i, t in enumerate(timesteps):
-        alpha, s = scheduler_scales(scheduler, i, t)
-        xt, sigma = scale(x, t), (s / alpha).clamp(max=highest)
-        x0 = D((xt / s * sigma).to(x.dtype), sigma, cond)
-        a, b = coefficients(kind, alpha, s)
-        prediction = (a * x0 + b * (xt - alpha * x0) / s).to(x.dtype)
-        x = scheduler.step(prediction, t, x, **extra).prev_sample
-        last = i + 1 == len(timesteps)
-        then = 0.0 if last else float(timesteps[i + 1])
-        yield GlyphStep(i, then, x, x0, 1.0 if last else float(scale(torch.ones(()), timesteps[i + 1])))
-
-
-def scheduler_scales(scheduler: Any, i: int, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Scales of signal and noise in the model input at step i, timestep t, of a diffusers scheduler; float64."""
-    # A config keeps settings of other schedulers that mean nothing to this one, hence `takes`.
-    flow = takes(type(scheduler), "use_flow_sigmas") and scheduler.config.use_flow_sigmas
-    if flow or not hasattr(scheduler, "alphas_cumprod"):
-        s = scheduler.sigmas[i].double()
-        return 1 - s, s
-    if hasattr(scheduler, "sigmas"):  # noise-to-signal ratios
-        sigma = scheduler.sigmas[i].double()
-        return 1 / (1 + sigma**2).sqrt(), sigma / (1 + sigma**2).sqrt()
-    alpha_bar = scheduler.alphas_cumprod[int(t)].double()
-    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-
-
-def takes(function: Callable, parameter: str) -> bool:
-    """Whether a function or class has a parameter of this name."""
-    return parameter in inspect.signature(function).parameters
-
-
 def noise_source(generator: torch.Generator | list[torch.Generator] | None, batch: int) -> Callable[[Tensor], Tensor]:
     """A function x -> standard normal like x, from one generator, or from one for each image of the batch."""
     if isinstance(generator, list) and len(generator) != batch:
@@ -356,26 +250,3 @@ def weights_hash(pipe: GlyffuserPipeline) -> str:
         digest.update(name.encode())
         digest.update(weight.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
-    """Pictures of one size side by side, row by row, on white; by default in a block as square as it can be."""
-    columns = columns or math.ceil(math.sqrt(len(images)))
-    width, height = images[0].size
-    sheet = Image.new("L", (columns * width, math.ceil(len(images) / columns) * height), 255)
-    for i, image in enumerate(images):
-        sheet.paste(image, (i % columns * width, i // columns * height))
-    return sheet
-
-
-def to_output(images: Tensor, output_type: str) -> Any:
-    """Images (B, C, H, W) in [-1, 1] as "pil" (8-bit grey), "np" (B, H, W, C) in [0, 1], or "pt", unchanged."""
-    if output_type == "pt":
-        return images
-    array = (images.float().cpu() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
-    if output_type == "np":
-        return array
-    if output_type != "pil":
-        raise UserError(f"unknown output type {output_type!r}; choose one of pil, np, pt")
-    grey = (array[..., 0] * 255).round().astype(np.uint8)
-    return [Image.fromarray(image) for image in grey]

@@ -11,7 +11,8 @@ from PIL import Image
 
 from glyffuser.errors import UserError
 from glyffuser.files import atomic_path, output_folder, write_text
-from glyffuser.pipeline import GlyffuserPipeline, grid, seeded, to_output, weights_hash
+from glyffuser.pictures import grid, to_output
+from glyffuser.pipeline import GlyffuserPipeline, seeded, weights_hash
 
 MAX_GLYPHS = 4096  # a prompt and call
 BATCH = 16  # glyphs denoised at a time: more is not faster on a CPU and takes more memory

@@ -29,7 +29,9 @@ from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
 from glyffuser.files import atomic_path, output_folder, remove_leftovers, write_text
 from glyffuser.models.unet import UNet
-from glyffuser.pipeline import GlyffuserPipeline, GlyffuserScheduler, grid, seeded
+from glyffuser.pictures import grid
+from glyffuser.pipeline import GlyffuserPipeline, seeded
+from glyffuser.schedulers import GlyffuserScheduler
 from glyffuser.text import TextEncoder, encode_cached
 
 PREVIEW_PROMPTS = ("gold", "a kind of fish", "tree", "illness", "water", "bamboo basket", "silk", "horse")

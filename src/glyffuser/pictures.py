@@ -1,0 +1,33 @@
+"""From tensors to pictures, and several pictures on one sheet."""
+
+import math
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from glyffuser.errors import UserError
+
+
+def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
+    """Pictures of one size side by side, row by row, on white; by default in a block as square as it can be."""
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    width, height = images[0].size
+    sheet = Image.new("L", (columns * width, math.ceil(len(images) / columns) * height), 255)
+    for i, image in enumerate(images):
+        sheet.paste(image, (i % columns * width, i // columns * height))
+    return sheet
+
+
+def to_output(images: Tensor, output_type: str) -> Any:
+    """Images (B, C, H, W) in [-1, 1] as "pil" (8-bit grey), "np" (B, H, W, C) in [0, 1], or "pt", unchanged."""
+    if output_type == "pt":
+        return images
+    array = (images.float().cpu() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    if output_type == "np":
+        return array
+    if output_type != "pil":
+        raise UserError(f"unknown output type {output_type!r}; choose one of pil, np, pt")
+    grey = (array[..., 0] * 255).round().astype(np.uint8)
+    return [Image.fromarray(image) for image in grey]
