@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -120,3 +121,36 @@ def tiny_model(tiny_data: Path, tiny_encoder: Path, tmp_path_factory: pytest.Tem
     for _ in Trainer(config, out).run():
         pass
     return out / "model"
+
+
+@pytest.fixture(scope="session")
+def make_pipe(tiny_encoder: Path) -> Callable[..., Any]:
+    """A maker of 16-pixel pipelines, random and with nothing at zero, for a network "trained" under a schedule."""
+    from glyffuser.diffusion.schedules import Schedule
+    from glyffuser.models.unet import UNet
+    from glyffuser.pipeline import GlyffuserPipeline
+    from glyffuser.schedulers import GlyffuserScheduler
+    from glyffuser.text import TextEncoder
+
+    predictions = {"flow": "sample", "linear": "epsilon", "cosine": "v_prediction"}
+    encoder = TextEncoder(str(tiny_encoder))
+
+    def make(schedule: str = "flow") -> GlyffuserPipeline:
+        torch.manual_seed(0)
+        shift = 3.0 if schedule == "flow" else 1.0
+        unet = UNet(
+            sample_size=16,
+            patch_size=4,
+            block_out_channels=(8, 16),
+            attention_levels=(False, True),
+            attention_head_dim=8,
+            cross_attention_dim=16,
+            schedule=schedule,
+            prediction_type=predictions[schedule],
+            shift=shift,
+        ).eval()
+        for parameter in unet.parameters():
+            parameter.data += 0.1 * torch.randn(parameter.shape)
+        return GlyffuserPipeline(unet, encoder, GlyffuserScheduler.for_schedule(Schedule(schedule, shift=shift)))
+
+    return make

@@ -12,7 +12,6 @@ import io
 import json
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
 from glyffuser.errors import UserError
+from glyffuser.progress import Progress
 
 Flag = FlagCreatePairsOff[bool]
-PLAIN_SECONDS = 5.0  # between progress lines where stderr is no terminal
 
 
 @dataclass
@@ -182,7 +181,7 @@ class Train:
 
     def settings(self) -> tuple[Any, Path]:
         """The complete configuration and the run folder."""
-        from glyffuser.config import load_config, override, preset
+        from glyffuser.config import load_config, override, preset, set_field
 
         out = self.out or Path("runs") / (self.preset or "cpu")
         resumed = out / "config.toml"
@@ -193,12 +192,14 @@ class Train:
             if self.config is not None:
                 config = load_config(self.config, config)
         override(config, list(self.set))
-        if self.data is not None:
-            config.data.path = str(self.data)
-        if self.max_minutes is not None:
-            config.train.max_minutes = self.max_minutes
-        if self.max_steps is not None:
-            config.train.max_steps = self.max_steps
+        flags = {
+            "data.path": None if self.data is None else str(self.data),
+            "train.max_minutes": self.max_minutes,
+            "train.max_steps": self.max_steps,
+        }
+        for key, value in flags.items():
+            if value is not None:
+                set_field(config, key, value)
         return config, out
 
 
@@ -269,53 +270,6 @@ def _parse(argv: list[str]) -> Any:
 
 
 COMMANDS = ("sample", "dataset", "train", "info")
-
-
-class Progress:
-    """A bar with the time left on a terminal, a plain line every few seconds elsewhere; called as (done, total)."""
-
-    def __init__(self, what: str):
-        from rich.console import Console
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
-
-        self.what, self.start, self.told = what, time.monotonic(), time.monotonic()
-        self.first: float | None = None  # where a resumed run began: what was done before says nothing of the speed
-        self.bar: Any = None
-        if sys.stderr.isatty():
-            self.bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self.task = self.bar.add_task(what, total=1.0)
-
-    def __enter__(self) -> "Progress":
-        if self.bar is not None:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        self.at(done / total, f"{self.what} {done}/{total}")
-
-    def at(self, fraction: float, text: str) -> None:
-        """Show that `fraction` of the work is done."""
-        if self.bar is not None:
-            self.bar.update(self.task, completed=fraction, description=text)
-            return
-        now = time.monotonic()
-        self.first = fraction if self.first is None else self.first
-        if now - self.told >= PLAIN_SECONDS and fraction > self.first:
-            left = (now - self.start) * (1 - fraction) / (fraction - self.first)
-            print(f"{text}, {fraction:.0%}, {left:.0f} s left", file=sys.stderr, flush=True)
-            self.told = now
 
 
 @contextlib.contextmanager

@@ -1,0 +1,54 @@
+"""Progress on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import Any
+
+PLAIN_SECONDS = 5.0  # between progress lines where stderr is no terminal
+
+
+class Progress:
+    """A context in which work reports how far it is; called as (done, total)."""
+
+    def __init__(self, what: str):
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self.what, self.start, self.told = what, time.monotonic(), time.monotonic()
+        self.first: float | None = None  # where a resumed run began: what was done before says nothing of the speed
+        self.bar: Any = None
+        if sys.stderr.isatty():
+            self.bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self.task = self.bar.add_task(what, total=1.0)
+
+    def __enter__(self) -> "Progress":
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        self.at(done / total, f"{self.what} {done}/{total}")
+
+    def at(self, fraction: float, text: str) -> None:
+        """Show that `fraction` of the work is done."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=fraction, description=text)
+            return
+        now = time.monotonic()
+        self.first = fraction if self.first is None else self.first
+        if now - self.told >= PLAIN_SECONDS and fraction > self.first:
+            left = (now - self.start) * (1 - fraction) / (fraction - self.first)
+            print(f"{text}, {fraction:.0%}, {left:.0f} s left", file=sys.stderr, flush=True)
+            self.told = now
