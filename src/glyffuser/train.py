@@ -57,7 +57,7 @@ class Diverged(UserError):
 
 @dataclass
 class Batch:
-    """Glyphs (B, C, H, W) in [-1, 1], noise like them, noise levels and timesteps (B,), token states and mask."""
+    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, token states and mask."""
 
     x0: Tensor
     eps: Tensor
@@ -179,7 +179,7 @@ class Trainer:
         torch.manual_seed(int(seeds[2]))  # for dropout
         eps = torch.randn(x0.shape, generator=generator, device=self.device)
         cpu = torch.Generator().manual_seed(int(seeds[3]))
-        t = self.schedule.sample_timesteps(c.batch_size, self.config.diffusion.timesteps, cpu).to(self.device)
+        t = self.schedule.sample_timesteps(c.batch_size, self.config.diffusion.timesteps, cpu)
         return Batch(x0, eps, t, states, mask)
 
     def _glyphs(self, positions: np.ndarray) -> np.ndarray:
@@ -200,7 +200,7 @@ class Trainer:
         sigma = self.schedule.sigma(batch.t)
         xt = noised(batch.x0, batch.eps, sigma, self.schedule)
         with self.accelerator.autocast():
-            prediction = self.compiled(xt, batch.t.float(), batch.states, batch.mask, return_dict=False)[0]
+            prediction = self.compiled(xt, batch.t.to(xt), batch.states, batch.mask, return_dict=False)[0]
         value = loss(prediction, d.prediction_type, batch.x0, batch.eps, sigma, self.schedule, d.weighting).mean()
         self.accelerator.backward(value)
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.train.grad_clip)
@@ -283,7 +283,7 @@ class Trainer:
         if not limit:
             return False
         if self.accelerator.num_processes > 1:  # clocks differ, and the learning rate hangs on them
-            minutes = torch.tensor(self.minutes, device=self.device, dtype=torch.float64)
+            minutes = torch.tensor(self.minutes, device=self.device)
             self.minutes = float(self.accelerator.reduce(minutes, "mean"))
         return self.minutes >= limit
 

@@ -125,5 +125,5 @@ def coefficients(prediction_type: str, alpha: Tensor, s: Tensor) -> tuple[Tensor
 
 
 def per_image(sigma: Tensor, image: Tensor) -> Tensor:
-    """Noise levels (B,) or () as (B, 1, 1, 1) or (1, 1, 1, 1), float64, on the image's device."""
-    return sigma.to(image.device, torch.float64).reshape(-1, *[1] * (image.ndim - 1))
+    """Noise levels (B,) or () as (B, 1, 1, 1) or (1, 1, 1, 1), of the image's precision, on its device."""
+    return sigma.to(image).reshape(-1, *[1] * (image.ndim - 1))
