@@ -12,6 +12,13 @@ def test_paper_is_white_and_ink_is_black():
     assert list(np.asarray(to_output(images, "pil")[0])[0]) == [0, 0, 128, 255, 255]
 
 
+def test_paper_that_is_a_little_off_is_made_exactly_white():
+    images = torch.tensor([-0.95, 0.92, 0.94, 1.0]).reshape(1, 1, 1, 4)
+    assert list(np.asarray(to_output(images, "pil")[0])[0]) == [0, 255, 255, 255]
+    assert to_output(images, "np").ravel().tolist() == [0, 1, 1, 1]
+    assert torch.equal(to_output(images, "pt"), images)
+
+
 def test_grid_places_pictures_row_by_row():
     images = [Image.new("L", (2, 3), 10 * k) for k in range(5)]
     sheet = np.asarray(grid(images))

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from glyffuser.errors import UserError
 
+CONTRAST = 1.1  # a network is exact to a few per cent; so much contrast makes its paper exactly white, its ink black
+
 
 def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
     """Pictures of one size side by side, row by row, on white; by default in a block as square as it can be."""
@@ -21,10 +23,13 @@ def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
 
 
 def to_output(images: Tensor, output_type: str) -> Any:
-    """Images (B, C, H, W) in [-1, 1] as "pil" (8-bit grey), "np" (B, H, W, C) in [0, 1], or "pt", unchanged."""
+    """Images (B, C, H, W) in [-1, 1] as "pil" (8-bit grey), "np" (B, H, W, C) in [0, 1], or "pt", unchanged.
+
+    Pictures and arrays get a little contrast, so that paper is exactly white.
+    """
     if output_type == "pt":
         return images
-    array = (images.float().cpu() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    array = (CONTRAST * images.float().cpu() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
     if output_type == "np":
         return array
     if output_type != "pil":
