@@ -16,6 +16,7 @@ from torch.testing import assert_close
 
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.errors import UserError
+from glyffuser.pictures import CONTRAST
 from glyffuser.pipeline import GlyffuserPipeline, load_pipeline, noise_source, seeded, weights_hash
 from glyffuser.schedulers import GlyffuserScheduler
 
