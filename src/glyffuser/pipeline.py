@@ -89,8 +89,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             generator: one, or one a glyph (then a glyph does not depend on the others), on the CPU or the device.
             latents: starting noise, standard normal (B, C, H, W), in place of the generator's.
             output_type: "pil", "np" or "pt".
-            callback_on_step_end: called as f(pipe, i, t, {"latents": xt, "x0": x0}); if it returns a dict with
-                "latents", sampling goes on from those.
+            callback_on_step_end: called as f(pipe, i, t, {"latents": x, "x0": x0}), x the sampler's own state (see
+                GlyphStep); if it returns a dict with "latents", sampling goes on from those.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """

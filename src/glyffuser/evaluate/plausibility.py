@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from glyffuser.data.dataset import GlyphData
 from glyffuser.errors import UserError
 from glyffuser.evaluate.flaws import FLAWS, flawed
-from glyffuser.evaluate.recogniser import Block, Epoch
+from glyffuser.evaluate.recogniser import Block, Epoch, grey_pictures, one_cycle
 
 SIZE = 128  # pixels; other pictures are resized
 CELL = 8  # pixels a cell of the map is wide
@@ -58,11 +58,7 @@ class Plausibility(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def score(self, images: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
         """Scores (N,), higher = worse, and maps (N, 16, 16) of uint8 pictures (N, H, H), ink 0, paper 255."""
-        pictures = torch.as_tensor(images)
-        if pictures.ndim != 3 or pictures.shape[1] != pictures.shape[2] or pictures.dtype != torch.uint8:
-            raise UserError(
-                f"plausibility wants square 8-bit grey pictures (N, H, H), not {tuple(pictures.shape)} {pictures.dtype}"
-            )
+        pictures = grey_pictures(images)
         maps = torch.cat([self(part[:, None].float() / 127.5 - 1) for part in pictures.split(BATCH)])
         return worst(maps), maps
 
@@ -134,7 +130,7 @@ def train_plausibility(data: GlyphData, settings: PlausibilitySettings) -> Itera
             break
         ink, target, verdict = examples(data.images, settings, rng)
         for group in optimizer.param_groups:
-            group["lr"] = settings.lr * min(1.0, done / 0.05 + 0.02) * (0.5 + 0.5 * math.cos(math.pi * done))
+            group["lr"] = one_cycle(settings.lr, done)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             maps = network(1 - 2 * rendered(ink, generator))
         # Cells of flaws are few: they weigh more.

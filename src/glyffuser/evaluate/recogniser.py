@@ -122,12 +122,7 @@ class Recogniser(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def read(self, images: np.ndarray | Tensor) -> Reading:
         """Read uint8 pictures (N, H, W), ink 0, paper 255, in batches. UserError for pictures of another form."""
-        pictures = torch.as_tensor(images)
-        if pictures.ndim != 3 or pictures.shape[1] != pictures.shape[2] or pictures.dtype != torch.uint8:
-            raise UserError(
-                "the recogniser wants square 8-bit grey pictures (N, H, H), "
-                f"not {tuple(pictures.shape)} {pictures.dtype}"
-            )
+        pictures = grey_pictures(images)
         parts = [self(batch[:, None].float() / 127.5 - 1) for batch in pictures.split(BATCH)]
         return Reading(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
@@ -151,6 +146,21 @@ class Epoch(NamedTuple):
     done: float
     loss: float
     speed: float
+
+
+def grey_pictures(images: np.ndarray | Tensor) -> Tensor:
+    """The pictures as a uint8 tensor (N, H, H); UserError for those of another form."""
+    pictures = torch.as_tensor(images)
+    if pictures.ndim != 3 or pictures.shape[1] != pictures.shape[2] or pictures.dtype != torch.uint8:
+        raise UserError(
+            f"wanted are square 8-bit grey pictures (N, H, H), not {tuple(pictures.shape)} {pictures.dtype}"
+        )
+    return pictures
+
+
+def one_cycle(peak: float, done: float) -> float:
+    """A learning rate that warms up over 5 % of the run, then falls as a cosine to zero."""
+    return peak * min(1.0, done / 0.05 + 0.02) * (0.5 + 0.5 * math.cos(math.pi * done))
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -218,8 +228,8 @@ def train_recogniser(data: GlyphData, settings: RecogniserSettings) -> Iterator[
         chosen = order[position : position + settings.batch_size]
         position += settings.batch_size
         x = augment(images[chosen][:, None].float() / 127.5 - 1, generator)
-        for group in optimizer.param_groups:  # one cycle: warm-up over 5 %, then a cosine to zero
-            group["lr"] = settings.lr * min(1.0, done / 0.05 + 0.02) * (0.5 + 0.5 * math.cos(math.pi * done))
+        for group in optimizer.param_groups:
+            group["lr"] = one_cycle(settings.lr, done)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = network.logits(x)[:3]
         # No smoothing for strokes: it would pull their expected number towards the middle of the scale.
