@@ -72,10 +72,11 @@ class TrainConfig:
     batch_size: int = 64  # glyphs a step and process
     max_steps: int = 100_000  # optimiser steps; the learning rate decays over the last `decay` of them
     max_minutes: float = 0.0  # stop cleanly after so many minutes in all, and decay before; 0 = no limit
+    optimizer: str = "adamw"  # "adamw" or "muon"
     lr: float = 8e-4  # peak learning rate
     warmup_steps: int = 200  # steps of linear warm-up
     decay: float = 0.2  # last part of the run over which the learning rate falls to zero
-    weight_decay: float = 0.01  # of AdamW
+    weight_decay: float = 0.01  # share of a weight that is lost a step, over lr
     beta2: float = 0.99  # of AdamW
     grad_clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.9995  # of the averaged weights that are exported
@@ -155,6 +156,7 @@ CHOICES = {
     "diffusion.prediction_type": ("epsilon", "sample", "v_prediction", "flow_prediction"),
     "diffusion.timesteps": ("uniform", "logit_normal"),
     "diffusion.weighting": ("simple", "epsilon", "velocity", "min_snr", "sample"),
+    "train.optimizer": ("adamw", "muon"),
     "train.mixed_precision": ("no", "bf16", "fp16"),
 }
 FRACTIONS = {

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
 from glyffuser.files import atomic_path, output_folder, remove_leftovers, write_text
 from glyffuser.models.unet import UNet
+from glyffuser.optimizer import Muon, split_parameters
 from glyffuser.pictures import grid
 from glyffuser.pipeline import GlyffuserPipeline, seeded
 from glyffuser.schedulers import GlyffuserScheduler
@@ -110,9 +111,7 @@ class Trainer:
         ).to(self.device)
         self.ema = EMAModel(self.network.parameters(), decay=c.ema_decay, foreach=True)
         self.ema.to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=c.lr, betas=(0.9, c.beta2), weight_decay=c.weight_decay, fused=True
-        )
+        self.optimizer = build_optimizer(self.network, c)
         self.step, self.minutes, self.mean_loss, self.best_loss = 0, 0.0, math.nan, math.inf
         found = resume(self.out / "checkpoints", self.network, self.ema, self.optimizer)
         if found:
@@ -314,6 +313,14 @@ class Trainer:
                     f"{self.out} holds a run with {section}.{k} = {old[k]!r}, not {new[k]!r}; choose another --out, "
                     f"or continue it with --config {path}"
                 )
+
+
+def build_optimizer(network: UNet, c: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser that the settings name."""
+    how: dict[str, Any] = {"lr": c.lr, "betas": (0.9, c.beta2), "weight_decay": c.weight_decay}
+    if c.optimizer == "muon":
+        return Muon(*split_parameters(network), **how)
+    return torch.optim.AdamW(network.parameters(), **how, fused=True)
 
 
 def learning_rate(c: TrainConfig, step: int, minutes: float) -> float:

@@ -212,7 +212,7 @@ def train_recogniser(data: GlyphData, settings: RecogniserSettings) -> Iterator[
         torch.from_numpy(data.strokes[keep].astype(np.int64).clip(1, MAX_STROKES) - 1),
         torch.from_numpy(character.astype(np.int64)),
     ]
-    network = Recogniser(tuple(int(c) for c in codepoints)).train()
+    network = Recogniser(tuple(int(c) for c in codepoints)).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     steps = max(1, settings.epochs * len(images) // settings.batch_size)
     start, running = time.perf_counter(), math.nan

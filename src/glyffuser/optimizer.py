@@ -1,0 +1,99 @@
+"""The optimiser: Muon for the weight matrices, AdamW for everything else.
+
+Muon (Jordan et al. 2024) replaces the momentum of a weight matrix by the nearest matrix with orthonormal rows or
+columns, so that no direction of a layer learns much faster than another. It needs half the memory of Adam, and here
+fewer steps for the same loss (docs/LOG.md).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the iteration's quintic: Jordan et al. 2024, found for fast convergence
+
+
+def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """About U V^T for matrix = U S V^T, (m, n): all singular values between 0.7 and 1.2, in bfloat16.
+
+    Newton-Schulz iteration X <- a X + (b A + c A A) X with A = X X^T, on the matrix scaled to a norm of at most 1.
+    """
+    a, b, c = COEFFICIENTS
+    x = matrix.bfloat16()
+    if wide := x.shape[0] > x.shape[1]:
+        x = x.T  # the smaller Gram matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(iterations):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if wide else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for `matrices`, AdamW (Loshchilov and Hutter 2019) for `others`, with one learning rate.
+
+    The update of an (m, n) matrix has a root mean square of about 0.2, as Adam's usually has (Liu et al. 2025, Muon is
+    scalable, equation 4); convolution kernels (out, in, h, w) count as (out, in h w). Nesterov momentum.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[nn.Parameter],
+        others: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.01,
+        eps: float = 1e-8,
+    ):
+        groups = [{"params": list(matrices), "matrices": True}, {"params": list(others), "matrices": False}]
+        defaults = {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay, "eps": eps}
+        super().__init__([group for group in groups if group["params"]], defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            update = self._muon if group["matrices"] else self._adam
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    update(parameter, self.state[parameter], group)
+        return loss
+
+    @staticmethod
+    def _muon(parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+        ahead = parameter.grad.lerp(momentum, group["momentum"]).flatten(1)
+        update = orthogonal(ahead).view(parameter.shape)
+        parameter.add_(update, alpha=-0.2 * max(ahead.shape) ** 0.5 * group["lr"])
+
+    @staticmethod
+    def _adam(parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+        if not state:
+            state["step"] = torch.zeros(())
+            state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        state["step"] += 1
+        (beta1, beta2), n = group["betas"], int(state["step"])
+        mean = state["mean"].lerp_(parameter.grad, 1 - beta1)
+        square = state["square"].lerp_(parameter.grad.square(), 1 - beta2)
+        deviation = (square / (1 - beta2**n)).sqrt_().add_(group["eps"])
+        parameter.addcdiv_(mean, deviation, value=-group["lr"] / (1 - beta1**n))
+
+
+def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(matrices, others) of a network: Muon is for weights between hidden layers, not for biases and norms, nor for the
+    layers that touch pixels, whose inputs or outputs are not features.
+    """
+    edges = {"stem.weight", "conv_out.weight"}
+    matrices, others = [], []
+    for name, parameter in network.named_parameters():
+        (matrices if parameter.ndim >= 2 and name not in edges else others).append(parameter)
+    return matrices, others
