@@ -55,6 +55,8 @@ class Sample:
     """Folder for the pictures."""
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
+    best_of: int = 1
+    """Draw so many times as many, and keep those that are best by form and meaning."""
     json: Flag = False
     """Print the results as JSON."""
 
@@ -64,7 +66,9 @@ class Sample:
         from glyffuser.sample import SampleSettings, sample_to_folder
 
         pipe = open_pipeline(self.model)
-        settings = SampleSettings(self.n, self.steps, self.sampler, self.guidance, self.negative, self.seed)
+        settings = SampleSettings(
+            self.n, self.steps, self.sampler, self.guidance, self.negative, self.seed, self.best_of
+        )
         with Progress("denoising") as progress:
             results = sample_to_folder(pipe, list(self.prompts), settings, self.out, progress)
         lines = [f"{r.prompt}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, all in {r.grid}" for r in results]
