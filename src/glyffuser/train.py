@@ -29,6 +29,7 @@ from glyffuser.diffusion.process import loss, noised
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
 from glyffuser.files import atomic_path, output_folder, remove_leftovers, write_text
+from glyffuser.memory import keep_freed_memory
 from glyffuser.models.unet import UNet
 from glyffuser.optimizer import Muon, split_parameters
 from glyffuser.pipeline import GlyffuserPipeline
@@ -89,6 +90,8 @@ class Trainer:
             project_dir=self.out,
         )
         self.device = self.accelerator.device
+        if cpu:
+            keep_freed_memory()
         torch.manual_seed(c.seed)
         self.encoder = TextEncoder(config.text.encoder, config.text.max_length, config.text.download)
         data = load_dataset(Path(config.data.path), split="train")

@@ -34,6 +34,7 @@ def test_balance_is_as_stated(balance):
 
 def test_no_glyph_is_due_more_than_its_share_in_one_pass():
     order = GlyphOrder(RADICALS, balance=1.0, seed=0)
+    assert order.edges is not None
     due = np.diff(order.edges, prepend=0)
     for number in range(5):
         counts = np.bincount(order.whole_pass(number), minlength=120)

@@ -36,14 +36,14 @@ def pipe(make_pipe):
 @pytest.fixture
 def evaluation(pipe, judges, splits):
     done = []
-    result = evaluate(pipe, judges, *splits, SMALL, lambda now, total: done.append((now, total)))
+    result = evaluate(pipe, judges, splits[0], splits[1], SMALL, lambda now, total: done.append((now, total)))
     assert done[-1] == (work(SMALL), work(SMALL))
     return result
 
 
 def test_same_seed_same_numbers_and_another_seed_others(evaluation, pipe, judges, splits):
     def numbers(settings):
-        result = evaluate(pipe, judges, *splits, settings).numbers
+        result = evaluate(pipe, judges, splits[0], splits[1], settings).numbers
         del result["seconds_for_16_glyphs"]
         return result
 
