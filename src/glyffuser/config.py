@@ -103,12 +103,21 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
+# What the presets `cpu` and `gpu` share: fewer steps for the same loss, and quicker ones.
+FAST: dict[str, Any] = {
+    "data.balance": 0.4,
+    "model.norm_groups": 0,
+    "train.optimizer": "muon",
+    "train.lr": 2e-3,
+}
+
 # Each preset is the defaults above with these fields changed. docs/LOG.md says how the numbers were found.
 PRESETS: dict[str, dict[str, Any]] = {
     # The fast recipe, for two CPU cores and some hours.
-    "cpu": {},
+    "cpu": FAST,
     # The same recipe on a finer grid, for one GPU and half an hour. As large as 64 MiB of bfloat16 weights allow.
     "gpu": {
+        **FAST,
         "model.patch_size": 4,
         "model.block_out_channels": (96, 192, 288),
         "model.attention_levels": (False, True, True),
