@@ -148,7 +148,7 @@ def test_distances_agree_with_torchmetrics():
     from torchmetrics.image.kid import KernelInceptionDistance
 
     a, b = normal(300, 8, 7), normal(300, 8, 8, shift=0.3, scale=1.2)
-    frechet = FrechetInceptionDistance(feature=Features(), normalize=True, input_img_size=(8,))
+    frechet = FrechetInceptionDistance(feature=Features(), normalize=True, input_img_size=(8,))  # type: ignore[arg-type]
     kernel = KernelInceptionDistance(feature=Features(), subsets=1, subset_size=300, normalize=True)
     for metric in (frechet, kernel):
         metric.update(a.float(), real=True)
