@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
-from glyffuser.commands.evaluate import Evaluate, TrainJudges
+from glyffuser.commands.evaluate import Evaluate, Judge, TrainJudges
 from glyffuser.commands.shared import open_pipeline, print_results
 from glyffuser.errors import UserError
 from glyffuser.progress import Progress
@@ -229,6 +229,7 @@ Command = (
     | Annotated[Dataset, subcommand("dataset")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Judge, subcommand("judge")]
     | Annotated[TrainJudges, subcommand("judges")]
     | Annotated[Info, subcommand("info")]
 )
@@ -276,7 +277,7 @@ def _parse(argv: list[str]) -> Any:
         raise
 
 
-COMMANDS = ("sample", "dataset", "train", "evaluate", "judges", "info")
+COMMANDS = ("sample", "dataset", "train", "evaluate", "judge", "judges", "info")
 
 
 @contextlib.contextmanager
