@@ -29,7 +29,7 @@ def test_real_characters_are_read_rightly(bundled, folder):
     verdicts = {verdict.file[-5]: verdict for verdict in judge_files(bundled, [folder])}
     assert {char: verdict.radical for char, verdict in verdicts.items()} == {"銀": 167, "鯉": 195, "松": 75}
     assert verdicts["銀"].radical_char == "\N{KANGXI RADICAL GOLD}"
-    assert all(verdict.chance > 0.9 for verdict in verdicts.values())
+    assert all(verdict.chance > 0.8 for verdict in verdicts.values())
     assert abs(verdicts["銀"].strokes - 14) < 1
     assert not any(verdict.flagged for verdict in verdicts.values())
 
