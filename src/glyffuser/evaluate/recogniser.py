@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from glyffuser.data.dataset import GlyphData
 from glyffuser.errors import UserError
+from glyffuser.models.prior import RADICALS
+from glyffuser.pipeline import fast_matmul
 
 SIZE = 64  # pixels; other pictures are resized by averaging
-RADICALS = 214
 MAX_STROKES = 64
 BATCH = 256
 
@@ -126,7 +127,8 @@ class Recogniser(ModelMixin, ConfigMixin):
         Only with `name` is `character` kept, else it is (N, 0): logits of 20,000 characters each fill the memory.
         """
         pictures = grey_pictures(images)
-        parts = [self(batch[:, None].float() / 127.5 - 1) for batch in pictures.split(BATCH)]
+        with fast_matmul(self.device):
+            parts = [self(batch[:, None].float() / 127.5 - 1) for batch in pictures.split(BATCH)]
         if not name:
             parts = [part._replace(character=part.character[:, :0]) for part in parts]
         return Reading(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
