@@ -61,7 +61,7 @@ def log(out: Path) -> list[dict[str, Any]]:
 def glyphs(trainer: Trainer, step: int) -> list[int]:
     """Which glyphs of the data set a batch holds."""
     pictures = ((trainer.batch(step).x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
-    return [int((trainer.images == picture).all(dim=(1, 2)).nonzero().item()) for picture in pictures]
+    return [int((trainer.batches.images == picture).all(dim=(1, 2)).nonzero().item()) for picture in pictures]
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
@@ -150,7 +150,7 @@ def test_previews_do_not_change_training(tiny_config, tmp_path):
 
 def test_every_glyph_comes_once_an_epoch_in_a_fresh_order(tiny_config, tmp_path):
     trainer = Trainer(tiny_config, tmp_path)
-    assert len(trainer.images) == 64  # the one for testing is not among them
+    assert len(trainer.batches.images) == 64  # the one for testing is not among them
     epochs = [[g for step in range(8 * e, 8 * e + 8) for g in glyphs(trainer, step)] for e in range(3)]
     for epoch in epochs:
         assert sorted(epoch) == list(range(64))
@@ -504,8 +504,7 @@ def test_radicals_are_dropped_with_the_caption_and_by_themselves(tiny_config, tm
     trainer = Trainer(told(tiny_config), tmp_path)
     batches = [trainer.batch(step) for step in range(20)]
     labels = torch.cat([b.labels for b in batches if b.labels is not None])
-    assert trainer.radicals is not None
-    assert {0, 85} <= set(labels.tolist()) <= {0, *trainer.radicals.tolist()}
+    assert {0, 85} <= set(labels.tolist()) <= {0, *trainer.batches.radicals.tolist()}
     untold = torch.stack([b.mask.sum(1) <= 2 for b in batches]).flatten()  # an empty caption is two special tokens
     assert (labels[untold] == 0).all()
     assert float((labels[~untold] == 0).double().mean()) == pytest.approx(0.25, abs=0.05)

@@ -10,22 +10,20 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
-from torch import Tensor
 
-from glyffuser.checkpoint import prune, resume, save_checkpoint, trim_log
+from glyffuser.batches import Batch, Batches
+from glyffuser.checkpoint import list_checkpoints, prune, resume, save_checkpoint, trim_log
 from glyffuser.config import Config, TrainConfig, dump_config, load_config
 from glyffuser.data.captions import build_captions
 from glyffuser.data.dataset import GlyphData, load_dataset
-from glyffuser.data.order import GlyphOrder
 from glyffuser.diffusion.process import loss, noised
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
@@ -58,18 +56,6 @@ class Diverged(UserError):
     """The loss is not finite, or far above what it was; the last checkpoint is good."""
 
 
-@dataclass
-class Batch:
-    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, token states, mask, radicals (B,)."""
-
-    x0: Tensor
-    eps: Tensor
-    t: Tensor
-    states: Tensor
-    mask: Tensor
-    labels: Tensor | None
-
-
 class Trainer:
     """One training run in a folder: builds everything, or takes it up where the folder's last checkpoint left it.
 
@@ -99,19 +85,14 @@ class Trainer:
         self.encoder = TextEncoder(config.text.encoder, config.text.max_length, config.text.download)
         data = load_dataset(Path(config.data.path), split="train")
         self._check_data(data)
-        self.order = GlyphOrder(data.radicals, config.data.balance, c.seed)
-        self.images = torch.from_numpy(data.images).to(self.device)  # uint8 (N, H, W), all of it in memory
-        self.captions = build_captions(data.definitions, data.senses)
+        captions = build_captions(data.definitions, data.senses)
         with self.accelerator.main_process_first():
             cache = Path(config.data.path).parent / "text"
-            self.texts = encode_cached(self.encoder, self.captions.texts, cache, progress).to(self.device)
-        self.prior: RadicalPrior | None = None
-        self.radicals: np.ndarray | None = None
-        if config.model.num_class_embeds:
-            self.radicals = data.radicals.astype(np.int64)
-            self.prior = self._load_prior(self.radicals)
+            texts = encode_cached(self.encoder, captions.texts, cache, progress).to(self.device)
         d = config.diffusion
         self.schedule = Schedule(d.schedule, d.T, d.shift)
+        self.batches = Batches(config, data, captions, texts, self.schedule, self.device)
+        self.prior = self._load_prior() if config.model.num_class_embeds else None
         self.network = UNet(
             **asdict(config.model),
             cross_attention_dim=self.encoder.dim,
@@ -120,7 +101,7 @@ class Trainer:
             num_train_timesteps=d.T,
             shift=d.shift,
         ).to(self.device)
-        if c.init:
+        if c.init and not list_checkpoints(self.out / "checkpoints"):
             start_from(self.network, Path(c.init))
         self.ema = EMAModel(self.network.parameters(), decay=c.ema_decay, foreach=True)
         self.ema.to(self.device)
@@ -178,27 +159,8 @@ class Trainer:
             self.accelerator.end_training()
 
     def batch(self, step: int) -> Batch:
-        """The examples of a step for this process: a function of (seed, step, process) alone."""
-        c, d = self.config.train, self.config.data
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        first = (step * world + rank) * c.batch_size
-        glyphs = self.order(np.arange(first, first + c.batch_size))
-        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(5, np.uint64)  # one a use
-        numbers = self.captions.draw(
-            glyphs, (d.definition, d.sense, d.mixture), d.drop, np.random.default_rng(seeds[0])
-        )
-        states, mask = self.texts.batch(numbers)
-        labels = None
-        if self.radicals is not None:
-            dropped = (numbers == 0) | (np.random.default_rng(seeds[4]).random(len(glyphs)) < d.drop_radical)
-            labels = torch.from_numpy(np.where(dropped, 0, self.radicals[glyphs])).to(self.device)
-        x0 = self.images[torch.from_numpy(glyphs).to(self.device)][:, None].float() / 127.5 - 1
-        generator = torch.Generator(self.device).manual_seed(int(seeds[1]))
-        torch.manual_seed(int(seeds[2]))  # for dropout
-        eps = torch.randn(x0.shape, generator=generator, device=self.device)
-        cpu = torch.Generator().manual_seed(int(seeds[3]))
-        t = self.schedule.sample_timesteps(c.batch_size, self.config.diffusion.timesteps, cpu)
-        return Batch(x0, eps, t, states, mask, labels)
+        """The examples of a step for this process."""
+        return self.batches.draw(step, self.accelerator.process_index, self.accelerator.num_processes)
 
     def _update(self, batch: Batch, lr: float) -> tuple[float, float]:
         """One optimiser step; returns loss and gradient norm."""
@@ -253,13 +215,13 @@ class Trainer:
         with atomic_path(self.out / "model") as temporary:
             self.pipeline().save_pretrained(temporary)
 
-    def _load_prior(self, radicals: np.ndarray) -> RadicalPrior:
+    def _load_prior(self) -> RadicalPrior:
         """The prior in the run folder; at the first start it is fitted, which takes some seconds."""
         folder = self.out / "prior"
         with self.accelerator.main_process_first():
             if not folder.exists():
-                fingerprint, seed = self.encoder.fingerprint(), self.config.train.seed
-                prior = train_prior(self.captions, self.texts, radicals, fingerprint, seed)
+                b, fingerprint = self.batches, self.encoder.fingerprint()
+                prior = train_prior(b.captions, b.texts, b.radicals, fingerprint, self.config.train.seed)
                 with atomic_path(folder) as temporary:
                     prior.save_pretrained(temporary)
             return RadicalPrior.from_pretrained(folder).to(self.device)
