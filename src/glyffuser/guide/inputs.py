@@ -1,0 +1,170 @@
+"""What figures are made from: the data set, the model, a run's log; each loaded when first asked for.
+
+    from glyffuser.guide.inputs import Inputs
+    from glyffuser.guide.atlas import figure_density
+    figure_density(Inputs("data/glyphs.parquet")).figure      # in a notebook
+
+Where something is missing, asking for it raises `Missing`, which says how to get it.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.guide.drawn import Missing
+from glyffuser.pipeline import BUNDLED, load_pipeline, weights_hash
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from glyffuser.guide.atlas import Atlas
+    from glyffuser.pipeline import GlyffuserPipeline
+
+DATA = Path("data/glyphs.parquet")
+NEW_CACHE = "guide"  # a folder beside the data set
+
+
+class Inputs:
+    """The inputs of all figures.
+
+    Args:
+        data: the data set; of several fonts, figures use the first.
+        model: a model folder in diffusers' layout.
+        run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
+        quick: fewer steps and samples; `count` chooses.
+        seed: of everything random.
+        cache: where coordinates and finished figures are kept; default: the folder "guide" beside the data set.
+        progress: told (part of the present figure that is done, 0 to 1).
+    """
+
+    def __init__(
+        self,
+        data: str | Path = DATA,
+        model: str | Path = BUNDLED,
+        run: str | Path | None = None,
+        quick: bool = False,
+        seed: int = 0,
+        cache: str | Path | None = None,
+        progress: Callable[[float], None] | None = None,
+    ):
+        self.data_path, self.model_path = Path(data), Path(model)
+        self.run_path = None if run is None else Path(run)
+        self.quick, self.seed = quick, seed
+        self.cache = self.data_path.parent / NEW_CACHE if cache is None else Path(cache)
+        self.progress = progress or (lambda part: None)
+
+    def count(self, full: int, quick: int) -> int:
+        """How many samples, steps or frames: the second number for --quick."""
+        return quick if self.quick else full
+
+    def tick(self, done: int, total: int) -> None:
+        """Say how far the present figure is."""
+        self.progress(done / total)
+
+    @cached_property
+    def data(self) -> GlyphData:
+        """All glyphs of the data set's first font, training and test."""
+        if not self.data_path.is_file():
+            raise Missing(
+                f"no data set {self.data_path}; build it with: glyffuser dataset build --out {self.data_path}"
+            )
+        data = load_dataset(self.data_path)
+        first = np.array([font == data.fonts[0] for font in data.fonts])
+        return data if first.all() else select(data, np.flatnonzero(first))
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Character -> row of `data`."""
+        return {char: row for row, char in enumerate(self.data.chars)}
+
+    def row(self, char: str) -> int:
+        """The row of a character in `data`; Missing where the data set has it not."""
+        if char not in self.rows:
+            raise Missing(f"the data set {self.data_path} has no {char}; build one with a font that covers it")
+        return self.rows[char]
+
+    def x0(self, rows: "int | list[int] | np.ndarray") -> "Tensor":
+        """Clean images of rows of `data`: float32 (B, 1, H, W) in [-1, 1], at the model's size."""
+        import torch
+        import torch.nn.functional as F
+
+        pictures = torch.from_numpy(self.data.images[np.atleast_1d(rows)]).float() / 127.5 - 1  # (B, H, W)
+        size = self.pipe.unet.config.sample_size
+        return F.interpolate(pictures[:, None], (size, size), mode="area")
+
+    @cached_property
+    def pipe(self) -> "GlyffuserPipeline":
+        """The model."""
+        if not (self.model_path / "model_index.json").is_file():
+            raise Missing(f"no model in {self.model_path}; train one with: glyffuser train, and name it with --model")
+        return load_pipeline(self.model_path)
+
+    @cached_property
+    def run(self) -> Path:
+        """A run folder that has a training log."""
+        if self.run_path is None or not (self.run_path / "metrics.jsonl").is_file():
+            where = "no run folder is named" if self.run_path is None else f"{self.run_path} has no metrics.jsonl"
+            raise Missing(
+                f"no training log ({where}); train a model with: glyffuser train --out runs/mine, then --run runs/mine"
+            )
+        return self.run_path
+
+    @property
+    def recogniser(self) -> Any:
+        """The network that reads a glyph's radical (evaluate/recogniser.py)."""
+        raise Missing("no recogniser weights are installed yet")
+
+    @cached_property
+    def atlas(self) -> "Atlas":
+        """The map of all glyphs, from the cache or computed (about a minute)."""
+        from glyffuser.guide.atlas import load_or_compute
+
+        return load_or_compute(self)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """16 hex digits over the data set's pictures and texts."""
+        digest = hashlib.sha256()
+        with open(self.data_path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def model_hash(self) -> str:
+        """16 hex digits over the network's weights."""
+        return weights_hash(self.pipe)
+
+    @cached_property
+    def run_hash(self) -> str:
+        """16 hex digits over the run's log, or empty without one."""
+        try:
+            return hashlib.sha256((self.run / "metrics.jsonl").read_bytes()).hexdigest()[:16]
+        except Missing:
+            return ""
+
+    def key(self, *more: Any) -> str:
+        """16 hex digits that change with anything that figures are made from, and with `more`."""
+        facts = [self.data_hash, self.model_hash, self.run_hash, self.quick, self.seed, *more]
+        return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+
+
+def select(data: GlyphData, rows: np.ndarray) -> GlyphData:
+    """Some rows of a data set."""
+    fields = {}
+    for field in dataclasses.fields(data):
+        value = getattr(data, field.name)
+        if isinstance(value, np.ndarray):
+            fields[field.name] = value[rows]
+        elif isinstance(value, list):
+            fields[field.name] = [value[row] for row in rows]
+        else:
+            fields[field.name] = value
+    return GlyphData(**fields)
