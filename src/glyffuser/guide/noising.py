@@ -11,7 +11,7 @@ from glyffuser.diffusion.schedules import Schedule
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import Tick, quiet, steps_of
+from glyffuser.guide.sampling import Tick, quiet
 from glyffuser.pipeline import GlyffuserPipeline, seeded
 
 CHAIN_CHAR = "锂"
@@ -62,15 +62,20 @@ def noise(inputs: Inputs) -> Still:
         figure_noise(x0, NOISE_SIGMA, inputs.seed),
         alt="A glyph, a field of grey noise, and the glyph faintly seen through noise; below each a histogram of its "
         "pixel values.",
-        caption=f"Pixels count from −1 (black) to +1 (white). Noise ({style.EPS}, epsilon) gives each of the {x0.size:,} "
-        "pixels a number of its own from the bell curve around 0. Add noise to a glyph and its two spikes, paper and "
+        caption="Pixels count from −1 (black) to +1 (white). Noise (ε, epsilon) gives each of the "
+        f"{x0.size:,} pixels a number of its own from the bell curve around 0. Add noise to a glyph and its two spikes, paper and "
         f"ink, become two bells: {swapped:.0f} % of the pixels now stand on the wrong side of grey, and yet we read it.",
     )
 
 
+def chain_times(T: int) -> list[int]:
+    """The timesteps of CHAIN_PARTS."""
+    return [min(round(part * T), T - 1) for part in CHAIN_PARTS]
+
+
 def forward_chain(x0: Tensor, schedule: Schedule, eps: Tensor) -> Tensor:
     """x0 (1, 1, H, W) noised, with the same eps, to each of CHAIN_PARTS: (P, 1, H, W), the first as clean as it was."""
-    t = torch.tensor([part * (schedule.T - 1) for part in CHAIN_PARTS], dtype=torch.float64)
+    t = torch.tensor(chain_times(schedule.T), dtype=torch.float64)
     xt = noised(x0.expand(len(t), -1, -1, -1), eps.expand(len(t), -1, -1, -1), schedule.sigma(t), schedule)
     return torch.cat([x0, xt[1:]])
 
@@ -82,26 +87,26 @@ def backward_chain(
 
     Sampled step by step from p(x(t-1) given xt), that is, with fresh noise at each (Ho et al. 2020, algorithm 2).
     """
-    last = pipe.schedule.T - 1
-    seen = [(float(last), eps)]
+    seen = [(pipe.schedule.T - 1.0, eps)]
     settings = {"num_inference_steps": steps, "sampler": "ddpm", "latents": eps, "generator": [seeded(seed, 1)]}
     for step in pipe.stream(prompt, **settings):  # type: ignore[arg-type]
         tick(step.i + 1, steps)
         seen.append((step.t, step.xt.clone()))
-    return torch.cat([min(seen, key=lambda s: abs(s[0] - part * last))[1] for part in CHAIN_PARTS])
+    return torch.cat([min(seen, key=lambda s: abs(s[0] - t))[1] for t in chain_times(pipe.schedule.T)])
 
 
 @style.styled
 def figure_chain(forward: np.ndarray, backward: np.ndarray, T: int, char: str, prompt: str) -> Figure:
     """Two rows of noised pictures (P, H, W) in [-1, 1] at CHAIN_PARTS of T: into noise above, out of it below."""
     n = len(forward)
-    fig = style.figure(height=5.0)
-    axes = fig.subplots(2, n, gridspec_kw={"hspace": 0.42, "wspace": 0.28})
+    fig = style.figure(height=4.0)
+    fig.get_layout_engine().set(rect=(0, 0.09, 1, 0.91))  # type: ignore[union-attr, call-arg]  # room for the last line
+    axes = fig.subplots(2, n, gridspec_kw={"hspace": 0.35, "wspace": 0.3})
     for row, images in enumerate((forward, backward)):
-        for ax, picture, part in zip(axes[row], images, CHAIN_PARTS, strict=True):
-            style.show_glyph(ax, np.clip(picture / 1.6, -1, 1) if 0 < part else picture)
+        for ax, picture, t in zip(axes[row], images, chain_times(T), strict=True):
+            style.show_glyph(ax, np.clip(picture / 1.3, -1, 1) if t else picture)
             if row == 0:
-                ax.set_title(_time_name(part, T), pad=9)
+                ax.set_title(rf"$x_{{{t}}}$" if t < T - 1 else r"$x_T$", pad=9)
     into, out = style.COOL, style.ACCENT
     words = [
         (axes[0], into, "-|>", r"$q(x_t\,|\,x_{t-1})$", f"adds a little noise: {char} drowns, by a fixed rule"),
@@ -115,15 +120,10 @@ def figure_chain(forward: np.ndarray, backward: np.ndarray, T: int, char: str, p
                 xytext=(1.01, 0.5),
                 xycoords="axes fraction",
                 arrowprops={"arrowstyle": arrow, "color": colour, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0},
-            )
-        row[0].text(0, -0.13, f"{symbol}   {text}", transform=row[0].transAxes, color=colour, va="top", fontsize=13)
+            ).set_in_layout(False)
+        said = row[0].text(0, -0.12, f"{symbol}   {text}", transform=row[0].transAxes, color=colour, va="top")
+        said.set(fontsize=13, in_layout=False)
     return fig
-
-
-def _time_name(part: float, T: int) -> str:
-    if part == 0:
-        return r"$x_0$"
-    return r"$x_T$, noise" if part == 1 else rf"$x_{{{round(part * (T - 1))}}}$"
 
 
 def chain(inputs: Inputs) -> Still:
