@@ -49,7 +49,7 @@ _TABLE = [
     FigureSpec("denoise", 2, "From noise to glyphs", "denoising:figure_denoise"),
     FigureSpec("steps", 2, "How many steps", "denoising:figure_steps"),
     FigureSpec("samplers", 2, "Ways down", "denoising:figure_samplers"),
-    FigureSpec("score", 2, "Which way is uphill", "landscape:figure_score"),
+    FigureSpec("score", 2, "Which way is uphill", "uphill:figure_score"),
     FigureSpec("conditional", 3, "Knowing one thing about another", "toys:figure_conditional"),
     FigureSpec("tokens", 3, "From words to numbers", "steering:figure_tokens"),
     FigureSpec("single-step", 3, "One step with a prompt", "steering:figure_single_step"),

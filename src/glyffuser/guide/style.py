@@ -54,11 +54,14 @@ def font_family() -> list[str]:
     from glyffuser.data.fonts import default_font
 
     try:
-        path = default_font().path
+        face = default_font()
     except UserError:
         return ["DejaVu Sans"]
-    font_manager.fontManager.addfont(str(path))
-    return [font_manager.FontProperties(fname=str(path)).get_name(), "DejaVu Sans"]
+    manager = font_manager.fontManager
+    manager.addfont(str(face.path))
+    # Before matplotlib 3.11 only the first face of a collection is read; it has the same characters, as Japan draws them.
+    known = [entry.name for entry in manager.ttflist if entry.fname == str(face.path)]
+    return [face.family if face.family in known else known[0], "DejaVu Sans"]
 
 
 def settings() -> dict[str, Any]:
