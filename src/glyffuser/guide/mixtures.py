@@ -54,10 +54,12 @@ class Mixture:
         return (x + sigma.double() ** 2 * self.score(x, sigma)).to(x.dtype)
 
 
-def ink_mixture(image: np.ndarray, points: int = 400, spread: float = 0.02, seed: int = 0) -> Mixture:
+def ink_mixture(
+    image: np.ndarray, points: int = 400, spread: float = 0.02, seed: int = 0, scale: float = 1.0
+) -> Mixture:
     """A 2-D toy from a glyph: a Gaussian at each of `points` places, drawn at random, where the picture has ink.
 
-    image: uint8 (H, W), ink 0. Coordinates run from -1 to 1, upwards, as in a plot; spread in the same units.
+    image: uint8 (H, W), ink 0. Coordinates run from -scale to scale, upwards, as in a plot; spread in the same units.
     Raises ValueError where the picture has no ink.
     """
     rows, columns = np.nonzero(image < INK)
@@ -66,7 +68,7 @@ def ink_mixture(image: np.ndarray, points: int = 400, spread: float = 0.02, seed
     chosen = np.random.default_rng(seed).choice(len(rows), min(points, len(rows)), replace=False)
     height, width = image.shape
     places = np.stack([(columns[chosen] + 0.5) / width, 1 - (rows[chosen] + 0.5) / height], axis=1) * 2 - 1
-    means = torch.from_numpy(places)
+    means = scale * torch.from_numpy(places)
     return Mixture(means, torch.tensor(spread, dtype=torch.float64), torch.full((len(means),), 1 / len(means)).double())
 
 

@@ -216,7 +216,7 @@ def _key(ax: Axes, n: int) -> None:
         ("s", style.PAPER, "every word of the text enters"),
     ]
     for i, (marker, colour, text) in enumerate(entries):
-        x, y = 2.3 + 0.30 * n * (i // 2) * 1.0, 2.75 - 0.5 * (i % 2)
+        x, y = 2.3 + 0.30 * n * (i // 2), 2.75 - 0.5 * (i % 2)
         ax.plot([x], [y], marker=marker, markersize=8, color=colour, markeredgecolor=style.ACCENT if i == 3 else colour)
         ax.text(x + 0.4, y, text, va="center", fontsize=10.5)
 
@@ -260,7 +260,7 @@ def figure_time_embedding(dim: int, T: int = 1000) -> Figure:
     half = dim // 2
     heat.set(yticks=[half / 2, half + half / 2], xticks=[])
     heat.set_yticklabels([f"{half} cosines", f"{dim - half} sines"], rotation=90, va="center")
-    heat.tick_params(length=0)
+    heat.tick_params(length=0, pad=14)  # room for the marks
     bar = fig.colorbar(mesh, ax=heat, ticks=[-1, 0, 1], aspect=30, pad=0.015)
     bar.ax.set_yticklabels(["−1", "0", "+1"])
     bar.outline.set_visible(False)
