@@ -114,15 +114,15 @@ def compute(images: np.ndarray, codepoints: np.ndarray, seed: int = 0) -> Atlas:
     return Atlas(coordinates.astype(np.float32), features, mean, components, codepoints)
 
 
-def shrink(images: np.ndarray) -> np.ndarray:
-    """Pictures uint8 (N, H, W), ink 0, as ink averaged to 32 x 32 pixels: float32 (N, 1024) in [0, 1]."""
+def shrink(images: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Pictures uint8 (N, H, W), ink 0, as ink averaged to side x side pixels: float32 (N, side^2) in [0, 1]."""
     import torch
     import torch.nn.functional as F
 
-    rows = np.empty((len(images), SIDE * SIDE), np.float32)
+    rows = np.empty((len(images), side * side), np.float32)
     for first in range(0, len(images), BLOCK):
         block = torch.from_numpy(np.array(images[first : first + BLOCK])).float()
-        rows[first : first + BLOCK] = 1 - F.adaptive_avg_pool2d(block, SIDE).flatten(1).numpy() / 255
+        rows[first : first + BLOCK] = 1 - F.adaptive_avg_pool2d(block, side).flatten(1).numpy() / 255
     return rows
 
 

@@ -1,7 +1,7 @@
 """The table of all figures: id, chapter, title, the function that draws it, and what it needs.
 
-`version` is raised when a figure's code changes what is seen, so that cached ones are drawn anew. Functions are named
-by "module:function" and imported when drawn, so that listing figures needs neither torch nor matplotlib.
+Functions are named by "module:function" and imported when drawn, so that listing figures needs neither torch nor
+matplotlib.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """One figure; `place` is "module:function" under glyffuser.guide, a function of `Inputs` that returns a `Drawn`."""
+    """One figure; `place` is "module:function" under glyffuser.guide, a function of `Inputs` that returns a `Drawn`.
+
+    `version` is raised when something outside of that module changes what is seen, so that cached figures are drawn
+    anew; a change inside is noticed.
+    """
 
     id: str
     chapter: int
     title: str
     place: str
+    cost: float = 5.0  # seconds, roughly, for progress
+    needs: str = "data model"  # what it is made from: words among data, model, run
     version: int = 1
+
+    @property
+    def module(self) -> str:
+        """The module under glyffuser.guide that draws it."""
+        return self.place.split(":")[0]
 
     @property
     def build(self) -> "Callable[[Any], Drawn]":
@@ -35,7 +46,7 @@ _TABLE = [
     FigureSpec("samples", 1, "Real and invented", "learning:figure_samples"),
     FigureSpec("gaussian", 1, "Learning a bell curve", "learning:figure_gaussian"),
     FigureSpec("pixels", 1, "A picture is a point", "learning:figure_pixels"),
-    FigureSpec("map", 1, "The map of all glyphs", "atlas:figure_map"),
+    FigureSpec("map", 1, "The map of all glyphs", "explorer:figure_map"),
     FigureSpec("density", 1, "Where the map is crowded", "landscape:figure_density"),
     FigureSpec("noise", 2, "Noise", "noising:figure_noise"),
     FigureSpec("chain", 2, "A glyph dissolves, and returns", "noising:figure_chain"),

@@ -9,7 +9,6 @@ Where something is missing, asking for it raises `Missing`, which says how to ge
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.guide.drawn import Missing
-from glyffuser.pipeline import BUNDLED, load_pipeline, weights_hash
+from glyffuser.pipeline import BUNDLED, load_pipeline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,6 +78,13 @@ class Inputs:
         first = np.array([font == data.fonts[0] for font in data.fonts])
         return data if first.all() else select(data, np.flatnonzero(first))
 
+    def _data_file(self) -> Path:
+        if not self.data_path.is_file():
+            raise Missing(
+                f"no data set {self.data_path}; build it with: glyffuser dataset build --out {self.data_path}"
+            )
+        return self.data_path
+
     @cached_property
     def rows(self) -> dict[str, int]:
         """Character -> row of `data`."""
@@ -132,15 +138,18 @@ class Inputs:
     def data_hash(self) -> str:
         """16 hex digits over the data set's pictures and texts."""
         digest = hashlib.sha256()
-        with open(self.data_path, "rb") as file:
+        with open(self._data_file(), "rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
         return digest.hexdigest()[:16]
 
     @cached_property
     def model_hash(self) -> str:
-        """16 hex digits over the network's weights."""
-        return weights_hash(self.pipe)
+        """16 hex digits over the model's files; empty without a model."""
+        digest = hashlib.sha256()
+        for path in sorted(self.model_path.glob("*/*")):
+            digest.update(path.name.encode() + path.read_bytes())
+        return digest.hexdigest()[:16]
 
     @cached_property
     def run_hash(self) -> str:
@@ -150,10 +159,10 @@ class Inputs:
         except Missing:
             return ""
 
-    def key(self, *more: Any) -> str:
-        """16 hex digits that change with anything that figures are made from, and with `more`."""
-        facts = [self.data_hash, self.model_hash, self.run_hash, self.quick, self.seed, *more]
-        return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+    def key(self, needs: str) -> list[Any]:
+        """What a figure that needs some of "data", "model" and "run" is made from; part of its name in the cache."""
+        hashes = {"data": lambda: self.data_hash, "model": lambda: self.model_hash, "run": lambda: self.run_hash}
+        return [self.quick, self.seed, *(hashes[need]() for need in needs.split())]
 
 
 def select(data: GlyphData, rows: np.ndarray) -> GlyphData:

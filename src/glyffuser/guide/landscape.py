@@ -101,9 +101,7 @@ def show_density(ax: "Axes", heights: np.ndarray, reach: float, top: float | Non
     """A density as colours, on a square-root scale so that low hills are seen beside high ones."""
     shown = np.sqrt(heights)
     limit = float(np.sqrt(heights.max() if top is None else top))
-    ax.imshow(
-        shown, origin="lower", extent=(-reach, reach, -reach, reach), cmap=style.SEQUENTIAL, vmin=0, vmax=limit
-    )
+    ax.imshow(shown, origin="lower", extent=(-reach, reach, -reach, reach), cmap=style.SEQUENTIAL, vmin=0, vmax=limit)
     window(ax, reach)
 
 

@@ -1,0 +1,33 @@
+"""What several commands share: loading a model by name, printing results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def open_pipeline(model: str) -> Any:
+    """The pipeline of a model folder, of a run folder, or the bundled one."""
+    from glyffuser.pipeline import BUNDLED, load_pipeline
+
+    folder = BUNDLED if model == "bundled" else Path(model)
+    if (folder / "model" / "model_index.json").is_file():
+        folder = folder / "model"
+    return load_pipeline(folder)
+
+
+def print_results(as_json: bool, facts: Any, lines: list[str] | None = None) -> None:
+    """Results on stdout: JSON for machines, lines for people (default: one a fact)."""
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False, indent=1, default=str))
+        return
+    for line in lines or [f"{key.replace('_', ' ')}: {plain(value)}" for key, value in facts.items()]:
+        print(line)
+
+
+def plain(value: Any) -> str:
+    """A value as a person would write it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {plain(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(plain, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
