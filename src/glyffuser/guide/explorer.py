@@ -19,6 +19,7 @@ from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Page
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.landscape import common_radicals, point_colours, scatter
+from glyffuser.guide.lettering import font_css
 from glyffuser.guide.structure import STRUCTURES, structures
 from glyffuser.guide.template import render
 from glyffuser.pipeline import seeded
@@ -50,10 +51,10 @@ def figure_map(inputs: Inputs) -> Page:
     return Page(
         html,
         drawn,
-        alt=f"A map of {len(data):,} glyphs, one dot each, coloured by radical. Glyphs with the same radical at the same "
-        "place form islands: water, mouth, grass, metal, speech.",
-        caption="Every dot is a character; glyphs that look alike stand together. Move the pointer over it, drag, zoom "
-        "in until the dots become glyphs, search for a meaning. Directions and axes mean nothing, nearness does."
+        alt=f"A map of {len(data):,} glyphs, one dot each, coloured by radical. Glyphs with the same radical at "
+        "the same place form islands: water, mouth, grass, metal, speech.",
+        caption="Every dot is a character; glyphs that look alike stand together. Move the pointer over it, drag, "
+        "zoom in until the dots become glyphs, search for a meaning. Directions and axes mean nothing, nearness does."
         + (
             " Framed in red: glyphs that the model invented, placed between the real ones they resemble."
             * bool(prompts)
@@ -156,15 +157,12 @@ def sheets(*groups: np.ndarray) -> list[str]:
     return addresses
 
 
-def alone(page: Page) -> str:
+def stand_alone(html: str, caption: str) -> str:
     """The map as one HTML file that needs nothing else."""
     static = files("glyffuser.guide") / "static"
+    css = font_css(caption) + "".join((static / name).read_text(encoding="utf-8") for name in ("site.css", "map.css"))
     return render(
-        "map-alone.html",
-        body=page.html,
-        css=(static / "site.css").read_text() + (static / "map.css").read_text(),
-        js=(static / "map.js").read_text(),
-        caption=page.caption,
+        "map-alone.html", body=html, css=css, js=(static / "map.js").read_text(encoding="utf-8"), caption=caption
     )
 
 
