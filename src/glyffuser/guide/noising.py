@@ -110,7 +110,7 @@ def figure_chain(forward: np.ndarray, backward: np.ndarray, T: int, char: str, p
     into, out = style.COOL, style.ACCENT
     words = [
         (axes[0], into, "-|>", r"$q(x_t\,|\,x_{t-1})$", f"adds a little noise: {char} drowns, by a fixed rule"),
-        (axes[1], out, "<|-", r"$p(x_{t-1}\,|\,x_t)$", f"removes a little noise: the model, told “{prompt}”"),
+        (axes[1], out, "<|-", r"$p(x_{t-1}\,|\,x_t)$", f'removes a little noise: the model, told "{prompt}"'),
     ]
     for row, colour, arrow, symbol, text in words:
         for ax in row[:-1]:
