@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from glyffuser.diffusion.guidance import denoiser
 from glyffuser.guide import style
+from glyffuser.guide.densities import eps_of_draws, exact_denoised, kernel_density, mixture_score
 from glyffuser.guide.drawn import Still
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.landscape import show_density
-from glyffuser.guide.densities import eps_of_draws, exact_denoised, kernel_density, mixture_score
 from glyffuser.pipeline import seeded
 
 if TYPE_CHECKING:
