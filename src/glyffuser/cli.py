@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
+from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.errors import UserError
 from glyffuser.progress import Progress
 
@@ -223,6 +224,9 @@ Command = (
     Annotated[Sample, subcommand("sample")]
     | Annotated[Dataset, subcommand("dataset")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Guide, subcommand("guide")]
+    | Annotated[Figures, subcommand("figures")]
+    | Annotated[Map, subcommand("map")]
     | Annotated[Info, subcommand("info")]
 )
 
@@ -269,7 +273,7 @@ def _parse(argv: list[str]) -> Any:
         raise
 
 
-COMMANDS = ("sample", "dataset", "train", "info")
+COMMANDS = ("sample", "dataset", "train", "guide", "figures", "map", "info")
 
 
 @contextlib.contextmanager

@@ -115,7 +115,7 @@ def watch(pipe: GlyffuserPipeline, prompt: str, steps: int, seed: int, tick: Tic
     for name, weights in maps.items():
         side = int(round(weights.shape[1] ** 0.5))
         grouped = torch.stack([weights[0][:, group].sum(-1) for group in groups])  # (words, N)
-        by_word[name] = grouped.view(len(groups), side, side).numpy()
+        by_word[name] = grouped.view(len(groups), side, side).float().numpy()
     return Watched(last.x[0, 0].numpy(), words, by_word)
 
 

@@ -18,6 +18,7 @@ from glyffuser.guide.inputs import Inputs
 
 Report = Callable[[float, str], None]
 GIF_WIDTH = 800  # pixels at most
+KEEP_SECONDS = 7 * 24 * 3600  # figures made from other inputs are kept so long
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def build_one(spec: FigureSpec, inputs: Inputs) -> Built:
     """Make one figure, or find it made."""
     start = time.perf_counter()
     try:
+        if before := made_before(spec, inputs):
+            return before
         folder = store.folder_of(spec, inputs)
-        if (folder / "figure.json").is_file():
-            return Built(spec, folder, cached=True)
         store.save(spec.build(inputs), folder)
     except UserError as error:
         return Built(spec, None, str(error), time.perf_counter() - start)
@@ -71,7 +72,13 @@ def build_one(spec: FigureSpec, inputs: Inputs) -> Built:
     return Built(spec, folder, seconds=time.perf_counter() - start)
 
 
-KEEP_SECONDS = 7 * 24 * 3600  # figures made from other inputs are kept so long
+def made_before(spec: FigureSpec, inputs: Inputs) -> Built | None:
+    """The figure, if it is in the cache."""
+    try:
+        folder = store.folder_of(spec, inputs)
+    except UserError:
+        return None
+    return Built(spec, folder, cached=True) if (folder / "figure.json").is_file() else None
 
 
 def export(built: Built, out: Path) -> list[Path]:

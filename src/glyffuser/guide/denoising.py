@@ -144,7 +144,9 @@ def drawn_in(
     total, before, sheets = sum(counts), 0, []
     for count in counts:
         done = before
-        sheets.append(draw(pipe, prompts, count, GUIDANCE, seed=seed, tick=lambda i, _, done=done: tick(done + i, total)))  # type: ignore[misc]
+        sheets.append(
+            draw(pipe, prompts, count, GUIDANCE, seed=seed, tick=lambda i, _, done=done: tick(done + i, total))
+        )  # type: ignore[misc]
         before += count
     return np.stack(sheets)
 

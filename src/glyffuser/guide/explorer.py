@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from PIL import Image
 
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Page
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.landscape import common_radicals, point_colours, scatter
+from glyffuser.guide.lettering import font_css
 from glyffuser.guide.structure import STRUCTURES, structures
 from glyffuser.guide.template import render
 from glyffuser.pipeline import seeded
@@ -31,33 +33,33 @@ INVENTED = ("gold", "a kind of fish", "bamboo basket", "illness, disease")
 
 
 @style.styled
-def figure_map(inputs: Inputs) -> Page:
-    """The map of all glyphs. Needs the data set; with a model, some invented glyphs stand on it too."""
-    atlas, data = inputs.atlas, inputs.data
-    pictures, prompts = invented(inputs, inputs.count(6, 2))
-    points = atlas.points if not prompts else np.concatenate([atlas.points, atlas.project(pictures)])
-    html = render(
-        "map.html", count=f"{len(data):,}", invented=bool(prompts), data=pack(inputs, points, pictures, prompts)
-    )
+def figure_map(points: np.ndarray, radicals: np.ndarray) -> Figure:
+    """The map as a still: points (N, 2) coloured by the commonest radicals (N,)."""
     drawn = style.figure(8.2)
     ax = drawn.subplots()
-    colours, common = point_colours(inputs, 12)
-    reach = float(np.abs(atlas.points).max()) * 1.05
-    scatter(ax, atlas.points, colours, reach, size=2.5)
+    colours, common = point_colours(radicals, len(style.CATEGORIES))
+    scatter(ax, points, colours, float(np.abs(points).max()) * 1.05, size=2.5)
     for colour, radical in zip(style.CATEGORIES, common, strict=False):
         ax.scatter([], [], s=30, color=colour, label=radical_name(radical))
     ax.legend(loc="upper left", ncols=2, fontsize=9)
+    return drawn
+
+
+def atlas_map(inputs: Inputs) -> Page:
+    """The interactive map of all glyphs. Needs the data set; with a model, some invented glyphs stand on it too."""
+    atlas, data = inputs.atlas, inputs.data
+    pictures, prompts = invented(inputs, inputs.count(6, 2))
+    points = np.concatenate([atlas.points, atlas.project(pictures)]) if prompts else atlas.points
+    packed = pack(inputs, points, pictures, prompts)
+    framed = " Framed in red: glyphs that the model invented, placed between the real ones they resemble."
     return Page(
-        html,
-        drawn,
-        alt=f"A map of {len(data):,} glyphs, one dot each, coloured by radical. Glyphs with the same radical at the same "
-        "place form islands: water, mouth, grass, metal, speech.",
-        caption="Every dot is a character; glyphs that look alike stand together. Move the pointer over it, drag, zoom "
-        "in until the dots become glyphs, search for a meaning. Directions and axes mean nothing, nearness does."
-        + (
-            " Framed in red: glyphs that the model invented, placed between the real ones they resemble."
-            * bool(prompts)
-        ),
+        render("map.html", count=f"{len(data):,}", invented=bool(prompts), data=packed),
+        figure_map(atlas.points, data.radicals),
+        alt=f"A map of {len(data):,} glyphs, one dot each, coloured by radical. Glyphs with the same radical at "
+        "the same place form islands: water, mouth, grass, metal, speech.",
+        caption="Every dot is a character; glyphs that look alike stand together. Move the pointer over it, drag, "
+        "zoom in until the dots become glyphs, search for a meaning. Directions and axes mean nothing, nearness does."
+        + (framed if prompts else ""),
     )
 
 
@@ -156,15 +158,12 @@ def sheets(*groups: np.ndarray) -> list[str]:
     return addresses
 
 
-def alone(page: Page) -> str:
+def stand_alone(html: str, caption: str) -> str:
     """The map as one HTML file that needs nothing else."""
     static = files("glyffuser.guide") / "static"
+    css = font_css(caption) + "".join((static / name).read_text(encoding="utf-8") for name in ("site.css", "map.css"))
     return render(
-        "map-alone.html",
-        body=page.html,
-        css=(static / "site.css").read_text() + (static / "map.css").read_text(),
-        js=(static / "map.js").read_text(),
-        caption=page.caption,
+        "map-alone.html", body=html, css=css, js=(static / "map.js").read_text(encoding="utf-8"), caption=caption
     )
 
 

@@ -147,9 +147,7 @@ def _curves(axes: np.ndarray, schedules: list[Schedule]) -> None:
         ax.set_xlabel("timestep t", labelpad=1)
 
 
-def _information(
-    ax: Axes, title: str, information: Information, share: np.ndarray, schedules: list[Schedule]
-) -> None:
+def _information(ax: Axes, title: str, information: Information, share: np.ndarray, schedules: list[Schedule]) -> None:
     T = schedules[0].T
     ax.plot([0, T], [1, 0], color=style.LINE, linewidth=1.5, linestyle=(0, (2, 2)))
     for i, schedule in enumerate(schedules):

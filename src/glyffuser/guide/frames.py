@@ -25,7 +25,9 @@ class SheetFrame:
         self.bottom = 56 if note else 24
         self.lefts = [self.margin + i * (self.width + self.between) for i in range(len(titles))]
         self.size = (self.lefts[-1] + self.width + self.margin, self.top + self.height + self.bottom)
-        self.blank = self._text([(left, 40.0, text, colour, 13.0) for left, (text, colour) in zip(self.lefts, titles, strict=True)])
+        self.blank = self._text(
+            [(left, 40.0, text, colour, 13.0) for left, (text, colour) in zip(self.lefts, titles, strict=True)]
+        )
 
     def _text(self, words: list[tuple[float, float, str, str, float]]) -> Image.Image:
         """An empty frame with words at (x, baseline from the top, text, colour, points)."""

@@ -9,6 +9,7 @@ Where something is missing, asking for it raises `Missing`, which says how to ge
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.data.dataset import GlyphData, load_dataset, read_info
 from glyffuser.guide.drawn import Missing
 from glyffuser.pipeline import BUNDLED, load_pipeline
 
@@ -78,6 +79,28 @@ class Inputs:
         first = np.array([font == data.fonts[0] for font in data.fonts])
         return data if first.all() else select(data, np.flatnonzero(first))
 
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """What the data set says of itself: see data/dataset.py: read_info."""
+        return read_info(self._data_file())
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many parameters the network has, from its weights on disk."""
+        from safetensors import safe_open
+
+        files = sorted((self.model_path / "unet").glob("*.safetensors"))
+        if not files:
+            raise Missing(self._no_model())
+        total = 0
+        for file in files:
+            with safe_open(file, framework="np") as tensors:
+                total += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+        return total
+
+    def _no_model(self) -> str:
+        return f"no model in {self.model_path}; train one with: glyffuser train, and name it with --model"
+
     def _data_file(self) -> Path:
         if not self.data_path.is_file():
             raise Missing(
@@ -109,7 +132,7 @@ class Inputs:
     def pipe(self) -> "GlyffuserPipeline":
         """The model."""
         if not (self.model_path / "model_index.json").is_file():
-            raise Missing(f"no model in {self.model_path}; train one with: glyffuser train, and name it with --model")
+            raise Missing(self._no_model())
         return load_pipeline(self.model_path)
 
     @cached_property

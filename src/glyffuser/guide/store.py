@@ -37,7 +37,8 @@ def folder_of(spec: "FigureSpec", inputs: "Inputs") -> Path:
 
 def _source_hash(module: str) -> str:
     spec = importlib.util.find_spec(f"glyffuser.guide.{module}")
-    assert spec is not None and spec.origin is not None, module
+    assert spec is not None, module
+    assert spec.origin is not None, module
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 

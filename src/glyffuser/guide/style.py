@@ -59,7 +59,7 @@ def font_family() -> list[str]:
         return ["DejaVu Sans"]
     manager = font_manager.fontManager
     manager.addfont(str(face.path))
-    # Before matplotlib 3.11 only the first face of a collection is read; it has the same characters, as Japan draws them.
+    # Before matplotlib 3.11 only the first face of a collection is read: the same characters, as Japan draws them.
     known = [entry.name for entry in manager.ttflist if entry.fname == str(face.path)]
     return [face.family if face.family in known else known[0], "DejaVu Sans"]
 

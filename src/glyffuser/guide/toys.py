@@ -49,7 +49,11 @@ def figure_one_step(image: np.ndarray, beta: float = BETA, seed: int = 0) -> Fig
     chosen = spread_out(x0, CHOSEN)
     fig = style.figure(height=3.4)
     axes = fig.subplots(1, 3, gridspec_kw={"wspace": 0.06})
-    names = (rf"points on the ink of a glyph, {style.X0}", r"where six of them may go, $q(x_1\,|\,x_0)$", r"all of them, $x_1$")
+    names = (
+        rf"points on the ink of a glyph, {style.X0}",
+        r"where six of them may go, $q(x_1\,|\,x_0)$",
+        r"all of them, $x_1$",
+    )
     for ax, title in zip(axes, names, strict=True):
         ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", title=title)
         style.bare(ax)

@@ -5,19 +5,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from glyffuser.diffusion.guidance import denoiser
 from glyffuser.guide import style
+from glyffuser.guide.densities import eps_of_draws, exact_denoised, kernel_density, mixture_score
 from glyffuser.guide.drawn import Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.landscape import density, eps_of_draws, exact_denoised, mixture_score, show_density
+from glyffuser.guide.landscape import show_density
 from glyffuser.pipeline import seeded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIGMAS = (0.05, 0.2, 0.6, 2.5)  # noise levels on the map, in its standard deviations
-ARROWS = 19  # each way
+SIGMAS = (0.1, 0.3, 0.8, 2.5)  # noise levels on the map, in its standard deviations
+ARROWS = 21  # each way
 CHECKED_SIGMA = 0.6
 LEVELS = (20, 60, 120, 200, 300, 400, 500, 600, 700, 800, 900, 970)  # timesteps at which the network is asked
 
@@ -34,44 +36,70 @@ class Agreement:
     pull: np.ndarray
 
 
+@dataclass(frozen=True)
+class Averages:
+    """Noise averaged over random draws, (M, 2), and -sigma * score at the same places, (M, 2)."""
+
+    drawn: np.ndarray
+    computed: np.ndarray
+
+    @property
+    def correlation(self) -> float:
+        """1 if the two agree."""
+        return float(np.corrcoef(self.drawn.ravel(), self.computed.ravel())[0, 1])
+
+
 @style.styled
-def figure_score(inputs: Inputs) -> Still:
-    """Score fields at four noise levels, and two checks of them. Needs the data set and the model."""
-    points = inputs.atlas.points
-    drawn = style.figure(6.2)
-    grid = drawn.add_gridspec(2, 4, height_ratios=[1, 1.15])
-    for column, sigma in enumerate(SIGMAS):
-        ax = drawn.add_subplot(grid[0, column])
+def figure_score(points: np.ndarray, averages: Averages, found: Agreement) -> Figure:
+    """Score fields of points (N, 2) of variance 1 at four noise levels, and two checks of them."""
+    drawn = style.figure(6.4)
+    upper, lower = drawn.subfigures(2, 1, height_ratios=[1, 1.2], hspace=0.04)
+    for ax, sigma in zip(upper.subplots(1, len(SIGMAS)), SIGMAS, strict=True):
         _arrows(ax, points, sigma)
         ax.set_title(f"{style.SIGMA} = {sigma:g}")
-    correlation = _check_on_map(drawn.add_subplot(grid[1, :2]), points, inputs)
+    left, right = lower.subplots(1, 2)
+    _show_averages(left, averages)
+    _show_agreement(right, found)
+    return drawn
+
+
+def score(inputs: Inputs) -> Still:
+    """Which way is uphill, and that the network knows it. Needs the data set and the model."""
+    points = inputs.atlas.points
+    averages = average(points, CHECKED_SIGMA, inputs.count(2_000_000, 400_000), inputs.seed)
     found = agreement(inputs, inputs.count(12, 4))
-    _show_agreement(drawn.add_subplot(grid[1, 2:]), found)
     return Still(
-        drawn,
+        figure_score(points, averages, found),
         alt="Four maps of density with arrows that point uphill: short ones close to the glyphs at little noise, long "
         "ones everywhere at much noise. Below, two plots: averaged noise against minus sigma times score, on the "
         "diagonal; and the agreement of the network with the exact score at each timestep.",
         caption="Above: the density of the noised map (σ is the noise level, in standard deviations of the map) and "
-        "its score, the direction in which the density rises fastest, computed exactly from all glyphs. Arrows show "
-        "σ² × score, half as long as they are: the way from a noised point to where it most likely came from. They "
-        "are drawn where noised points are found at all. Below left: the noise of random noised points, averaged "
-        f"cell by cell, against −σ × score: the same thing (correlation {correlation:.4f}). Below right: the network, "
-        "in the space of pixels, against the exact score of the noised data set. 1 is the same direction; noise: the "
-        "predicted noise as it is; glyph: only what each adds to the average of all glyphs, which is much harder.",
+        "its score, computed exactly from all glyphs. The arrows show σ² × score, half as long as they are: the way "
+        "from a noised point to where it most likely came from. They are drawn where noised points are found at all: "
+        "close to the glyphs and short at little noise, everywhere and long at much. Below left: the noise of many "
+        f"random noised points, averaged place by place, against −σ × score (correlation {averages.correlation:.4f}). "
+        "Below right: the network, in the space of pixels, against the exact score of the noised data set; 1 is the "
+        "same direction. “Noise” is the guessed noise, “glyph” what the guessed clean picture adds to the average of "
+        "all glyphs. Little noise is hard to see in a glyph, and a glyph is hard to see in much noise.",
     )
+
+
+def average(points: np.ndarray, sigma: float, draws: int, seed: int) -> Averages:
+    """Check eps = -sigma * score by drawing."""
+    x, eps = eps_of_draws(points, sigma, draws, 36, seed)
+    return Averages(eps, -sigma * mixture_score(x, points, sigma))
 
 
 def _arrows(ax: "Axes", points: np.ndarray, sigma: float) -> None:
     """Density and score of the map noised to sigma, in a window that holds it."""
     reach = 2.6 * np.sqrt(1 + sigma**2)
-    heights = density(points, sigma, reach, cells=160)
-    show_density(ax, heights, reach)
+    heights = kernel_density(points, sigma, reach, cells=160)
+    show_density(ax, heights, reach, top=3.5 * heights.max())  # pale, so that arrows are seen
     ticks = np.linspace(-reach, reach, ARROWS + 2)[1:-1]
     x = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
     shift = 0.5 * sigma**2 * mixture_score(x, points, sigma)
     column, row = (np.floor((x + reach) / (2 * reach) * 160).astype(int)).T
-    there = heights[row, column] > 0.01 * heights.max()
+    there = heights[row, column] > 0.004 * heights.max()
     ax.quiver(
         *x[there].T,
         *shift[there].T,
@@ -82,21 +110,18 @@ def _arrows(ax: "Axes", points: np.ndarray, sigma: float) -> None:
         headwidth=4,
         headlength=4.5,
         headaxislength=4,
-        color=style.COOL,
+        color=style.INK,
     )
 
 
-def _check_on_map(ax: "Axes", points: np.ndarray, inputs: Inputs) -> float:
-    """Averaged noise of random draws against -sigma * score; returns their correlation."""
-    x, eps = eps_of_draws(points, CHECKED_SIGMA, inputs.count(2_000_000, 400_000), 36, inputs.seed)
-    predicted = -CHECKED_SIGMA * mixture_score(x, points, CHECKED_SIGMA)
+def _show_averages(ax: "Axes", averages: Averages) -> None:
     ax.axline((0, 0), slope=1, color=style.LINE, linewidth=1.5)
     for k, (colour, name) in enumerate([(style.ACCENT, "across"), (style.COOL, "up")]):
-        ax.scatter(predicted[:, k], eps[:, k], s=7, color=colour, alpha=0.65, linewidths=0, label=name)
+        x, y = averages.computed[:, k], averages.drawn[:, k]
+        ax.scatter(x, y, s=7, color=colour, alpha=0.65, linewidths=0, label=name)
     ax.set(xlabel=r"$-\sigma\,\times$ score, computed", ylabel=r"$\epsilon$, averaged over draws")
     ax.set_title(rf"the noise is $-\sigma\,\times$ the score ({style.SIGMA} = {CHECKED_SIGMA:g})")
     ax.legend(loc="upper left", markerscale=2)
-    return float(np.corrcoef(predicted.ravel(), eps.ravel())[0, 1])
 
 
 def agreement(inputs: Inputs, glyphs: int) -> Agreement:

@@ -4,11 +4,11 @@ from glyffuser.guide.drawn import Drawn, Missing
 from glyffuser.guide.inputs import Inputs
 
 
-def figure_latent(inputs: Inputs) -> Drawn:
+def latent(inputs: Inputs) -> Drawn:
     """Latent diffusion beside pixel diffusion."""
     raise Missing("this version has no latent model (an autoencoder and a diffusion model in its space) to show")
 
 
-def figure_cascade(inputs: Inputs) -> Drawn:
+def cascade(inputs: Inputs) -> Drawn:
     """A small glyph, then super-resolved."""
     raise Missing("this version has no cascade (a second diffusion model that enlarges small glyphs) to show")
