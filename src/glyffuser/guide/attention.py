@@ -63,7 +63,7 @@ def _watch(name: str, layer: Attention, maps: dict[str, Tensor]) -> list[torch.u
 
 
 def attention_weights(q: Tensor, kv: Tensor, heads: int, mask: Tensor | None) -> Tensor:
-    """softmax(q k^T / sqrt(d)), mean over heads, as models/layers.py splits them: q (B, N, C), kv (B, L, 2C) -> (B, N, L)."""
+    """softmax(q k^T / sqrt(d)), mean over heads split as in models/layers.py: (B, N, C), (B, L, 2C) -> (B, N, L)."""
     batch, n, channels = q.shape
     queries = q.view(batch, n, heads, -1).transpose(1, 2)  # (B, heads, N, head_dim)
     keys = kv.view(batch, kv.shape[1], 2, heads, -1)[:, :, 0].transpose(1, 2)  # (B, heads, L, head_dim)
@@ -113,7 +113,7 @@ def watch(pipe: GlyffuserPipeline, prompt: str, steps: int, seed: int, tick: Tic
     words, groups = word_groups(pipe, prompt)
     by_word = {}
     for name, weights in maps.items():
-        side = int(round(weights.shape[1] ** 0.5))
+        side = round(weights.shape[1] ** 0.5)
         grouped = torch.stack([weights[0][:, group].sum(-1) for group in groups])  # (words, N)
         by_word[name] = grouped.view(len(groups), side, side).float().numpy()
     return Watched(last.x[0, 0].numpy(), words, by_word)
@@ -161,8 +161,8 @@ def attention(inputs: Inputs) -> Still:
     return Still(
         figure_attention(watched),
         alt="A grid of heat maps over a faint glyph, a column for each word of the prompt, a row for each layer.",
-        caption=f"“{PROMPT}”. In {len(watched.maps)} layers, from first to last, each place of the glyph asks the words "
-        "how much they matter to it; the darker, the more (a row shares one scale). The number is the word's share of "
-        f"all attention in that layer; on average {told}. The rest goes to the marks that begin and end a prompt, a "
-        "place to look when no word is needed.",
+        caption=f"“{PROMPT}”. In {len(watched.maps)} layers, from first to last, each place of the glyph asks the "
+        "words how much they matter to it; the darker, the more (a row shares one scale). The number is the word's "
+        f"share of all attention in that layer; on average {told}. The rest goes to the marks that begin and end a "
+        "prompt, a place to look when no word is needed.",
     )

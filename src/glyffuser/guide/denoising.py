@@ -95,16 +95,16 @@ def prediction(inputs: Inputs) -> Still:
     rows = np.random.default_rng(inputs.seed).choice(len(inputs.data), min(n, len(inputs.data)), replace=False)
     texts = [inputs.data.definitions[r] for r in rows]
     errors = prediction_errors(inputs.pipe, inputs.x0(rows), texts, inputs.seed, inputs.tick)
-    middle, late = len(CURVE) // 2, -2
+    early, late = ((round(CURVE[i] * inputs.pipe.schedule.T), *(e[i] for e in errors)) for i in (1, -2))
     return Still(
         figure_prediction(inputs.pipe, inputs.x0(row), inputs.data.definitions[row], errors, inputs.seed),
         alt="A glyph under more and more noise; below each picture the noise and the clean glyph that the network "
         "sees in it, and two curves of their errors that cross.",
-        caption="Shown a noised glyph, the network says which part is noise and which is glyph; either answer gives the "
-        f"other. With little noise the glyph is easy (error {errors[1][1]:.2f} at t = {CURVE[1] * inputs.pipe.schedule.T:.0f}, "
-        f"on a scale from −1 to +1) and the noise hard ({errors[0][1]:.2f}); with much noise it is the other way round "
-        f"({errors[1][late]:.2f} and {errors[0][late]:.2f} at t = {CURVE[late] * inputs.pipe.schedule.T:.0f}): all it "
-        f"can do then is an average of all glyphs that fit, hence the blur. Curves: {len(rows)} glyphs of the data set.",
+        caption="Shown a noised glyph, the network says which part is noise and which is glyph; either answer gives "
+        f"the other. With little noise the glyph is easy (error {early[2]:.2f} at t = {early[0]}, on a scale from −1 "
+        f"to +1) and the noise hard ({early[1]:.2f}); with much noise it is the other way round ({late[2]:.2f} and "
+        f"{late[1]:.2f} at t = {late[0]}): all it can do then is an average of all glyphs that fit, hence the blur. "
+        f"Curves: {len(rows)} glyphs of the data set.",
     )
 
 
@@ -191,7 +191,7 @@ def steps(inputs: Inputs) -> Still:
         figure_steps(sheets, counts, STEPS_PROMPTS),
         alt=f"Columns of the same glyphs drawn in {counts[0]} to {counts[-1]} steps: a blur at first, then broken "
         "strokes, then glyphs that hardly change.",
-        caption=f"The same noise and prompts, more and more steps ({inputs.pipe.sampler_name}). In one step the network "
-        "can only give the average of all that fits. Bars: the share of pixels on another side of grey than at "
-        f"{counts[-1]:,} steps. From {near} steps on fewer than 5 % differ; more steps cost time and change little.",
+        caption=f"The same noise and prompts, more and more steps ({inputs.pipe.sampler_name}). In one step the "
+        "network can only give the average of all that fits. Bars: the share of pixels on another side of grey than "
+        f"at {counts[-1]:,} steps. From {near} steps on fewer than 5 % differ; more steps cost time and change little.",
     )

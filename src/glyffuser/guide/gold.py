@@ -21,7 +21,7 @@ FOUND = 0.5  # probability from which the radical counts as read
 
 
 def occlusion(recogniser: Recogniser, images: np.ndarray, radical: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where a radical is: how much its log-probability falls when a part is hidden (Zeiler and Fergus 2014, section 4.2).
+    """Where a radical is: how far its log-probability falls when a part is hidden (Zeiler and Fergus 2014, 4.2).
 
     images: uint8 (N, H, W). Returns its probability (N,), and the fall at each place (N, 64, 64): zero where it rises,
     and in glyphs that are not read as having the radical.
@@ -35,13 +35,15 @@ def occlusion(recogniser: Recogniser, images: np.ndarray, radical: int) -> tuple
         hidden = small[has]
         hidden[:, *place] = 255
         if len(hidden):
-            fall[has, *place] += (base[has] - recogniser.read(hidden).radical[:, radical - 1]).clamp(min=0)[:, None, None]
+            fall[has, *place] += (base[has] - recogniser.read(hidden).radical[:, radical - 1]).clamp(min=0)[
+                :, None, None
+            ]
         count[place] += 1
     return base.exp().numpy(), (fall / count.clamp(min=1)).numpy()
 
 
 def marked(images: np.ndarray, probability: np.ndarray, fall: np.ndarray) -> np.ndarray:
-    """Glyphs uint8 (N, H, W) in colour (N, H, W, 3): ink in red where hiding it hurts, in glyphs that have the radical."""
+    """Glyphs uint8 (N, H, W) in colour (N, H, W, 3): ink in red where hiding it hurts, if they have the radical."""
     size = images.shape[-1]
     smooth: Tensor = F.interpolate(torch.from_numpy(fall)[:, None], (size, size), mode="bilinear")[:, 0]
     peak = smooth.flatten(1).max(dim=1).values.clamp(min=1e-6)

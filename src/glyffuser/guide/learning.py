@@ -51,7 +51,8 @@ def samples(inputs: Inputs) -> Still:
         alt=f"Two sheets of {n} Chinese-looking glyphs each: real ones on the left, invented ones on the right.",
         caption=f"Left, {n} of the {len(inputs.data):,} glyphs of the data set, drawn by lot. Right, {n} glyphs that "
         f"the model drew in {steps} steps for meanings it never saw in training. Ink covers {ink[0]:.0f} % of the "
-        f"real sheet and {ink[1]:.0f} % of the invented one: the model has learnt what glyphs are like, not what they are.",
+        f"real sheet and {ink[1]:.0f} % of the invented one: the model has learnt what glyphs are like, not what they "
+        "are.",
     )
 
 

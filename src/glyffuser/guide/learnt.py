@@ -101,8 +101,8 @@ def training(inputs: Inputs) -> Still:
     early, late = (100 * prompt_difference(sheets[step]) for step in (min(sheets), max(sheets)))
     return Still(
         figure_training(steps, losses, sheets),
-        alt="A curve of the loss, falling steeply and then slowly; below it columns of glyphs from training steps, blots "
-        "at first and glyphs at last.",
+        alt="A curve of the loss, falling steeply and then slowly; below it columns of glyphs from training steps, "
+        "blots at first and glyphs at last.",
         caption=f"The log of {inputs.run.name}: {steps[-1]:,} steps in {minutes:.0f} minutes. The loss, the squared "
         f"error of the network's guess averaged over glyphs and noise levels, fell from {first:.2f} to {last:.2f}. "
         "Below, the same prompts from the same noise at the steps marked in red. At step "

@@ -62,11 +62,13 @@ def compare(glyphs: np.ndarray, training: GlyphData, unseen: np.ndarray) -> Comp
 
 
 def overlay(glyph: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Two glyphs uint8 (H, W) as one in colour (H, W, 3): ink of the first alone red, of the second blue, of both dark."""
+    """Two glyphs uint8 (H, W) in one picture (H, W, 3): ink of the first alone red, of the second blue, of both dark."""
     colours = [[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in (style.ACCENT, style.COOL, style.INK)]
     a, b = (1 - picture[..., None] / 255.0 for picture in (glyph, other))
     alone, lone_other, both = a * (1 - b), b * (1 - a), a * b
-    mixed = (1 - alone - lone_other - both) + sum(p * np.array(c) for p, c in zip((alone, lone_other, both), colours, strict=True))
+    mixed = (1 - alone - lone_other - both) + sum(
+        p * np.array(c) for p, c in zip((alone, lone_other, both), colours, strict=True)
+    )
     return (mixed.clip(0, 1) * 255).round().astype(np.uint8)
 
 
@@ -83,7 +85,9 @@ def figure_neighbours(compared: Compared) -> Figure:
         axes[2, column].imshow(overlay(compared.glyphs[column], compared.nearest[column]))
         style.bare(axes[2, column])
         axes[2, column].set_xlabel(f"{100 * compared.overlap[column]:.0f} %", fontsize=12, color=style.INK)
-    for row, (name, colour) in enumerate((("invented", style.ACCENT), ("nearest real", style.COOL), ("both", style.INK))):
+    for row, (name, colour) in enumerate(
+        (("invented", style.ACCENT), ("nearest real", style.COOL), ("both", style.INK))
+    ):
         axes[row, 0].set_ylabel(name, color=colour, fontsize=11)
     ax = below.subplots()
     bins = np.linspace(0, 1, 41)
@@ -112,11 +116,11 @@ def neighbours(inputs: Inputs) -> Still:
     copies = int((compared.overlap >= compared.copy_at).sum())
     return Still(
         figure_neighbours(compared),
-        alt="A row of invented glyphs, below each the most similar training glyph, and both laid over each other in red "
-        "and blue; a histogram of overlaps.",
-        caption=f"For each invented glyph, the most similar of {len(training):,} training glyphs, and both laid over each "
-        f"other. Their ink overlaps by {100 * np.median(compared.overlap):.0f} % (median). That says something only beside "
-        f"a yardstick: {len(kept_out)} real characters kept out of training overlap their nearest one by "
+        alt="A row of invented glyphs, below each the most similar training glyph, and both laid over each other in "
+        "red and blue; a histogram of overlaps.",
+        caption=f"For each invented glyph, the most similar of {len(training):,} training glyphs, and both laid over "
+        f"each other. Their ink overlaps by {100 * np.median(compared.overlap):.0f} % (median). That says something "
+        f"only beside a yardstick: {len(kept_out)} real characters kept out of training overlap their nearest one by "
         f"{100 * np.median(compared.real):.0f} %, and {100 * SAME:.0f} % of them by less than "
         f"{100 * compared.copy_at:.0f} %, from where on we speak of a copy: {copies} of {len(glyphs)} here.",
     )

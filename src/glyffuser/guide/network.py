@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -172,7 +173,7 @@ def _plan(ax: Axes, blocks: list[BlockFacts], image_size: int, patch: int) -> No
         if block.attends:
             ax.plot([x], [y - height / 2 + 0.22], marker="s", markersize=6, color=style.PAPER, zorder=4)
         places.append((x, y, height))
-    for (x, y, _), (x_next, y_next, _) in zip(places, places[1:], strict=False):
+    for (x, y, _), (x_next, y_next, _) in pairwise(places):
         ax.plot([x, x_next], [y, y_next], color=style.MUTED, linewidth=1.2, zorder=1)
     _skips(ax, blocks, places)
     labels = {size: max(b.channels for b in blocks if b.size == size and b.kind == "stage") for size in sizes}
@@ -195,7 +196,7 @@ def _arrow(kind: str) -> dict:
 
 
 def _skips(ax: Axes, blocks: list[BlockFacts], places: list[tuple[int, float, float]]) -> None:
-    """The shortcuts: what each block of the way down hands to the block of the way up that takes it last in, first out."""
+    """The shortcuts: what each block of the way down hands to one of the way up; last in, first out."""
     stack = [i for i, block in enumerate(blocks) if block.part in ("in", "down")]
     for i, block in enumerate(blocks):
         if block.part == "up" and block.kind == "stage":
@@ -237,8 +238,8 @@ def unet(inputs: Inputs) -> Still:
     shares = 100 * sum(b.operations for b in facts if b.attends) / sum(b.operations for b in facts)
     return Still(
         figure_unet(facts, config.sample_size, config.patch_size),
-        alt="A plan of the network in the shape of a U, from the picture in at the left to the picture out at the right, "
-        "and bars with the parameters and operations of each block.",
+        alt="A plan of the network in the shape of a U, from the picture in at the left to the picture out at the "
+        "right, and bars with the parameters and operations of each block.",
         caption=f"The network of this model, read from its own settings. The picture is folded into a {grid} × {grid} "
         f"grid of {config.patch_size} × {config.patch_size} patches, goes down to coarser grids, where blocks see the "
         "whole glyph, and up again; grey arcs carry detail across. "
@@ -284,7 +285,8 @@ def time_embedding(inputs: Inputs) -> Still:
     near, far = float((e[1:] * e[:-1]).sum(1).mean()), float((e[: T // 2] * e[T - T // 2 :]).sum(1).mean())
     return Still(
         figure_time_embedding(dim, T),
-        alt="A heat map of waves from fast at the middle to slow, over the timesteps, and three of the waves as curves.",
+        alt="A heat map of waves from fast at the middle to slow, over the timesteps, and three of the waves as "
+        "curves.",
         caption=f"The network must know how much noise to expect. Each timestep becomes {dim} numbers: read a column. "
         "Like the hands of many clocks, some turn fast and some slowly; together they tell every t from every other. "
         f"Neighbouring timesteps look alike (cosine similarity {near:.3f}), those {T // 2} apart do not ({far:.2f}).",

@@ -62,9 +62,9 @@ def noise(inputs: Inputs) -> Still:
         figure_noise(x0, NOISE_SIGMA, inputs.seed),
         alt="A glyph, a field of grey noise, and the glyph faintly seen through noise; below each a histogram of its "
         "pixel values.",
-        caption="Pixels count from −1 (black) to +1 (white). Noise (ε, epsilon) gives each of the "
-        f"{x0.size:,} pixels a number of its own from the bell curve around 0. Add noise to a glyph and its two spikes, paper and "
-        f"ink, become two bells: {swapped:.0f} % of the pixels now stand on the wrong side of grey, and yet we read it.",
+        caption=f"Pixels count from −1 (black) to +1 (white). Noise (ε, epsilon) gives each of the {x0.size:,} pixels "
+        "a number of its own from the bell curve around 0. Add noise to a glyph and its two spikes, paper and ink, "
+        f"become two bells: {swapped:.0f} % of the pixels now stand on the wrong side of grey, and yet we read it.",
     )
 
 

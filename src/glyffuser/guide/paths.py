@@ -1,7 +1,5 @@
 """Chapter 2, samplers: the ways that ODE and SDE samplers take, over a toy whose denoiser is exact, and to glyphs."""
 
-import textwrap
-
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -15,7 +13,7 @@ from glyffuser.guide.drawn import Animation
 from glyffuser.guide.frames import rhythm
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.mixtures import Mixture, ink_mixture
-from glyffuser.guide.sampling import Tick, grey, quiet, steps_of
+from glyffuser.guide.sampling import GUIDANCE, Tick, grey, quiet, steps_of
 from glyffuser.pipeline import GlyffuserPipeline, noise_source, seeded
 
 TOY_CHAR = "火"
@@ -138,14 +136,12 @@ def samplers(inputs: Inputs) -> Animation:
         [frames[i] for i in order],
         alt="Six panels, one a sampler: dots travel from a round cloud onto the strokes of a character, along smooth "
         "curves or along trembling ones, while beside them two glyphs come out of noise.",
-        caption=textwrap.dedent(
-            f"Six samplers, {steps} steps, the same noise. Dots: a toy in two dimensions, points on the ink of "
-            f"{inputs.data.chars[row]}, whose best denoiser is known exactly, so that only the sampler differs. The four "
-            "ODE samplers (blue) follow smooth paths and nearly agree; the two SDE samplers (red) add fresh noise at "
-            "every step and end elsewhere. A way is "
-            f"{min(smooth):.1f} to {max(smooth):.1f} times as long as the straight line for the first, {min(jittery):.1f} "
-            f"to {max(jittery):.1f} for the second. Glyphs: “{PROMPTS[0]}” and “{PROMPTS[1]}”, guidance 4."
-        ),
+        caption=f"Six samplers, {steps} steps, the same noise. Dots: a toy in two dimensions, points on the ink of "
+        f"{inputs.data.chars[row]}, whose best denoiser is known exactly, so that only the sampler differs. The four "
+        "ODE samplers (blue) follow smooth paths and nearly agree; the two SDE samplers (red) add fresh noise at "
+        f"every step and end elsewhere. A way is {min(smooth):.1f} to {max(smooth):.1f} times as long as the straight "
+        f"line for the first, {min(jittery):.1f} to {max(jittery):.1f} for the second. Glyphs: “{PROMPTS[0]}” and "
+        f"“{PROMPTS[1]}”, guidance {GUIDANCE:g}.",
         labels=[f"step {i} of {steps}" for i in order],
         fps=8,
     )

@@ -85,18 +85,23 @@ def single_step(inputs: Inputs) -> Still:
     template = torch.nn.functional.interpolate(
         torch.from_numpy(every - metal)[None, None], change.shape[-2:], mode="area"
     )[0, 0].numpy()
-    alike = [float(np.corrcoef(c.ravel(), template.ravel())[0, 1]) for c in change]
+    alike = [correlation(c, template) for c in change]
     half = change.shape[-1] // 2
-    left = float(np.abs(change[..., :half]).sum() / np.abs(change).sum())
+    left = float(np.abs(change[..., :half]).sum() / max(np.abs(change).sum(), 1e-9))
     return Still(
         figure_single_step(noise[:SHOWN].numpy(), without[:SHOWN].numpy(), told[:SHOWN].numpy(), every, metal),
         alt="Noise, a grey blur, the same blur with a darker metal radical at the left, and the difference in red and "
         "blue; below the same from averages of real glyphs.",
-        caption="From pure noise the best guess is an average: without a prompt, of all glyphs; told “Gold”, of those "
-        f"with the metal radical, whose ink shows at once (red: ink added, blue: taken away). {100 * left:.0f} % of the "
-        "change is in the left half. Over "
-        f"{n} noises it correlates {np.mean(alike):.2f} (lowest {min(alike):.2f}) with what the data say of that radical.",
+        caption="From pure noise the best guess is an average: without a prompt, of all glyphs; told “Gold”, of "
+        f"those with the metal radical, whose ink shows at once (red: ink added, blue: taken away). {100 * left:.0f} "
+        f"% of the change is in the left half. Over {n} noises it correlates {np.mean(alike):.2f} (lowest "
+        f"{min(alike):.2f}) with what the data say of that radical.",
     )
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's correlation of two pictures; 0 where one does not vary, as of a network that ignores its prompt."""
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,9 @@ class Guided:
     variety: np.ndarray
 
 
-def measured(scales: tuple[float, ...], glyphs: np.ndarray, readings: list[Reading], radicals: tuple[int, ...]) -> Guided:
+def measured(
+    scales: tuple[float, ...], glyphs: np.ndarray, readings: list[Reading], radicals: tuple[int, ...]
+) -> Guided:
     """Fidelity and variety from what the recogniser read, one Reading a scale."""
     wanted = [radical - 1 for radical in radicals]
     fidelity = [float(r.radical[:, wanted].exp().sum(1).mean()) for r in readings]
@@ -173,8 +180,9 @@ def guidance(inputs: Inputs) -> Sliders:
         [Slider("guidance", "guidance scale", [f"{scale:g}" for scale in scales], start=four)],
         {(i,): style.to_image(figure_guidance(guided, i, GUIDED.text)) for i in range(len(scales))},
         alt=f"{n} glyphs for one prompt, and two curves over the guidance scale: fidelity and variety.",
-        caption=f"The same {n} noises, steered ever harder (1: guidance off). How sure the recogniser is that the radical "
-        f"fits goes from {fidelity[0]:.0f} % over {fidelity[four]:.0f} % at 4 to {fidelity[-1]:.0f} % at {scales[-1]:g}; "
-        f"how much the glyphs differ from one another from 100 % over {variety[four]:.0f} % to {variety[-1]:.0f} %. "
-        f"Ink goes from {ink[0]:.0f} % of the paper to {ink[1]:.0f} %; real glyphs have {ink[2]:.0f} %.",
+        caption=f"The same {n} noises, steered ever harder (1: guidance off). How sure the recogniser is that the "
+        f"radical fits goes from {fidelity[0]:.0f} % over {fidelity[four]:.0f} % at 4 to {fidelity[-1]:.0f} % at "
+        f"{scales[-1]:g}; how much the glyphs differ from one another from 100 % over {variety[four]:.0f} % to "
+        f"{variety[-1]:.0f} %. Ink goes from {ink[0]:.0f} % of the paper to {ink[1]:.0f} %; real glyphs have "
+        f"{ink[2]:.0f} %.",
     )

@@ -96,10 +96,9 @@ def one_step(inputs: Inputs) -> Still:
         "scattered a little, the character still legible.",
         caption=f"A toy that fits on paper: each x0 is a point on the ink of {inputs.data.chars[row]}. One step of "
         f"noise moves a point a hair towards the middle (times √(1−β) = {(1 - BETA) ** 0.5:.3f}, too little to see) "
-        "and then gives it a push "
-        f"drawn from a bell curve of spread √β = {BETA**0.5:.2f} (measured here: {spread:.2f}); the circles are one and "
-        f"two spreads. After this one step {100 * off:.0f} % of the points lie off the ink. The real thing does the "
-        "same with 16,384 coordinates and a smaller β.",
+        f"and then gives it a push drawn from a bell curve of spread √β = {BETA**0.5:.2f} (measured here: "
+        f"{spread:.2f}); the circles are one and two spreads. After this one step {100 * off:.0f} % of the points lie "
+        "off the ink. The real thing does the same with 16,384 coordinates and a smaller β.",
     )
 
 

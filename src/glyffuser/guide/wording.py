@@ -103,10 +103,11 @@ def tokens(inputs: Inputs) -> Still:
     n, d = texts[1].states.shape
     return Still(
         figure_tokens(texts, like),
-        alt=f"Two striped heat maps, one row a token; below, the word {WORD} as a dot, with arrows to where it moves in "
-        "two phrases.",
-        caption=f"The text encoder cuts a prompt into tokens and gives each {d} numbers that depend on all the others, so "
-        f"“{CONTEXTS[1]}” becomes an array of {n} × {d}. The same word is not the same row in both: next to “chemical”, "
-        f"{WORD} moves towards “{ANCHORS[0]}” (likeness {like[0, 0]:.2f} → {like[1, 0]:.2f}), next to “heating” towards "
-        f"“{ANCHORS[1]}” ({like[0, 1]:.2f} → {like[2, 1]:.2f}). The drawing network reads these rows, not letters.",
+        alt=f"Two striped heat maps, one row a token; below, the word {WORD} as a dot, with arrows to where it moves "
+        "in two phrases.",
+        caption=f"The text encoder cuts a prompt into tokens and gives each {d} numbers that depend on all the "
+        f"others, so “{CONTEXTS[1]}” becomes an array of {n} × {d}. The same word is not the same row in both: next "
+        f"to “chemical”, {WORD} moves towards “{ANCHORS[0]}” (likeness {like[0, 0]:.2f} → {like[1, 0]:.2f}), next to "
+        f"“heating” towards “{ANCHORS[1]}” ({like[0, 1]:.2f} → {like[2, 1]:.2f}). The drawing network reads these "
+        "rows, not letters.",
     )
