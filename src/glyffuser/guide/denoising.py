@@ -64,7 +64,7 @@ def figure_prediction(
     T, cond = pipe.schedule.T, pipe.condition([text])
     eps = torch.randn(x0.shape, generator=seeded(seed, 0))
     fig = style.figure(height=7.6)
-    above, below = fig.subfigures(2, 1, height_ratios=[4.75, 2.6], hspace=0.04)
+    above, below = fig.subfigures(2, 1, squeeze=False, height_ratios=[4.75, 2.6], hspace=0.04).ravel()
     axes = above.subplots(3, len(SHOWN), gridspec_kw={"wspace": 0.05, "hspace": 0.04})
     names = (f"{style.XT}, what it sees", f"the noise in it, {style.EPS}", f"the glyph in it, {style.X0}")
     colours = (style.INK, style.COOL, style.ACCENT)
@@ -141,13 +141,14 @@ def drawn_in(
     pipe: GlyffuserPipeline, prompts: Sequence[str], counts: Sequence[int], seed: int, tick: Tick = quiet
 ) -> np.ndarray:
     """The same prompts and seeds in each number of steps: uint8 (len(counts), P, H, W)."""
-    total, before, sheets = sum(counts), 0, []
+    total, done, sheets = sum(counts), 0, []
     for count in counts:
-        done = before
-        sheets.append(
-            draw(pipe, prompts, count, GUIDANCE, seed=seed, tick=lambda i, _, done=done: tick(done + i, total))
-        )  # type: ignore[misc]
-        before += count
+
+        def so_far(i: int, of: int, done: int = done) -> None:
+            tick(done + i, total)
+
+        sheets.append(draw(pipe, prompts, count, GUIDANCE, seed=seed, tick=so_far))
+        done += count
     return np.stack(sheets)
 
 

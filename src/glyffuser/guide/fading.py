@@ -108,7 +108,9 @@ def figure_schedules(x0: Tensor, own: Schedule, information: Information, seed: 
     """Schedules side by side: their curves, one glyph x0 (1, 1, H, W) under each, what is left of information."""
     schedules = compared(own)
     fig = style.figure(height=9.6)
-    top, middle, bottom = fig.subfigures(3, 1, height_ratios=[2.5, 1.22 * len(schedules) + 0.2, 3.2], hspace=0.06)
+    top, middle, bottom = fig.subfigures(
+        3, 1, squeeze=False, height_ratios=[2.5, 1.22 * len(schedules) + 0.2, 3.2], hspace=0.06
+    ).ravel()
     _curves(top.subplots(1, 3), schedules)
     axes = middle.subplots(len(schedules), STRIP, gridspec_kw={"wspace": 0.04, "hspace": 0.06})
     eps = torch.randn(x0.shape, generator=seeded(seed, 0))

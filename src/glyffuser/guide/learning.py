@@ -70,7 +70,7 @@ def figure_gaussian(n: int = 100, seed: int = 0) -> Figure:
     fig = style.figure(height=4.2, width=7.0)
     ax = fig.subplots()
     x = np.linspace(-4, 4, 400)
-    ax.hist(values, bins=np.linspace(-4, 4, 25), density=True, color="#ece7df", edgecolor=style.PAPER, linewidth=1.5)
+    ax.hist(values, bins=[*np.linspace(-4, 4, 25)], density=True, color="#ece7df", edgecolor=style.PAPER, linewidth=1.5)
     ax.plot(x, normal(x, 0, 1), color=style.COOL)
     ax.plot(x, normal(x, mean, deviation), color=style.ACCENT, linestyle=(0, (4, 2)))
     ax.set(xlim=(-4, 4), ylim=(0, 0.72), yticks=[], xticks=[-3, -2, -1, 0, 1, 2, 3])

@@ -71,7 +71,7 @@ def figure_training(steps: np.ndarray, losses: np.ndarray, sheets: dict[int, np.
     kept = sorted(sheets)
     kept = [kept[i] for i in np.unique(np.linspace(0, len(kept) - 1, COLUMNS).round().astype(int))]
     fig = style.figure(height=2.9 + 1.42 * len(PROMPTS))
-    above, below = fig.subfigures(2, 1, height_ratios=[2.9, 1.42 * len(PROMPTS)], hspace=0.03)
+    above, below = fig.subfigures(2, 1, squeeze=False, height_ratios=[2.9, 1.42 * len(PROMPTS)], hspace=0.03).ravel()
     ax = above.subplots()
     ax.plot(steps, losses, color=style.LINE, linewidth=1)
     ax.plot(steps, smoothed(losses), color=style.INK)

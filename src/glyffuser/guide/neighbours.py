@@ -62,7 +62,7 @@ def compare(glyphs: np.ndarray, training: GlyphData, unseen: np.ndarray) -> Comp
 
 
 def overlay(glyph: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Two glyphs uint8 (H, W) in one picture (H, W, 3): ink of the first alone red, of the second blue, of both dark."""
+    """Two glyphs uint8 (H, W) in one picture (H, W, 3): ink of the first red, of the second blue, of both dark."""
     colours = [[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in (style.ACCENT, style.COOL, style.INK)]
     a, b = (1 - picture[..., None] / 255.0 for picture in (glyph, other))
     alone, lone_other, both = a * (1 - b), b * (1 - a), a * b
@@ -77,7 +77,7 @@ def figure_neighbours(compared: Compared) -> Figure:
     """Generated glyphs, their nearest training glyphs, both laid over each other, and how much ink overlaps."""
     n = len(compared.glyphs)
     fig = style.figure(height=5.9)
-    above, below = fig.subfigures(2, 1, height_ratios=[3.85, 2.0], hspace=0.03)
+    above, below = fig.subfigures(2, 1, squeeze=False, height_ratios=[3.85, 2.0], hspace=0.03).ravel()
     axes = above.subplots(3, n, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
     for column in range(n):
         style.show_glyph(axes[0, column], compared.glyphs[column], frame=None)
@@ -90,7 +90,7 @@ def figure_neighbours(compared: Compared) -> Figure:
     ):
         axes[row, 0].set_ylabel(name, color=colour, fontsize=11)
     ax = below.subplots()
-    bins = np.linspace(0, 1, 41)
+    bins = [*np.linspace(0, 1, 41)]
     ax.hist(compared.real, bins=bins, color="#ece7df", edgecolor=style.PAPER)
     for value in compared.overlap:
         ax.axvline(value, ymax=0.5, color=style.ACCENT, linewidth=2)

@@ -113,7 +113,7 @@ def _blocks(unet: UNet) -> Iterator[tuple[str, str, list[nn.Module]]]:
 def _width(module: nn.Module) -> int:
     """Channels that a block puts out."""
     if isinstance(module, Stage):
-        return module.block.conv2.out_channels
+        return module.block.conv1.out_channels
     if isinstance(module, Upsample):
         return module.conv.out_channels
     if isinstance(module, nn.Conv2d):

@@ -48,7 +48,7 @@ def figure_noise(x0: np.ndarray, sigma: float = NOISE_SIGMA, seed: int = 0) -> F
 
 
 def _value_histogram(ax: Axes, picture: np.ndarray, colour: str) -> None:
-    ax.hist(picture.ravel(), bins=np.linspace(-3.5, 3.5, 57), color=colour, alpha=0.75)
+    ax.hist(picture.ravel(), bins=[*np.linspace(-3.5, 3.5, 57)], color=colour, alpha=0.75)
     ax.set(yticks=[], xlim=(-3.5, 3.5), xticks=[-1, 0, 1], xticklabels=["−1\nblack", "0", "+1\nwhite"])
     ax.spines["left"].set_visible(False)
 

@@ -51,7 +51,7 @@ def figure_tokens(texts: list[Encoded], like: np.ndarray, anchors: tuple[str, ..
     fig = style.figure(height=7.4, width=8.0)
     shown = texts[1:]
     rows = [len(e.tokens) for e in shown]
-    above, below = fig.subfigures(2, 1, height_ratios=[0.42 * sum(rows) + 1.0, 4.2], hspace=0.05)
+    above, below = fig.subfigures(2, 1, squeeze=False, height_ratios=[0.42 * sum(rows) + 1.0, 4.2], hspace=0.05).ravel()
     axes = above.subplots(len(shown), 1, gridspec_kw={"height_ratios": rows, "hspace": 0.1})
     limit = 2.5 * float(torch.cat([e.states for e in shown]).std())
     for ax, e, colour in zip(axes, shown, (style.ACCENT, style.COOL), strict=True):
@@ -78,12 +78,12 @@ def _plane(ax: Axes, texts: list[Encoded], like: np.ndarray, anchors: tuple[str,
     low, high = like.min(0), like.max(0)
     room = np.maximum(0.28 * (high - low), 0.02)
     start = like[0]
-    ax.scatter(*start, s=90, color=style.INK, zorder=3)
+    ax.scatter(start[0], start[1], s=90, color=style.INK, zorder=3)
     ax.annotate(f"{WORD}, alone", start, xytext=(10, -16), textcoords="offset points", fontsize=12)
     for point, e, colour in zip(like[1:], texts[1:], (style.ACCENT, style.COOL), strict=True):
         arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkA": 7, "shrinkB": 6}
         ax.annotate("", point, start, arrowprops=arrow)
-        ax.scatter(*point, s=90, color=colour, zorder=3)
+        ax.scatter(point[0], point[1], s=90, color=colour, zorder=3)
         right = point[0] < low[0] + 0.7 * (high[0] - low[0])
         ax.annotate(
             f'"{e.text}"', point, xytext=(10 if right else -4, 14), textcoords="offset points", color=colour,
