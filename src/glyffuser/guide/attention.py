@@ -1,12 +1,13 @@
 """Chapter 3, attention: which words each part of a glyph looks at, layer by layer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from torch import Tensor, nn
 
 from glyffuser.diffusion.guidance import denoiser
@@ -44,7 +45,7 @@ def _watch(name: str, layer: Attention, maps: dict[str, Tensor]) -> list[torch.u
     """Hooks on one attention layer that put its map into `maps` under `name`."""
     seen: dict[str, Tensor] = {}
 
-    def keep(part: str) -> "nn.modules.module._global_forward_hooks":  # type: ignore[name-defined, valid-type]
+    def keep(part: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             seen[part] = output.detach().float()
 
@@ -66,7 +67,8 @@ def attention_weights(q: Tensor, kv: Tensor, heads: int, mask: Tensor | None) ->
     batch, n, channels = q.shape
     queries = q.view(batch, n, heads, -1).transpose(1, 2)  # (B, heads, N, head_dim)
     keys = kv.view(batch, kv.shape[1], 2, heads, -1)[:, :, 0].transpose(1, 2)  # (B, heads, L, head_dim)
-    scores = queries @ keys.transpose(-1, -2) * (channels // heads) ** -0.5
+    with torch.autocast(q.device.type, enabled=False):  # else products would be rounded to bfloat16
+        scores = queries @ keys.transpose(-1, -2) * (channels // heads) ** -0.5
     if mask is not None:
         scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
     return scores.softmax(dim=-1).mean(dim=1)
@@ -120,13 +122,13 @@ def watch(pipe: GlyffuserPipeline, prompt: str, steps: int, seed: int, tick: Tic
 @style.styled
 def figure_attention(watched: Watched) -> Figure:
     """A row for each layer, a column for each word: the glyph, and over it where the word is attended to."""
-    words, layers = watched.words, list(watched.maps)
-    fig = style.figure(height=1.5 * len(layers) + 0.9, width=1.5 * (len(words) + 1) + 0.8)
+    words, layers = watched.words[:-1], list(watched.maps)  # the marks take what is left, and would drown the rest
+    fig = style.figure(height=1.5 * len(layers) + 0.4, width=1.5 * (len(words) + 1) + 0.4)
     axes = fig.subplots(len(layers), len(words) + 1, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
     size = watched.glyph.shape[0]
     for row, layer in enumerate(layers):
-        maps = watched.maps[layer]
-        top = max(maps[:-1].max(), 1e-6)
+        maps = watched.maps[layer][:-1]
+        top = max(maps.max(), 1e-6)
         style.show_glyph(axes[row, 0], watched.glyph)
         axes[row, 0].set_ylabel(_layer_name(layer), fontsize=10.5)
         for column, weights in enumerate(maps, 1):
@@ -137,11 +139,11 @@ def figure_attention(watched: Watched) -> Figure:
             ink[..., 3] = 0.28 * (1 - watched.glyph).clip(0, 2) / 2
             ax.imshow(ink, extent=(0, size, size, 0))
             style.bare(ax, style.LINE)
-            ax.text(0.04, 0.04, f"{100 * weights.mean():.0f} %", transform=ax.transAxes, fontsize=9.5,
-                    color=style.INK if weights[-2:, :3].mean() < 0.6 * top else style.PAPER)  # fmt: skip
+            share = ax.text(0.05, 0.05, f"{100 * weights.mean():.0f} %", transform=ax.transAxes, fontsize=10)
+            share.set_path_effects([withStroke(linewidth=3, foreground=style.PAPER)])
     axes[0, 0].set_title("the glyph")
     for column, word in enumerate(words, 1):
-        axes[0, column].set_title(word, color=style.MUTED if column == len(words) else style.ACCENT)
+        axes[0, column].set_title(word, color=style.ACCENT)
     return fig
 
 

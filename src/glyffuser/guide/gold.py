@@ -15,29 +15,28 @@ from glyffuser.guide.sampling import grey, pictures, sheet, steps_of
 from glyffuser.guide.steering import GOLD, METAL
 
 GLYPHS = 16
-WINDOW, STRIDE = 16, 6  # pixels of the recogniser's 64: the patch of paper that hides a part, and how far it moves
-MARKS = 12  # how often during the animation the radical is looked for; in between the marks stay
+WINDOW, STRIDE = 20, 11  # pixels of the recogniser's 64: the patch of paper that hides a part, and how far it moves
+MARKS = 8  # how often during the animation the radical is looked for; in between the marks stay
 FOUND = 0.5  # probability from which the radical counts as read
 
 
 def occlusion(recogniser: Recogniser, images: np.ndarray, radical: int) -> tuple[np.ndarray, np.ndarray]:
     """Where a radical is: how much its log-probability falls when a part is hidden (Zeiler and Fergus 2014, section 4.2).
 
-    images: uint8 (N, H, W). Returns its probability (N,), and the fall at each place, zero where it rises: (N, 64, 64).
+    images: uint8 (N, H, W). Returns its probability (N,), and the fall at each place (N, 64, 64): zero where it rises,
+    and in glyphs that are not read as having the radical.
     """
     small = F.interpolate(torch.from_numpy(images)[:, None].float(), (SIZE, SIZE), mode="area").round().byte()[:, 0]
     base = recogniser.read(small).radical[:, radical - 1]
     fall, count = torch.zeros(small.shape), torch.zeros(SIZE, SIZE)
+    has = base.exp() >= FOUND
     starts = range(0, SIZE - WINDOW + 1, STRIDE)
-    for top in starts:
-        places = [(slice(top, top + WINDOW), slice(left, left + WINDOW)) for left in starts]
-        hidden = small.repeat(len(places), 1, 1)
-        for i, place in enumerate(places):
-            hidden[i * len(small) : (i + 1) * len(small)][:, *place] = 255
-        read = recogniser.read(hidden).radical[:, radical - 1].view(len(places), len(small))
-        for i, place in enumerate(places):
-            fall[:, *place] += (base - read[i]).clamp(min=0)[:, None, None]
-            count[place] += 1
+    for place in [(slice(top, top + WINDOW), slice(left, left + WINDOW)) for top in starts for left in starts]:
+        hidden = small[has]
+        hidden[:, *place] = 255
+        if len(hidden):
+            fall[has, *place] += (base[has] - recogniser.read(hidden).radical[:, radical - 1]).clamp(min=0)[:, None, None]
+        count[place] += 1
     return base.exp().numpy(), (fall / count.clamp(min=1)).numpy()
 
 
@@ -66,7 +65,7 @@ def figure_gold(
 
     noisy, clean: uint8 (N, H, W) for each step.
     """
-    titles = [(f"what there is, {style.XT}", style.INK), ("what the network sees; red: the metal radical", style.ACCENT)]
+    titles = [(f"what there is, {style.XT}", style.INK), (f"what the network sees in it, {style.X0}", style.ACCENT)]
     columns = int(np.ceil(len(noisy[0]) ** 0.5))
     frame = SheetFrame(titles, sheet(noisy[0], columns, GAP).shape, note=True)
     every = max(1, len(clean) // MARKS)
@@ -76,7 +75,7 @@ def figure_gold(
         if i % every == 0 or i == len(clean) - 1:
             _, fall = occlusion(recogniser, x0, radical)
         counts.append(int((read >= FOUND).sum()))
-        foot = f"metal radical read in {counts[-1]} of {len(x0)}"
+        foot = f"red: the metal radical, read in {counts[-1]} of {len(x0)} glyphs"
         sheets = [sheet(xt, columns, GAP), colour_sheet(marked(x0, read, fall), columns)]
         frames.append(frame.frame(sheets, foot))
     return frames, counts

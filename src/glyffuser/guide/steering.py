@@ -20,7 +20,7 @@ from glyffuser.pipeline import GlyffuserPipeline, noise_source, seeded
 
 GOLD, METAL = "Gold", 167  # the prompt, and the number of the Kangxi radical 金
 SHOWN = 2  # starting noises in `single-step`
-GUIDED = Prompt("a wild herb with edible leaves", (140,))
+GUIDED = Prompt("a bird of prey", (196, 172))  # the old and the short-tailed bird
 SCALES = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 9.0, 12.0, 15.0)
 SCALES_QUICK = (1.0, 2.0, 4.0, 8.0, 15.0)
 
@@ -157,7 +157,7 @@ def _curve(ax: Axes, scales: tuple[float, ...], values: np.ndarray, at: int) -> 
 
 
 def guidance(inputs: Inputs) -> Sliders:
-    """One prompt and the same seeds under guidance 1 to 15. Needs the model and the recogniser."""
+    """One prompt and the same seeds under guidance 1 to 15. Needs the data set, the model and the recogniser."""
     recogniser = inputs.recogniser
     scales = SCALES_QUICK if inputs.quick else SCALES
     n, steps = inputs.count(16, 9), inputs.count(20, 8)
@@ -168,6 +168,7 @@ def guidance(inputs: Inputs) -> Sliders:
     guided = measured(scales, np.stack(sheets), [recogniser.read(images) for images in sheets], GUIDED.radicals)
     fidelity, variety = 100 * guided.fidelity, 100 * guided.variety
     four = scales.index(4.0)
+    ink = [100 * (1 - images.mean() / 255) for images in (sheets[0], sheets[-1], inputs.data.images)]
     return Sliders(
         [Slider("guidance", "guidance scale", [f"{scale:g}" for scale in scales], start=four)],
         {(i,): style.to_image(figure_guidance(guided, i, GUIDED.text)) for i in range(len(scales))},
@@ -175,5 +176,5 @@ def guidance(inputs: Inputs) -> Sliders:
         caption=f"The same {n} noises, steered ever harder (1: guidance off). How sure the recogniser is that the radical "
         f"fits goes from {fidelity[0]:.0f} % over {fidelity[four]:.0f} % at 4 to {fidelity[-1]:.0f} % at {scales[-1]:g}; "
         f"how much the glyphs differ from one another from 100 % over {variety[four]:.0f} % to {variety[-1]:.0f} %. "
-        "Too hard a pull also distorts strokes, as ink is pushed beyond what any glyph has.",
+        f"Ink goes from {ink[0]:.0f} % of the paper to {ink[1]:.0f} %; real glyphs have {ink[2]:.0f} %.",
     )
