@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import errno
 import io
-import json
 import signal
 import sys
 import warnings
@@ -21,7 +20,9 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
+from glyffuser.commands.evaluate import Evaluate, TrainJudges
 from glyffuser.commands.guide import Figures, Guide, Map
+from glyffuser.commands.shared import open_pipeline, print_results
 from glyffuser.errors import UserError
 from glyffuser.progress import Progress
 
@@ -63,12 +64,12 @@ class Sample:
             raise UserError('give at least one English meaning, for example: glyffuser sample "gold"')
         from glyffuser.sample import SampleSettings, sample_to_folder
 
-        pipe = _pipeline(self.model)
+        pipe = open_pipeline(self.model)
         settings = SampleSettings(self.n, self.steps, self.sampler, self.guidance, self.negative, self.seed)
         with Progress("denoising") as progress:
             results = sample_to_folder(pipe, list(self.prompts), settings, self.out, progress)
         lines = [f"{r.prompt}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, all in {r.grid}" for r in results]
-        _print(self.json, [dataclasses.asdict(r) for r in results], lines)
+        print_results(self.json, [dataclasses.asdict(r) for r in results], lines)
 
 
 @dataclass
@@ -99,7 +100,7 @@ class Build:
         with Progress("drawing") as progress:
             report = build_dataset(fonts, unihan, self.out, self.size, progress)
         facts = {**dataclasses.asdict(report), "fonts": [f.name for f in fonts], "unihan": unihan.version}
-        _print(self.json, facts)
+        print_results(self.json, facts)
 
 
 @dataclass
@@ -117,7 +118,7 @@ class DatasetInfo:
     def run(self) -> None:
         from glyffuser.data.dataset import read_info
 
-        _print(self.json, read_info(self.file))
+        print_results(self.json, read_info(self.file))
 
 
 @dataclass
@@ -178,7 +179,7 @@ class Train:
             "loss": last.loss if last else None,
             "model": out / "model",
         }
-        _print(self.json, facts)
+        print_results(self.json, facts)
 
     def settings(self) -> tuple[Any, Path]:
         """The complete configuration and the run folder."""
@@ -217,13 +218,15 @@ class Info:
     def run(self) -> None:
         from glyffuser.info import collect
 
-        _print(self.json, collect())
+        print_results(self.json, collect())
 
 
 Command = (
     Annotated[Sample, subcommand("sample")]
     | Annotated[Dataset, subcommand("dataset")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[TrainJudges, subcommand("judges")]
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]
     | Annotated[Map, subcommand("map")]
@@ -273,7 +276,7 @@ def _parse(argv: list[str]) -> Any:
         raise
 
 
-COMMANDS = ("sample", "dataset", "train", "guide", "figures", "map", "info")
+COMMANDS = ("sample", "dataset", "train", "evaluate", "judges", "guide", "figures", "map", "info")
 
 
 @contextlib.contextmanager
@@ -292,33 +295,6 @@ def _stopping(trainer: Any) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _pipeline(model: str) -> Any:
-    """The pipeline of a model folder, of a run folder, or the bundled one."""
-    from glyffuser.pipeline import BUNDLED, load_pipeline
-
-    folder = BUNDLED if model == "bundled" else Path(model)
-    if (folder / "model" / "model_index.json").is_file():
-        folder = folder / "model"
-    return load_pipeline(folder)
-
-
-def _print(as_json: bool, facts: Any, lines: list[str] | None = None) -> None:
-    """Results on stdout: JSON for machines, lines for people (default: one a fact)."""
-    if as_json:
-        print(json.dumps(facts, ensure_ascii=False, indent=1, default=str))
-        return
-    for line in lines or [f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in facts.items()]:
-        print(line)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _complain(text: str) -> int:

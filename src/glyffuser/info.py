@@ -28,7 +28,7 @@ def collect() -> dict[str, Any]:
     if (BUNDLED / "model_index.json").is_file():
         pipe = load_pipeline(BUNDLED)
         millions = sum(p.numel() for p in pipe.unet.parameters()) / 1e6
-        facts["bundled_weights"] = f"{weights_hash(pipe)}, {millions:.1f} M parameters"
+        facts["bundled_weights"] = f"{weights_hash(pipe.unet)}, {millions:.1f} M parameters"
     else:
         facts["bundled_weights"] = "missing; train a model with: glyffuser train"
     facts["data"] = str(DATA) if DATA.is_file() else f"no {DATA}; make it with: glyffuser dataset build"

@@ -63,27 +63,27 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    update(parameter, self.state[parameter], group)
+                    update(parameter, parameter.grad, self.state[parameter], group)
         return loss
 
     @staticmethod
-    def _muon(parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+    def _muon(parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-        ahead = parameter.grad.lerp(momentum, group["momentum"]).flatten(1)
+        momentum = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        ahead = gradient.lerp(momentum, group["momentum"]).flatten(1)
         update = orthogonal(ahead).view(parameter.shape)
         parameter.add_(update, alpha=-0.2 * max(ahead.shape) ** 0.5 * group["lr"])
 
     @staticmethod
-    def _adam(parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+    def _adam(parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
         if not state:
             state["step"] = torch.zeros(())
             state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         state["step"] += 1
         (beta1, beta2), n = group["betas"], int(state["step"])
-        mean = state["mean"].lerp_(parameter.grad, 1 - beta1)
-        square = state["square"].lerp_(parameter.grad.square(), 1 - beta2)
+        mean = state["mean"].lerp_(gradient, 1 - beta1)
+        square = state["square"].lerp_(gradient.square(), 1 - beta2)
         deviation = (square / (1 - beta2**n)).sqrt_().add_(group["eps"])
         parameter.addcdiv_(mean, deviation, value=-group["lr"] / (1 - beta1**n))
 
@@ -93,7 +93,8 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
     layers that touch pixels, whose inputs or outputs are not features.
     """
     edges = {"stem.weight", "conv_out.weight"}
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         (matrices if parameter.ndim >= 2 and name not in edges else others).append(parameter)
     return matrices, others

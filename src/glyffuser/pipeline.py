@@ -243,10 +243,10 @@ def fast_matmul(device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, dtype=torch.bfloat16) if bfloat16_is_fast(device) else nullcontext()
 
 
-def weights_hash(pipe: GlyffuserPipeline) -> str:
-    """The first 16 hex digits of a SHA-256 over the network's weights, in float32."""
+def weights_hash(network: torch.nn.Module) -> str:
+    """The first 16 hex digits of a SHA-256 over a network's weights, in float32."""
     digest = hashlib.sha256()
-    for name, weight in sorted(pipe.unet.state_dict().items()):
+    for name, weight in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(weight.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

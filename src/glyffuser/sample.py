@@ -107,7 +107,7 @@ def _write(
         "prompt": prompt,
         **asdict(settings),
         "sampler": settings.sampler or pipe.sampler_name,
-        "model": weights_hash(pipe),
+        "model": weights_hash(pipe.unet),
         "seconds": round(seconds, 3),
         "files": [path.name for path in glyphs],
     }

@@ -32,6 +32,8 @@ class Guide:
     """The data set; where the default one is missing, it is built first."""
     run_folder: Annotated[Path | None, arg(name="run")] = None
     """A run folder with metrics.jsonl and samples/, for the figure of training; default: --model, if it is one."""
+    judges: Path | None = None
+    """A folder that `glyffuser judges` wrote, for the figures in which glyphs are read; default: the bundled judges."""
     only: UseAppendAction[tuple[str, ...]] = ()
     """Only this figure; may be repeated. The others are shown as they were last made."""
     quick: Flag = False
@@ -48,7 +50,7 @@ class Guide:
         from glyffuser.guide.site import write_site
 
         specs = check_names(self.only)
-        inputs = _inputs(self.data, self.model, self.run_folder, self.quick, self.seed)
+        inputs = _inputs(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
         with Progress("figures") as progress:
             built = build(specs, inputs, progress.at)
         others = [made_before(spec, inputs) for spec in FIGURES.values() if spec not in specs]
@@ -75,6 +77,8 @@ class Figures:
     """The data set; where the default one is missing, it is built first."""
     run_folder: Annotated[Path | None, arg(name="run")] = None
     """A run folder, for the figure of training; default: --model, if it is one."""
+    judges: Path | None = None
+    """A folder that `glyffuser judges` wrote; default: the bundled judges."""
     quick: Flag = False
     """Fewer steps and samples."""
     seed: int = 0
@@ -93,7 +97,7 @@ class Figures:
         from glyffuser.guide.build import build, check_names, export
 
         specs = check_names(self.names)
-        inputs = _inputs(self.data, self.model, self.run_folder, self.quick, self.seed)
+        inputs = _inputs(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
         with Progress("figures") as progress:
             built = build(specs, inputs, progress.at)
         files = [str(file) for one in built if one.folder for file in export(one, self.out)]
@@ -125,7 +129,7 @@ class Map:
         from glyffuser.guide.explorer import stand_alone
         from glyffuser.guide.store import load
 
-        inputs = _inputs(self.data, self.model, None, False, self.seed)
+        inputs = _inputs(self.data, self.model, None, None, False, self.seed)
         with Progress("laying out the map") as progress:
             (built,) = build(check_names(["map"]), inputs, progress.at)
         if built.folder is None:
@@ -145,7 +149,7 @@ def _need_extra() -> None:
         raise UserError(f"the guide needs {', '.join(missing)}; pip install 'glyffuser[guide]'")
 
 
-def _inputs(data: Path, model: str, run: Path | None, quick: bool, seed: int) -> Any:
+def _inputs(data: Path, model: str, run: Path | None, judges: Path | None, quick: bool, seed: int) -> Any:
     """The inputs of the figures. The default data set is built where it is missing: it takes some seconds."""
     from glyffuser.guide.inputs import Inputs
     from glyffuser.pipeline import BUNDLED
@@ -163,9 +167,11 @@ def _inputs(data: Path, model: str, run: Path | None, quick: bool, seed: int) ->
         if data != DATA:
             raise UserError(f"{data} does not exist; build it with `glyffuser dataset build --out {data}`")
         _build_data(data)
+    if judges is not None and not (judges / "recogniser" / "config.json").is_file():
+        raise UserError(f"{judges} holds no recogniser; name a folder that `glyffuser judges` wrote")
     if not 0 <= seed < 2**32:
         raise UserError(f"seed must be between 0 and 2^32 - 1, not {seed}")
-    return Inputs(data, folder, run, quick=quick, seed=seed)
+    return Inputs(data, folder, run, judges, quick, seed)
 
 
 def _build_data(data: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from glyffuser.data.dataset import GlyphData
 from glyffuser.errors import UserError
 from glyffuser.evaluate.flaws import FLAWS, flawed
-from glyffuser.evaluate.recogniser import Block, Epoch, grey_pictures, one_cycle
+from glyffuser.evaluate.recogniser import Block, Epoch, grey_pictures, held_out_characters, one_cycle
 
 SIZE = 128  # pixels; other pictures are resized
 CELL = 8  # pixels a cell of the map is wide
@@ -84,6 +84,7 @@ class PlausibilitySettings:
     lr: float = 2e-3
     weight_decay: float = 0.02
     seed: int = 0
+    held_out: float = 0.05  # of the characters, kept for calibration
     max_minutes: float = 60.0
 
 
@@ -121,14 +122,15 @@ def train_plausibility(data: GlyphData, settings: PlausibilitySettings) -> Itera
         )
     torch.manual_seed(settings.seed)
     generator, rng = torch.Generator().manual_seed(settings.seed), np.random.default_rng(settings.seed)
-    network = Plausibility().train()
+    images = data.images[~held_out_characters(data.codepoints, settings.held_out)]
+    network = Plausibility().train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     start, running = time.perf_counter(), math.nan
     for step in range(settings.steps):
         done = max(step / settings.steps, (time.perf_counter() - start) / 60 / settings.max_minutes)
         if done >= 1:
             break
-        ink, target, verdict = examples(data.images, settings, rng)
+        ink, target, verdict = examples(images, settings, rng)
         for group in optimizer.param_groups:
             group["lr"] = one_cycle(settings.lr, done)
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -120,10 +120,15 @@ class Recogniser(ModelMixin, ConfigMixin):
         return Reading(F.log_softmax(radical, dim=1), strokes.softmax(dim=1) @ counts, character, features)
 
     @torch.no_grad()
-    def read(self, images: np.ndarray | Tensor) -> Reading:
-        """Read uint8 pictures (N, H, W), ink 0, paper 255, in batches. UserError for pictures of another form."""
+    def read(self, images: np.ndarray | Tensor, name: bool = False) -> Reading:
+        """Read uint8 pictures (N, H, W), ink 0, paper 255, in batches. UserError for pictures of another form.
+
+        Only with `name` is `character` kept, else it is (N, 0): logits of 20,000 characters each fill the memory.
+        """
         pictures = grey_pictures(images)
         parts = [self(batch[:, None].float() / 127.5 - 1) for batch in pictures.split(BATCH)]
+        if not name:
+            parts = [part._replace(character=part.character[:, :0]) for part in parts]
         return Reading(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 

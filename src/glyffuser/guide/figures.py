@@ -26,7 +26,7 @@ class FigureSpec:
     title: str
     place: str
     cost: float = 5.0  # seconds, roughly, for progress
-    needs: str = "data model"  # what it is made from: words among data, model, run
+    needs: str = "data model"  # what it is made from: words among data, model, run, judges
     version: int = 1
 
     @property
@@ -64,8 +64,8 @@ _TABLE = [
     FigureSpec("conditional", 3, "Knowing one thing about another", "toys:conditional", 2, ""),
     FigureSpec("tokens", 3, "From words to numbers", "wording:tokens", 4, "model"),
     FigureSpec("single-step", 3, "One step with a prompt", "steering:single_step", 8),
-    FigureSpec("gold", 3, "Gold", "gold:gold", 90),
-    FigureSpec("guidance", 3, "How hard to pull", "steering:guidance", 90),
+    FigureSpec("gold", 3, "Gold", "gold:gold", 90, "model judges"),
+    FigureSpec("guidance", 3, "How hard to pull", "steering:guidance", 90, "data model judges"),
     FigureSpec("attention", 3, "Which word drew which stroke", "attention:attention", 10),
     FigureSpec("latent", 3, "Diffusion in a smaller space", "waiting:latent"),
     FigureSpec("cascade", 3, "Small first, then large", "waiting:cascade"),

@@ -8,9 +8,10 @@ Where something is missing, asking for it raises `Missing`, which says how to ge
 """
 
 import dataclasses
+import functools
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glyffuser.data.dataset import GlyphData, load_dataset, read_info
+from glyffuser.evaluate.judges import BUNDLED_JUDGES
 from glyffuser.guide.drawn import Missing
-from glyffuser.pipeline import BUNDLED, load_pipeline
+from glyffuser.pipeline import BROKEN, BUNDLED, load_pipeline
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from glyffuser.evaluate.recogniser import Recogniser
     from glyffuser.guide.atlas import Atlas
     from glyffuser.pipeline import GlyffuserPipeline
 
@@ -38,6 +41,7 @@ class Inputs:
         data: the data set; of several fonts, figures use the first.
         model: a model folder in diffusers' layout.
         run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
+        judges: a folder that `glyffuser judges` wrote, for the figures that read glyphs; default: the bundled ones.
         quick: fewer steps and samples; `count` chooses.
         seed: of everything random.
         cache: where coordinates and finished figures are kept; default: the folder "guide" beside the data set.
@@ -49,6 +53,7 @@ class Inputs:
         data: str | Path = DATA,
         model: str | Path = BUNDLED,
         run: str | Path | None = None,
+        judges: str | Path | None = None,
         quick: bool = False,
         seed: int = 0,
         cache: str | Path | None = None,
@@ -56,6 +61,7 @@ class Inputs:
     ):
         self.data_path, self.model_path = Path(data), Path(model)
         self.run_path = None if run is None else Path(run)
+        self.judges_path = BUNDLED_JUDGES if judges is None else Path(judges)
         self.quick, self.seed = quick, seed
         self.cache = self.data_path.parent / NEW_CACHE if cache is None else Path(cache)
         self.progress = progress or (lambda part: None)
@@ -145,10 +151,23 @@ class Inputs:
             )
         return self.run_path
 
-    @property
-    def recogniser(self) -> Any:
+    @cached_property
+    def recogniser(self) -> "Recogniser":
         """The network that reads a glyph's radical (evaluate/recogniser.py)."""
-        raise Missing("no recogniser weights are installed yet")
+        from glyffuser.evaluate.recogniser import Recogniser
+
+        folder = self.judges_path / "recogniser"
+        if not (folder / "config.json").is_file():
+            raise Missing(
+                f"no recogniser in {self.judges_path} to read glyphs; train one with: glyffuser judges, "
+                "and name its folder with --judges"
+            )
+        try:
+            return Recogniser.from_pretrained(folder).float().eval()
+        except BROKEN as error:
+            raise Missing(
+                f"cannot load the recogniser in {folder}; copy it again, or train it with: glyffuser judges"
+            ) from error
 
     @cached_property
     def atlas(self) -> "Atlas":
@@ -160,32 +179,28 @@ class Inputs:
     @cached_property
     def data_hash(self) -> str:
         """16 hex digits over the data set's pictures and texts."""
-        digest = hashlib.sha256()
-        with open(self._data_file(), "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()[:16]
-
-    @cached_property
-    def model_hash(self) -> str:
-        """16 hex digits over the model's files; empty without a model."""
-        digest = hashlib.sha256()
-        for path in sorted(self.model_path.glob("*/*")):
-            digest.update(path.name.encode() + path.read_bytes())
-        return digest.hexdigest()[:16]
-
-    @cached_property
-    def run_hash(self) -> str:
-        """16 hex digits over the run's log, or empty without one."""
-        try:
-            return hashlib.sha256((self.run / "metrics.jsonl").read_bytes()).hexdigest()[:16]
-        except Missing:
-            return ""
+        return files_hash([self._data_file()])
 
     def key(self, needs: str) -> list[Any]:
-        """What a figure that needs some of "data", "model" and "run" is made from; part of its name in the cache."""
-        hashes = {"data": lambda: self.data_hash, "model": lambda: self.model_hash, "run": lambda: self.run_hash}
+        """What a figure is made from that needs some of "data", "model", "run" and "judges": part of its cache name."""
+        hashes = {
+            "data": lambda: self.data_hash,
+            "model": lambda: files_hash(self.model_path.glob("*/*")),
+            "run": lambda: files_hash([] if self.run_path is None else self.run_path.glob("metrics.jsonl")),
+            "judges": lambda: files_hash(self.judges_path.glob("recogniser/*")),
+        }
         return [self.quick, self.seed, *(hashes[need]() for need in needs.split())]
+
+
+@functools.cache
+def _file_hash(path: Path, changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def files_hash(paths: Iterable[Path]) -> str:
+    """16 hex digits over the names and contents of some files."""
+    facts = [f"{path.name} {_file_hash(path, path.stat().st_mtime_ns)}" for path in sorted(paths)]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
 def select(data: GlyphData, rows: np.ndarray) -> GlyphData:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import string
 
 from glyffuser.data.fonts import default_font
@@ -10,8 +11,8 @@ from glyffuser.errors import UserError
 ALWAYS = string.printable.strip() + " “”‘’–−×·…→√ᾱσεαβ"
 
 
-def font_css(text: str) -> str:
-    """An @font-face rule with the characters of `text`, about 60 kB; empty without a font (system fonts then serve)."""
+def font_css(html: str) -> str:
+    """An @font-face rule with the characters of a page, about 60 kB; empty without a font (system fonts then serve)."""
     try:
         from fontTools import subset
         from fontTools.ttLib import TTFont
@@ -23,7 +24,8 @@ def font_css(text: str) -> str:
     options = subset.Options(flavor="woff", layout_features=["kern", "liga"], notdef_outline=True, hinting=False)
     options.drop_tables += ["vhea", "vmtx", "VORG", "BASE", "GPOS"] if "GPOS" not in font else ["vhea", "vmtx", "VORG"]
     cutter = subset.Subsetter(options)
-    cutter.populate(text="".join(sorted({*text, *ALWAYS})))
+    seen = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    cutter.populate(text="".join(sorted({*seen, *ALWAYS})))
     cutter.subset(font)
     font.flavor = "woff"
     buffer = io.BytesIO()

@@ -1,0 +1,108 @@
+"""The judges: the three small networks that read glyphs, loaded together, and what they say of a set of pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from torch import Tensor
+
+from glyffuser.errors import UserError
+from glyffuser.evaluate.expectation import Expectation
+from glyffuser.evaluate.plausibility import Plausibility
+from glyffuser.evaluate.recogniser import Recogniser
+from glyffuser.pipeline import weights_hash
+from glyffuser.text import TextEncoder
+
+BUNDLED_JUDGES = Path(__file__).parent / "weights"
+PARTS = {"recogniser": Recogniser, "plausibility": Plausibility, "expectation": Expectation}
+
+
+@dataclass
+class Judged:
+    """N glyphs with what the judges say of them.
+
+    images: uint8 (N, H, W); features: (N, D); radical: log-probabilities (N, 214); strokes: (N,); flaws: scores (N,),
+    higher = worse; maps: where (N, 16, 16); flagged: whether a glyph is worse than 95 % of real ones (N,), bool.
+    """
+
+    images: np.ndarray
+    features: Tensor
+    radical: Tensor
+    strokes: Tensor
+    flaws: Tensor
+    maps: Tensor
+    flagged: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def hits(self, radicals: Sequence[int]) -> Tensor:
+        """Which glyphs are read as having one of these radicals, (N,) bool."""
+        return torch.isin(self.radical.argmax(dim=1) + 1, torch.tensor(radicals))
+
+    def part(self, rows: slice | Tensor) -> "Judged":
+        """Some of the glyphs."""
+        which = np.arange(len(self))[rows if isinstance(rows, slice) else rows.numpy()]
+        kept = (getattr(self, name)[which] for name in ("features", "radical", "strokes", "flaws", "maps", "flagged"))
+        return Judged(self.images[which], *kept)
+
+
+class Judges:
+    """Recogniser, plausibility and expectation, in agreement about what they were trained on."""
+
+    def __init__(self, recogniser: Recogniser, plausibility: Plausibility, expectation: Expectation):
+        self.recogniser, self.plausibility = recogniser.float().eval(), plausibility.float().eval()
+        self.expectation = expectation.float().eval()
+
+    def __call__(self, images: np.ndarray | Tensor) -> Judged:
+        """Judge uint8 pictures (N, H, H), ink 0, paper 255. UserError for pictures of another form."""
+        reading = self.recogniser.read(images)
+        flaws, maps = self.plausibility.score(images)
+        flagged = flaws > self.plausibility.config.threshold
+        return Judged(np.asarray(images), reading.features, reading.radical, reading.strokes, flaws, maps, flagged)
+
+    def merit(self, judged: Judged, expected: Tensor) -> Tensor:
+        """How good glyphs are for prompts, (N,): log-probability that meaning and form are both right.
+
+        `expected`: log-probabilities of radicals (N, 214) or (214,), see Expectation. Meaning: the chance that the
+        radical in the glyph and the one that the prompt leads one to expect are the same. Form: the logistic function
+        of the flaw score below its threshold.
+        """
+        meaning = torch.logsumexp(judged.radical + expected, dim=1)
+        return meaning + F.logsigmoid(self.plausibility.config.threshold - judged.flaws)
+
+    def expect(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
+        """Log-probabilities of radicals (N, 214) that texts lead one to expect, in the reading of the encoder."""
+        known = self.expectation.config.encoder
+        if known and encoder.fingerprint() != known:
+            raise UserError("meaning is judged with the text encoder minilm; this model has another: evaluate without")
+        return self.expectation.expect(encoder, texts)
+
+    def hashes(self) -> dict[str, str]:
+        """A hash of each judge's weights, for reports: numbers of different judges must not be compared."""
+        return {name: weights_hash(getattr(self, name)) for name in PARTS}
+
+    def save(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write the three as model folders."""
+        for name in PARTS:
+            getattr(self, name).to(dtype).save_pretrained(folder / name)
+            getattr(self, name).float()
+
+
+def load_judges(folder: str | Path = BUNDLED_JUDGES) -> Judges:
+    """The judges that `save` wrote; default: the bundled ones. UserError where one is missing or damaged."""
+    parts = []
+    for name, kind in PARTS.items():
+        place = Path(folder) / name
+        if not (place / "config.json").is_file():
+            raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser judges` wrote")
+        try:
+            parts.append(kind.from_pretrained(place))
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"cannot load the {name} in {folder}: {reason}; train or copy it again") from error
+    return Judges(*parts)

@@ -1,0 +1,301 @@
+"""One evaluation of one model: glyphs drawn, read, scored and compared with real ones.
+
+The questions: do glyphs carry the radical of what was asked (meaning), are they well formed (plausibility), are they
+new and varied (novelty), do they fall where real glyphs fall (distribution), are they crisp? Every number stands beside
+what real glyphs reach by the same measure.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glyffuser.data.dataset import GlyphData
+from glyffuser.errors import UserError
+from glyffuser.evaluate.expectation import sentence
+from glyffuser.evaluate.judges import Judged, Judges
+from glyffuser.evaluate.metrics import (
+    Neighbours,
+    frechet_distance,
+    kernel_distance,
+    median_distance,
+    nearest,
+    rbf_distance,
+    support,
+)
+from glyffuser.evaluate.prompts import GOLD, PROMPTS, Prompt
+from glyffuser.pipeline import GlyffuserPipeline, seeded, weights_hash
+
+COPY_OVERLAP = 0.85  # ink overlap with a training glyph from which a glyph counts as a copy of it
+NEAREST, MAJORITY = 4, 30  # real definitions nearest to a prompt that the reference lines look at
+BATCH = 16
+GOLD_GLYPHS = 16  # a prompt and seed
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How much is drawn, and how. A curve varies steps or guidance, one glyph a prompt, from the same noise."""
+
+    per_prompt: int = 4  # glyphs for each of the 80 prompts
+    gold_seeds: int = 4  # seeds of 16 glyphs for each of the gold prompts
+    definitions: int = 420  # held-out definitions, one glyph each, for the distribution
+    steps: int = 30
+    guidance: float = 4.0
+    sampler: str | None = None
+    seed: int = 0
+    curve_steps: tuple[int, ...] = (5, 10, 20, 50)
+    curve_guidance: tuple[float, ...] = (1.0, 2.0, 3.0, 6.0, 9.0)
+
+
+QUICK = EvaluationSettings(per_prompt=1, gold_seeds=1, definitions=200, steps=15, curve_steps=(), curve_guidance=())
+
+
+@dataclass
+class Evaluation:
+    """What was measured (`numbers`, for JSON) and on what: glyphs of all prompts, of the gold prompts by seed, of
+    held-out definitions, and the nearest training glyph of the latter and of the glyphs of all prompts."""
+
+    numbers: dict[str, Any]
+    prompts: Judged
+    gold: dict[str, Judged]
+    definitions: Judged
+    neighbours: Neighbours
+    training: GlyphData
+
+
+class Artist:
+    """Draws glyphs as uint8 arrays (N, H, W); glyph k starts from the noise of (seed, k), whatever else is drawn."""
+
+    def __init__(self, pipe: GlyffuserPipeline, settings: EvaluationSettings, advance: Advance):
+        self.pipe, self.settings, self.advance = pipe, settings, advance
+
+    def draw(self, prompts: Sequence[str], first: int, **changed: Any) -> np.ndarray:
+        """One glyph a prompt, the first of them glyph number `first` of the seed. `changed`: other settings."""
+        settings = replace(self.settings, **changed)
+        images: list[np.ndarray] = []
+        for begin in range(0, len(prompts), BATCH):
+            part = list(prompts[begin : begin + BATCH])
+            (pictures,) = self.pipe(
+                part,
+                num_inference_steps=settings.steps,
+                guidance_scale=settings.guidance,
+                sampler=settings.sampler,
+                generator=[seeded(settings.seed, first + begin + k) for k in range(len(part))],
+                return_dict=False,
+            )
+            images += [np.asarray(picture) for picture in pictures]
+            self.advance(len(part) * settings.steps)
+        return np.stack(images)
+
+
+def evaluate(
+    pipe: GlyffuserPipeline,
+    judges: Judges,
+    training: GlyphData,
+    held_out: GlyphData,
+    settings: EvaluationSettings,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Measure a model. `training` and `held_out` are the splits of one data set, of the model's picture size.
+
+    Same arguments, same numbers (but for the seconds). `progress(done, total)` counts glyphs times steps.
+    Raises UserError where a metric would rest on too few glyphs.
+    """
+    check(pipe, training, held_out, settings)
+    total, done = work(settings), 0
+
+    def advance(n: int) -> None:
+        nonlocal done
+        done += n
+        if progress:
+            progress(done, total)
+
+    artist = Artist(pipe, settings, advance)
+    gold, seconds = draw_gold(artist, judges)
+    prompts = judges(artist.draw([p.text for p in PROMPTS for _ in range(settings.per_prompt)], first=0))
+    rows = np.random.default_rng(settings.seed).permutation(len(held_out))[: settings.definitions]
+    definitions = judges(artist.draw([held_out.definitions[i] for i in rows], first=100_000))
+    real, test = judges(training.images), judges(held_out.images)
+    everything = judges(np.concatenate([prompts.images, definitions.images]))
+    found = nearest(everything.features, everything.images, real.features, training.images, COPY_OVERLAP)
+    of_real = nearest(test.features, test.images, real.features, training.images, COPY_OVERLAP)
+    # The floor: as many training glyphs as were generated, against the same held-out ones.
+    some = torch.from_numpy(np.random.default_rng(settings.seed).permutation(len(real))[: len(definitions)])
+    numbers = {
+        "facts": facts(pipe, judges, training, settings),
+        "meaning": {
+            **meaning(prompts, references(pipe, training), settings.per_prompt),
+            "gold": {text: {"hits": int(g.hits((167,)).sum()), "of": len(g)} for text, g in gold.items()},
+            "recogniser": float((test.radical.argmax(1).numpy() + 1 == held_out.radicals).mean()),
+        },
+        "plausibility": {
+            "flagged": float(everything.flagged.double().mean()),
+            "real_flagged": float(test.flagged.double().mean()),
+            "threshold": judges.plausibility.config.threshold,
+        },
+        "novelty": {
+            "copy_rate": float(found.copied.double().mean()),
+            "real_copy_rate": float(of_real.copied.double().mean()),
+            "overlap": float(found.overlap.median()),
+            "real_overlap": float(of_real.overlap.median()),
+        },
+        "distribution": distribution(definitions, test, real.part(some)),
+        "crispness": {"glyphs": crispness(everything.images), "real": crispness(held_out.images)},
+        "best_of": best_of(judges, prompts, pipe, settings.per_prompt),
+        "curves": curves(artist, judges),
+        "seconds_for_16_glyphs": round(seconds, 2),
+    }
+    return Evaluation(numbers, prompts, gold, definitions, found, training)
+
+
+def facts(pipe: GlyffuserPipeline, judges: Judges, training: GlyphData, settings: EvaluationSettings) -> dict[str, Any]:
+    """What was measured by what: hashes of model and judges, settings, data."""
+    return {
+        "model": weights_hash(pipe.unet),
+        "judges": judges.hashes(),
+        "sampler": settings.sampler or pipe.sampler_name,
+        "settings": asdict(settings),
+        "fonts": sorted(set(training.fonts)),
+        "training_glyphs": len(training),
+    }
+
+
+def check(pipe: GlyffuserPipeline, training: GlyphData, held_out: GlyphData, settings: EvaluationSettings) -> None:
+    """UserError where the data do not fit the model or are too few."""
+    size, wanted = training.images.shape[1], pipe.unet.config.sample_size
+    if size != wanted:
+        raise UserError(f"the model draws {wanted}-pixel glyphs, the data set holds {size}-pixel ones; build another")
+    if len(held_out) < settings.definitions:
+        raise UserError(
+            f"the comparison needs {settings.definitions} held-out glyphs, the data set has {len(held_out)}; "
+            "lower --definitions, or build a larger data set"
+        )
+
+
+def work(settings: EvaluationSettings) -> int:
+    """Glyphs times steps of a whole evaluation."""
+    glyphs = len(PROMPTS) * settings.per_prompt + len(GOLD) * GOLD_GLYPHS * settings.gold_seeds + settings.definitions
+    curve = sum(settings.curve_steps) + settings.steps * (len(settings.curve_guidance) + bool(settings.curve_steps))
+    return glyphs * settings.steps + len(PROMPTS) * curve
+
+
+def draw_gold(artist: Artist, judges: Judges) -> tuple[dict[str, Judged], float]:
+    """The gold prompts, 16 glyphs a seed, as `glyffuser sample` draws them; and the seconds of the last 16."""
+    gold, seconds = {}, 0.0
+    for prompt in GOLD:
+        images = []
+        for seed in range(artist.settings.gold_seeds):
+            start = time.perf_counter()
+            images.append(artist.draw([prompt.text] * GOLD_GLYPHS, first=0, seed=seed))
+            seconds = time.perf_counter() - start
+        gold[prompt.text] = judges(np.concatenate(images))
+    return gold, seconds
+
+
+def meaning(glyphs: Judged, real: list[dict[str, float]], per_prompt: int) -> dict[str, Any]:
+    """Radical hit rates by prompt and over all, beside the reference lines."""
+    rows = []
+    for i, (prompt, reference) in enumerate(zip(PROMPTS, real, strict=True)):
+        hits = glyphs.part(slice(i * per_prompt, (i + 1) * per_prompt)).hits(prompt.radicals)
+        rows.append(
+            {"prompt": prompt.text, "radicals": prompt.radicals, "rate": float(hits.double().mean()), **reference}
+        )
+    mean = {key: float(np.mean([row[key] for row in rows])) for key in ("rate", "nearest", "majority")}
+    return {**mean, "glyphs": len(glyphs), "prompts": rows}
+
+
+def references(pipe: GlyffuserPipeline, real: GlyphData, prompts: Sequence[Prompt] = PROMPTS) -> list[dict[str, float]]:
+    """For each prompt, what the real characters whose definitions lie nearest to it carry.
+
+    "nearest": the share with a fitting radical among the 4 nearest; "majority": whether the commonest radical of the
+    30 nearest fits, 0 or 1. Nearness is the cosine of mean token states.
+    """
+    vectors, asked = mean_states(pipe, real.definitions), mean_states(pipe, [prompt.text for prompt in prompts])
+    order = (asked @ vectors.T).topk(min(MAJORITY, len(vectors)), dim=1).indices.numpy()
+    rates = []
+    for prompt, rows in zip(prompts, order, strict=True):
+        radicals = real.radicals[rows]
+        values, counts = np.unique(radicals, return_counts=True)
+        near = float(np.isin(radicals[:NEAREST], prompt.radicals).mean())
+        rates.append({"nearest": near, "majority": float(values[counts.argmax()] in prompt.radicals)})
+    return rates
+
+
+def mean_states(pipe: GlyffuserPipeline, texts: Sequence[str]) -> Tensor:
+    """One vector a text (N, d), all of one length."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length share a batch: less padding
+    vectors = torch.empty(len(texts), pipe.text_encoder.dim)
+    for begin in range(0, len(texts), 256):
+        chosen = order[begin : begin + 256]
+        vectors[chosen] = sentence(*pipe.text_encoder.encode([texts[i] for i in chosen]))
+    return vectors
+
+
+def distribution(fake: Judged, held_out: Judged, training: Judged) -> dict[str, Any]:
+    """Distances and support of generated glyphs against held-out real ones; "real" is training glyphs against the same.
+
+    None of the distances is an "FID": that name belongs to Inception features, these are the recogniser's.
+    """
+    bandwidth = median_distance(held_out.features)
+
+    def compare(a: Tensor) -> dict[str, float]:
+        b = held_out.features
+        return {
+            "frechet": frechet_distance(a, b),
+            "kernel": kernel_distance(a, b),
+            "rbf": rbf_distance(a, b, bandwidth),
+            **support(b, a)._asdict(),
+        }
+
+    counts = {"n": len(fake), "n_real": len(held_out)}
+    return {**counts, "generated": compare(fake.features), "real": compare(training.features)}
+
+
+def crispness(images: np.ndarray) -> dict[str, float]:
+    """`grey`: pixels neither ink nor paper for each pixel of ink; `dirty`: share of glyphs whose outermost two rows and
+    columns are not exactly paper, 255."""
+    grey = ((images > 25) & (images < 230)).sum() / np.maximum((images <= 25).sum(), 1)
+    inside = np.zeros(images.shape[1:], dtype=bool)
+    inside[2:-2, 2:-2] = True
+    return {"grey": float(grey), "dirty": float((images[:, ~inside] < 255).any(axis=1).mean())}
+
+
+def best_of(judges: Judges, glyphs: Judged, pipe: GlyffuserPipeline, per_prompt: int) -> dict[str, float] | None:
+    """Hit rate and flagged share if only the best of each prompt's glyphs is kept; None where there is but one.
+
+    The judges that choose are those that count, so the gain is what they can give at most.
+    """
+    if per_prompt == 1:
+        return None
+    texts = [prompt.text for prompt in PROMPTS]
+    expected = judges.expect(pipe.text_encoder, texts).repeat_interleave(per_prompt, dim=0)
+    merit = judges.merit(glyphs, expected).view(len(texts), per_prompt)
+    kept = glyphs.part(merit.argmax(dim=1) + per_prompt * torch.arange(len(texts)))
+    hits = [bool(kept.part(slice(i, i + 1)).hits(prompt.radicals)) for i, prompt in enumerate(PROMPTS)]
+    return {"k": per_prompt, "rate": float(np.mean(hits)), "flagged": float(kept.flagged.double().mean())}
+
+
+def curves(artist: Artist, judges: Judges) -> dict[str, list[dict[str, float]]]:
+    """Hit rate and flagged share against steps and against guidance, one glyph a prompt, always from the same noise."""
+    settings, texts = artist.settings, [prompt.text for prompt in PROMPTS]
+
+    def point(**changed: Any) -> dict[str, float]:
+        judged = judges(artist.draw(texts, first=200_000, **changed))
+        hits = [bool(judged.part(slice(i, i + 1)).hits(prompt.radicals)) for i, prompt in enumerate(PROMPTS)]
+        return {**changed, "rate": float(np.mean(hits)), "flagged": float(judged.flagged.double().mean())}
+
+    if not settings.curve_steps:
+        return {}
+    usual = point(steps=settings.steps)
+    steps = [usual, *(point(steps=steps) for steps in settings.curve_steps)]
+    guidance = [{**usual, "guidance": settings.guidance}, *(point(guidance=g) for g in settings.curve_guidance)]
+    return {
+        "steps": sorted(steps, key=lambda p: p["steps"]),
+        "guidance": sorted(guidance, key=lambda p: p["guidance"]),
+    }
