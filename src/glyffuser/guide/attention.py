@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from torch import Tensor, nn
 
-from glyffuser.diffusion.guidance import denoiser
 from glyffuser.diffusion.process import noised
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import GUIDANCE, Tick, quiet, steps_of
+from glyffuser.guide.sampling import GUIDANCE, Tick, denoiser_of, quiet, steps_of
 from glyffuser.models.layers import Attention, TransformerBlock
 from glyffuser.pipeline import GlyffuserPipeline, seeded
 
@@ -105,9 +104,8 @@ def watch(pipe: GlyffuserPipeline, prompt: str, steps: int, seed: int, tick: Tic
     sigma = schedule.sigma(torch.tensor(PART * schedule.T, dtype=torch.float64))
     eps = torch.randn(last.x.shape, generator=seeded(seed, 1))
     xt = noised(last.x, eps, sigma.expand(1), schedule)
-    D = denoiser(pipe._network, pipe.unet.config.prediction_type, schedule)
     with text_attention(pipe.unet) as maps:
-        D(xt / float(schedule.alpha(sigma)), sigma, cond)
+        denoiser_of(pipe)(xt / float(schedule.alpha(sigma)), sigma, cond)
     if not maps:
         raise Missing("this model's network has no layer that attends to the text")
     words, groups = word_groups(pipe, prompt)

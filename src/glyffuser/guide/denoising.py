@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from glyffuser.diffusion.guidance import Condition, denoiser
+from glyffuser.diffusion.guidance import Condition
 from glyffuser.diffusion.process import noised, to_eps
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation, Still
 from glyffuser.guide.frames import GAP, SheetFrame, rhythm
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import BATCH, GUIDANCE, Tick, draw, grey, pictures, quiet, sheet, steps_of
+from glyffuser.guide.sampling import BATCH, GUIDANCE, Tick, denoiser_of, draw, grey, pictures, quiet, sheet, steps_of
 from glyffuser.pipeline import GlyffuserPipeline, seeded
 from glyffuser.schedulers import GlyphStep
 
@@ -37,8 +37,7 @@ def predict(
     schedule = pipe.schedule
     sigma = schedule.sigma(torch.tensor(t, dtype=torch.float64))
     xt = noised(x0, eps, sigma.expand(len(x0)), schedule)
-    D = denoiser(pipe._network, pipe.unet.config.prediction_type, schedule)
-    guess = D(xt / float(schedule.alpha(sigma)), sigma, cond)
+    guess = denoiser_of(pipe)(xt / float(schedule.alpha(sigma)), sigma, cond)
     return xt, to_eps(guess, xt, sigma.expand(len(x0)), schedule), guess
 
 

@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from glyffuser.data.dataset import GlyphData
-from glyffuser.diffusion.guidance import denoiser
 from glyffuser.evaluate.prompts import Prompt
 from glyffuser.evaluate.recogniser import Reading
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Slider, Sliders, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import BATCH, draw, sheet
+from glyffuser.guide.sampling import BATCH, denoiser_of, draw, sheet
 from glyffuser.pipeline import GlyffuserPipeline, noise_source, seeded
 
 GOLD, METAL = "Gold", 167  # the prompt, and the number of the Kangxi radical 金
@@ -27,10 +26,10 @@ SCALES_QUICK = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 def first_guesses(pipe: GlyffuserPipeline, prompt: str, n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Noise, and the clean image that the first step sees in it without and with the prompt: (n, 1, H, W) each."""
-    size, schedule = pipe.unet.config.sample_size, pipe.schedule
+    size = pipe.unet.config.sample_size
     noise = noise_source([seeded(seed, k) for k in range(n)], n)(torch.empty(n, 1, size, size))
-    sigma = torch.tensor(schedule.sigma_max(), dtype=torch.float64)
-    D = denoiser(pipe._network, pipe.unet.config.prediction_type, schedule)
+    sigma = torch.tensor(pipe.schedule.sigma_max(), dtype=torch.float64)
+    D = denoiser_of(pipe)
     without, told = (D(float(sigma) * noise, sigma, pipe.condition([text], n)) for text in ("", prompt))
     return noise, without, told
 

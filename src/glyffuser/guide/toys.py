@@ -16,7 +16,7 @@ from glyffuser.pipeline import seeded
 ONE_STEP_CHAR = "永"
 POINTS = 700
 CHOSEN = 6
-BETA = 0.012  # of the one step, large enough to be seen
+BETA = 0.005  # of the one step, large enough to be seen
 
 # A glyph x and its meaning y, each as one number; two groups that overlap.
 TOY = JointNormal(
