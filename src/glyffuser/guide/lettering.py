@@ -4,11 +4,12 @@ import base64
 import io
 import re
 import string
+import unicodedata
 
 from glyffuser.data.fonts import default_font
 from glyffuser.errors import UserError
 
-ALWAYS = string.printable.strip() + " “”‘’–−×·…→√ᾱσεαβ"
+ALWAYS = string.printable.strip() + " −"
 
 
 def font_css(html: str) -> str:
@@ -25,7 +26,9 @@ def font_css(html: str) -> str:
     options.drop_tables += ["vhea", "vmtx", "VORG", "BASE", "GPOS"] if "GPOS" not in font else ["vhea", "vmtx", "VORG"]
     cutter = subset.Subsetter(options)
     seen = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
-    cutter.populate(text="".join(sorted({*seen, *ALWAYS})))
+    # Quotation marks, dots and roots of a Chinese font are as wide as its characters: leave them to the system's fonts.
+    letters = {char for char in seen if unicodedata.category(char).startswith("L")}
+    cutter.populate(text="".join(sorted({*letters, *ALWAYS})))
     cutter.subset(font)
     font.flavor = "woff"
     buffer = io.BytesIO()

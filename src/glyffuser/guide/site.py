@@ -126,13 +126,14 @@ def _facts(inputs: Inputs) -> dict[str, str]:
 
 
 def _cover(figure: dict[str, Any]) -> dict[str, Any] | None:
-    if figure["missing"]:
+    """The first page's picture: an animation at about half its way."""
+    if figure["missing"] or figure["facts"]["kind"] != "animation":
         return None
     facts = figure["facts"]
     return {
-        "src": f"{figure['base']}/{facts['png']}",
+        "src": facts["addresses"][int(0.45 * len(facts["addresses"]))],
         "size": facts["size"],
-        "alt": facts["alt"],
-        "text": "Glyphs on their way out of noise.",
+        "alt": "Sheets of glyphs half hidden by noise, and beside them the glyphs that the network sees in it.",
+        "text": "Half-way out of the noise: what there is, and what the network takes it for.",
         "link": f"chapter-{figure['chapter']}.html#{figure['id']}",
     }

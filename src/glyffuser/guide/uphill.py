@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIGMAS = (0.1, 0.3, 0.8, 2.5)  # noise levels on the map, in its standard deviations
-ARROWS = 21  # each way
+ARROWS = 17  # each way
 CHECKED_SIGMA = 0.6
 LEVELS = (20, 60, 120, 200, 300, 400, 500, 600, 700, 800, 900, 970)  # timesteps at which the network is asked
 
@@ -74,7 +74,7 @@ def score(inputs: Inputs) -> Still:
         "ones everywhere at much noise. Below, two plots: averaged noise against minus sigma times score, on the "
         "diagonal; and the agreement of the network with the exact score at each timestep.",
         caption="Above: the density of the noised map (σ is the noise level, in standard deviations of the map) and "
-        "its score, computed exactly from all glyphs. The arrows show σ² × score, half as long as they are: the way "
+        "its score, computed exactly from all glyphs. The arrows show σ² × score, at 0.4 of their length: the way "
         "from a noised point to where it most likely came from. They are drawn where noised points are found at all: "
         "close to the glyphs and short at little noise, everywhere and long at much. Below left: the noise of many "
         f"random noised points, averaged place by place, against −σ × score (correlation {averages.correlation:.4f}). "
@@ -97,7 +97,7 @@ def _arrows(ax: "Axes", points: np.ndarray, sigma: float) -> None:
     show_density(ax, heights, reach, top=3.5 * heights.max())  # pale, so that arrows are seen
     ticks = np.linspace(-reach, reach, ARROWS + 2)[1:-1]
     x = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-    shift = 0.5 * sigma**2 * mixture_score(x, points, sigma)
+    shift = 0.4 * sigma**2 * mixture_score(x, points, sigma)
     column, row = (np.floor((x + reach) / (2 * reach) * 160).astype(int)).T
     there = heights[row, column] > 0.004 * heights.max()
     ax.quiver(
@@ -106,10 +106,10 @@ def _arrows(ax: "Axes", points: np.ndarray, sigma: float) -> None:
         angles="xy",
         scale_units="xy",
         scale=1,
-        width=0.006,
-        headwidth=4,
-        headlength=4.5,
-        headaxislength=4,
+        width=0.0055,
+        headwidth=3.6,
+        headlength=4,
+        headaxislength=3.6,
         color=style.INK,
     )
 

@@ -178,7 +178,7 @@
       const apart = Math.sqrt(width * height / Math.max(seen, 1));
       const glyphs = seen < 2500 && apart > GLYPHS_FROM;
       const size = glyphs ? Math.min(40, Math.max(18, apart * 0.8)) : 0;
-      const dot = Math.min(5, Math.max(1.6, this.view.scale / 420));
+      const dot = Math.min(6, Math.max(2, this.view.scale / 330));
       let now = -1;
       for (const i of this.order_by_group) {
         const x = this.sx(i), y = this.sy(i);
