@@ -7,6 +7,7 @@ result is kept as a file, so that every figure uses the same map, and new glyphs
 
 import hashlib
 import warnings
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +75,7 @@ def load_or_compute(inputs: "Inputs") -> Atlas:
         try:
             with np.load(path, allow_pickle=False) as kept:
                 return Atlas(**{name: kept[name] for name in Atlas.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             warnings.warn(f"{path} is damaged and is made anew", stacklevel=2)
     atlas = compute(inputs.data.images, inputs.data.codepoints, inputs.seed)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from glyffuser.diffusion.guidance import denoiser
 from glyffuser.guide import style
 from glyffuser.guide.densities import eps_of_draws, exact_denoised, kernel_density, mixture_score
 from glyffuser.guide.drawn import Still
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.landscape import show_density
+from glyffuser.guide.sampling import denoiser_of
 from glyffuser.pipeline import seeded
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def agreement(inputs: Inputs, glyphs: int) -> Agreement:
     pipe, data = inputs.pipe, inputs.data
     rows = np.random.default_rng(inputs.seed).choice(len(data), size=glyphs, replace=len(data) < glyphs)
     size, channels = pipe.unet.config.sample_size, pipe.unet.config.in_channels
-    D = denoiser(pipe._network, pipe.unet.config.prediction_type, pipe.schedule)
+    D = denoiser_of(pipe)
     empty = pipe.condition([""], glyphs)
     x0 = inputs.x0(rows)
     eps = torch.randn(x0.shape, generator=seeded(inputs.seed, 0))

@@ -121,7 +121,7 @@
 
     recolour() {
       const by = this.colour.value, kinds = this.data.colours[by], grey = this.dark ? "#5b554d" : "#cdc7bd";
-      this.palette = [grey, ...kinds.map((kind) => kind.colour)];
+      this.palette = [grey, ...kinds.map((kind) => this.seen(kind.colour))];
       this.group = new Uint8Array(this.n); // 0: the rest
       for (let i = 0; i < this.n; i++) {
         if (by === "radical") this.group[i] = 1 + kinds.findIndex((kind) => kind.radical === this.radicals[i]);
@@ -131,10 +131,17 @@
       this.order_by_group = Array.from({ length: this.n }, (_, i) => i).sort((a, b) => this.group[a] - this.group[b]);
       this.legend.replaceChildren();
       const add = (html) => { const item = document.createElement("span"); item.innerHTML = html; this.legend.append(item); };
-      if (by === "strokes") add(`${kinds[0].name} <i class="ramp" style="background:linear-gradient(90deg,${kinds.map((k) => k.colour)})"></i> ${kinds[kinds.length - 1].name} strokes`);
-      else for (const kind of kinds) add(`<i style="background:${kind.colour}"></i>${kind.name}`);
+      if (by === "strokes") add(`${kinds[0].name} <i class="ramp" style="background:linear-gradient(90deg,${this.palette.slice(1)})"></i> ${kinds[kinds.length - 1].name} strokes`);
+      else kinds.forEach((kind, k) => add(`<i style="background:${this.palette[k + 1]}"></i>${kind.name}`));
       if (by === "radical") add(`<i style="background:${grey}"></i>other radicals`);
       if (this.total > this.n) add(`<i class="square"></i>invented by the model`);
+    }
+
+    /* A colour lightened on a dark page, where deep blue would drown. */
+    seen(colour) {
+      if (!this.dark) return colour;
+      const parts = [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16));
+      return `rgb(${parts.map((part) => Math.round(part + (255 - part) * 0.3))})`;
     }
 
     resize() {
