@@ -101,6 +101,7 @@ def training(inputs: Inputs) -> Still:
     sheets = read_samples(inputs.run)
     first, last = float(smoothed(losses)[0]), float(smoothed(losses)[-1])
     early, late = (100 * prompt_difference(sheets[step]) for step in (min(sheets), max(sheets)))
+    order = ": strokes are learnt first, meaning later" if early < late else ""
     return Still(
         figure_training(steps, losses, sheets),
         alt="A curve of the loss, falling steeply and then slowly; below it columns of glyphs from training steps, "
@@ -109,5 +110,5 @@ def training(inputs: Inputs) -> Still:
         f"error of the network's guess averaged over glyphs and noise levels, fell from {first:.2f} to {last:.2f}. "
         "Below, the same prompts from the same noise at the steps marked in red. At step "
         f"{min(sheets):,} the glyphs of two prompts differ in {early:.0f} % of their pixels, at step {max(sheets):,} "
-        f"in {late:.0f} %: strokes are learnt first, meaning later, while the loss hardly moves.",
+        f"in {late:.0f} %{order}.",
     )
