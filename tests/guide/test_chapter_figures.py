@@ -1,4 +1,4 @@
-"""Every figure of engineers' own chapters builds from tiny inputs, with words that say what was computed."""
+"""Every still, animation and set of sliders builds from tiny inputs, with words that say what was computed."""
 
 import numpy as np
 import pytest

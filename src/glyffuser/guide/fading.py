@@ -107,9 +107,9 @@ def compared(own: Schedule) -> list[Schedule]:
 def figure_schedules(x0: Tensor, own: Schedule, information: Information, seed: int = 0) -> Figure:
     """Schedules side by side: their curves, one glyph x0 (1, 1, H, W) under each, what is left of information."""
     schedules = compared(own)
-    fig = style.figure(height=9.6)
+    fig = style.figure(height=8.6, width=7.6)
     top, middle, bottom = fig.subfigures(
-        3, 1, squeeze=False, height_ratios=[2.5, 1.22 * len(schedules) + 0.2, 3.2], hspace=0.06
+        3, 1, squeeze=False, height_ratios=[2.3, 1.05 * len(schedules) + 0.2, 3.0], hspace=0.06
     ).ravel()
     _curves(top.subplots(1, 3), schedules)
     axes = middle.subplots(len(schedules), STRIP, gridspec_kw={"wspace": 0.04, "hspace": 0.06})
@@ -139,8 +139,9 @@ def _curves(axes: np.ndarray, schedules: list[Schedule]) -> None:
         axes[0].plot(t[1:], step_variance(schedule), color=colour)
         axes[1].plot(t, schedule.alpha_bar().numpy(), color=colour)
         axes[2].plot(t, -2 * torch.log10(schedule.sigma(torch.from_numpy(t))).numpy(), color=colour)
-    axes[0].set(title=r"noise added at each step, $\beta_t$", yscale="log", ylim=(1e-5, 1), yticks=[1e-4, 1e-2, 1])
-    axes[1].set(title=r"power of the glyph left, $\bar\alpha_t$", ylim=(0, 1.02), yticks=[0, 0.5, 1])
+    axes[0].set(title=r"noise a step adds, $\beta_t$", yscale="log", ylim=(1e-5, 1), yticks=[1e-4, 1e-2, 1])
+    axes[1].set(title=r"glyph left, $\bar\alpha_t$", ylim=(0, 1.02), yticks=[0, 0.5, 1])
+    axes[0].set_yticklabels(["0.0001", "0.01", "1"])
     axes[2].set(title="glyph : noise (SNR)", ylim=(-6.5, 6.5), yticks=[-4, -2, 0, 2, 4])
     axes[2].set_yticklabels(["1 : 10,000", "1 : 100", "1 : 1", "100 : 1", "10,000 : 1"])
     for ax in axes:

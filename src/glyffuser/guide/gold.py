@@ -95,13 +95,13 @@ def gold(inputs: Inputs) -> Animation:
     frames, counts = figure_gold(noisy, clean, recogniser)
     order = rhythm(len(frames), hold=inputs.count(24, 8))
     most = next(i for i, count in enumerate(counts) if count >= 0.8 * counts[-1])
+    early = f" At step {most + 1} (t = {times[most]:.0f}) already {counts[most]} had it." if counts[-1] else ""
     return Animation(
         [frames[i] for i in order],
         alt="Sixteen fields of noise turn into glyphs; in most of them the metal radical at the left is drawn in red.",
         caption=f"“{GOLD}”, {GLYPHS} glyphs, {steps} steps. A second network, the recogniser, was trained to read the "
         "radicals of real glyphs. It reads the metal radical (金, 釒, 钅; number 167 of the old 214) in "
-        f"{counts[-1]} of the {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails. At step "
-        f"{most + 1} (t = {times[most]:.0f}) four fifths of them already had it: meaning comes early, detail late.",
+        f"{counts[-1]} of the {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails." + early,
         labels=[f"step {i + 1} of {steps}, t = {times[i]:.0f}, radical in {counts[i]} of {GLYPHS}" for i in order],
         fps=12,
     )

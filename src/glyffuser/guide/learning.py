@@ -50,9 +50,9 @@ def samples(inputs: Inputs) -> Still:
         figure_samples(real, invented),
         alt=f"Two sheets of {n} Chinese-looking glyphs each: real ones on the left, invented ones on the right.",
         caption=f"Left, {n} of the {len(inputs.data):,} glyphs of the data set, drawn by lot. Right, {n} glyphs that "
-        f"the model drew in {steps} steps for meanings it never saw in training. Ink covers {ink[0]:.0f} % of the "
-        f"real sheet and {ink[1]:.0f} % of the invented one: the model has learnt what glyphs are like, not what they "
-        "are.",
+        f"the model drew in {steps} steps for the definitions of characters kept out of its training. Ink covers "
+        f"{ink[0]:.0f} % of the real sheet and {ink[1]:.0f} % of the invented one. What is to be learnt is what real "
+        "glyphs have in common, so as to draw more of their kind.",
     )
 
 

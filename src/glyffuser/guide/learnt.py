@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,8 @@ def figure_training(steps: np.ndarray, losses: np.ndarray, sheets: dict[int, np.
     """The loss against the step, and below it the first seed of PROMPTS at some of the kept steps."""
     kept = sorted(sheets)
     kept = [kept[i] for i in np.unique(np.linspace(0, len(kept) - 1, COLUMNS).round().astype(int))]
-    fig = style.figure(height=2.9 + 1.42 * len(PROMPTS))
-    above, below = fig.subfigures(2, 1, squeeze=False, height_ratios=[2.9, 1.42 * len(PROMPTS)], hspace=0.03).ravel()
+    fig = style.figure(height=2.7 + 0.96 * len(PROMPTS), width=7.6)
+    above, below = fig.subfigures(2, 1, squeeze=False, height_ratios=[2.7, 0.96 * len(PROMPTS)], hspace=0.03).ravel()
     ax = above.subplots()
     ax.plot(steps, losses, color=style.LINE, linewidth=1)
     ax.plot(steps, smoothed(losses), color=style.INK)
@@ -79,17 +80,18 @@ def figure_training(steps: np.ndarray, losses: np.ndarray, sheets: dict[int, np.
     ax.set(yscale="log", xlim=(0, steps[-1]), ylabel="loss (log scale)", yticks=ticks)
     ax.set_yticklabels([f"{t:g}" for t in ticks])
     ax.minorticks_off()
-    ax.set(xticks=[0, *kept])
-    ax.set_xticklabels(["0", *(f"{step:,}" for step in kept)])
+    marks = [0, kept[len(kept) // 2], kept[-1]]
+    ax.set_xticks(marks, [f"{step:,}" for step in marks])
+    ax.set_xlabel("step of training", labelpad=0)
     for step in kept:
         ax.axvline(step, color=style.ACCENT, linewidth=1, alpha=0.5, zorder=0)
     axes = below.subplots(len(PROMPTS), len(kept), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
     for column, step in enumerate(kept):
-        axes[0, column].set_title(f"step {step:,}", color=style.ACCENT)
+        axes[0, column].set_title(f"{step:,}", color=style.ACCENT)
         for row, prompt in enumerate(PROMPTS):
             style.show_glyph(axes[row, column], sheets[step][PREVIEW_PROMPTS.index(prompt), 0], frame=None)
     for row, prompt in enumerate(PROMPTS):
-        axes[row, 0].set_ylabel(prompt, fontsize=10.5)
+        axes[row, 0].set_ylabel(textwrap.fill(prompt, 9), fontsize=10.5)
     return fig
 
 
@@ -99,6 +101,7 @@ def training(inputs: Inputs) -> Still:
     sheets = read_samples(inputs.run)
     first, last = float(smoothed(losses)[0]), float(smoothed(losses)[-1])
     early, late = (100 * prompt_difference(sheets[step]) for step in (min(sheets), max(sheets)))
+    order = ": strokes are learnt first, meaning later" if early < late else ""
     return Still(
         figure_training(steps, losses, sheets),
         alt="A curve of the loss, falling steeply and then slowly; below it columns of glyphs from training steps, "
@@ -107,5 +110,5 @@ def training(inputs: Inputs) -> Still:
         f"error of the network's guess averaged over glyphs and noise levels, fell from {first:.2f} to {last:.2f}. "
         "Below, the same prompts from the same noise at the steps marked in red. At step "
         f"{min(sheets):,} the glyphs of two prompts differ in {early:.0f} % of their pixels, at step {max(sheets):,} "
-        f"in {late:.0f} %: strokes are learnt first, meaning later, while the loss hardly moves.",
+        f"in {late:.0f} %{order}.",
     )

@@ -99,7 +99,8 @@ class _Panel:
         style.bare(ax)
         ax.set_title(f"{name}: {'jitters (SDE)' if jitters else 'smooth (ODE)'}", color=colour, loc="left", fontsize=13)
         self.dots = ax.scatter([], [], s=5, color=style.INK, linewidths=0, alpha=0.55, zorder=2)
-        self.trails = [ax.plot([], [], color=colour, linewidth=1.3, alpha=0.85, zorder=3)[0] for _ in range(TRAILS)]
+        width = 0.8 if jitters else 1.5  # a long way fills the panel
+        self.trails = [ax.plot([], [], color=colour, linewidth=width, zorder=3)[0] for _ in range(TRAILS)]
         self.heads = ax.scatter([], [], s=22, color=colour, linewidths=0, zorder=4)
         side = 2 * REACH / len(glyphs[0])
         self.pictures = []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # of the folder: raise it and all figures are made anew
 QUALITY = 82  # of lossy WebP, for frames
-SHARED = ("style", "drawn", "store")  # modules whose change shows in every figure
+SHARED = ("style", "drawn", "store", "sampling", "frames", "mixtures")  # modules whose change shows in every figure
 
 
 def folder_of(spec: "FigureSpec", inputs: "Inputs") -> Path:

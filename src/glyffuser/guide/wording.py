@@ -79,7 +79,7 @@ def _plane(ax: Axes, texts: list[Encoded], like: np.ndarray, anchors: tuple[str,
     room = np.maximum(0.28 * (high - low), 0.02)
     start = like[0]
     ax.scatter(start[0], start[1], s=90, color=style.INK, zorder=3)
-    ax.annotate(f"{WORD}, alone", start, xytext=(10, -16), textcoords="offset points", fontsize=12)
+    ax.annotate(f"{WORD}, alone", start, xytext=(10, -24), textcoords="offset points", fontsize=12)
     for point, e, colour in zip(like[1:], texts[1:], (style.ACCENT, style.COOL), strict=True):
         arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkA": 7, "shrinkB": 6}
         ax.annotate("", point, start, arrowprops=arrow)
@@ -101,13 +101,16 @@ def tokens(inputs: Inputs) -> Still:
     texts = [encoded(encoder, text, WORD) for text in CONTEXTS]
     like = likeness(encoder, texts, ANCHORS)
     n, d = texts[1].states.shape
+    chemical, heating = (
+        f"{WORD} moves {'towards' if like[text, anchor] > like[0, anchor] else 'away from'} “{ANCHORS[anchor]}” "
+        f"(likeness {like[0, anchor]:.2f} → {like[text, anchor]:.2f})"
+        for text, anchor in ((1, 0), (2, 1))
+    )
     return Still(
         figure_tokens(texts, like),
         alt=f"Two striped heat maps, one row a token; below, the word {WORD} as a dot, with arrows to where it moves "
         "in two phrases.",
         caption=f"The text encoder cuts a prompt into tokens and gives each {d} numbers that depend on all the "
         f"others, so “{CONTEXTS[1]}” becomes an array of {n} × {d}. The same word is not the same row in both: next "
-        f"to “chemical”, {WORD} moves towards “{ANCHORS[0]}” (likeness {like[0, 0]:.2f} → {like[1, 0]:.2f}), next to "
-        f"“heating” towards “{ANCHORS[1]}” ({like[0, 1]:.2f} → {like[2, 1]:.2f}). The drawing network reads these "
-        "rows, not letters.",
+        f"to “chemical”, {chemical}; next to “heating”, {heating}. The drawing network reads these rows, not letters.",
     )
