@@ -53,8 +53,10 @@ def inputs(
 
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge", "chrome")
-SWITCHES = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
-SWITCHES += ("disable-component-update", "disable-sync")
+SWITCHES = (
+    *("no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
+    *("disable-background-networking", "disable-component-update", "disable-sync"),
+)
 
 
 @pytest.fixture(scope="session")

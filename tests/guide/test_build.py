@@ -100,7 +100,7 @@ def test_data_and_model_that_are_missing_are_told(tmp_path, tiny_data):
 
 
 def test_an_unknown_figure_lists_the_known():
-    with pytest.raises(UserError, match="'sore'.*score"):
+    with pytest.raises(UserError, match=r"'sore'.*score"):
         check_names(["sore"])
     assert [spec.id for spec in check_names(["score", "samples"])] == ["samples", "score"]
     assert len(check_names([])) == len(FIGURES)
@@ -126,13 +126,13 @@ def test_an_animation_becomes_films(tmp_path):
     assert len(frames) == 5 + 10  # the last stays for a second
     assert frames[0].shape == (40, 60, 3)
     assert abs(int(np.median(frames[4][..., 0])) - 40) < 8
-    assert Image.open(tmp_path / "out" / "score.webp").n_frames == 5
-    assert Image.open(tmp_path / "out" / "score.gif").n_frames == 5
+    for kind in ("webp", "gif"):
+        assert getattr(Image.open(tmp_path / "out" / f"score.{kind}"), "n_frames", 1) == 5
     assert Image.open(tmp_path / "out" / "score.png").getpixel((0, 0)) == (20, 0, 0)  # the frame at rest
 
 
 def test_sliders_become_a_picture_for_every_position(tmp_path):
-    pictures = {(k,): Image.new("RGB", (8, 8), (100 * k, 0, 0)) for k in range(2)}
+    pictures: dict[tuple[int, ...], Image.Image] = {(k,): Image.new("RGB", (8, 8), (100 * k, 0, 0)) for k in range(2)}
     drawn = Sliders([Slider("n", "draws", ["10", "100"], 1)], pictures, "two", "of them")
     assert exported(drawn, tmp_path) == {"score.png", "score.svg", "score-0.png", "score-1.png"}
 

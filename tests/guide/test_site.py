@@ -13,6 +13,8 @@ from glyffuser.guide.figures import FIGURES
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.site import write_site
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("index", "chapter-1", "chapter-2", "chapter-3", "glossary", "map")
 BUILT = ("samples", "gaussian", "map", "density", "noise", "one-step", "forward", "denoise", "conditional", "training")
 

@@ -11,7 +11,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -152,7 +152,7 @@ def nearest_rows(queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndar
     return number, distance
 
 
-def _umap() -> "object":
+def _umap() -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that TensorFlow is missing

@@ -21,9 +21,9 @@ from glyffuser.guide.drawn import Missing, Page
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.landscape import common_radicals, point_colours, scatter
 from glyffuser.guide.lettering import font_css
+from glyffuser.guide.sampling import draw
 from glyffuser.guide.structure import STRUCTURES, structures
 from glyffuser.guide.template import render
-from glyffuser.pipeline import seeded
 
 SIDE = 40  # pixels of a glyph in the page
 COLUMNS = 50  # glyphs a row and column of a sheet: 2,000 pixels, which every phone can show
@@ -69,15 +69,11 @@ def invented(inputs: Inputs, each: int) -> tuple[np.ndarray, list[str]]:
         pipe = inputs.pipe
     except Missing:
         return np.empty((0, 1, 1), np.uint8), []
-    generators = [seeded(inputs.seed, k) for k in range(each)] * len(INVENTED)
-    steps = inputs.count(30, 10)
-    images = []
+    pictures = []
     for k, prompt in enumerate(INVENTED):
-        images += pipe(
-            prompt, num_images_per_prompt=each, num_inference_steps=steps, generator=generators[:each]
-        ).images
+        pictures.append(draw(pipe, [prompt] * each, inputs.count(30, 10), seed=inputs.seed + k))
         inputs.tick(k + 1, len(INVENTED))
-    return np.stack([np.asarray(image) for image in images]), [p for p in INVENTED for _ in range(each)]
+    return np.concatenate(pictures), [prompt for prompt in INVENTED for _ in range(each)]
 
 
 def pack(inputs: Inputs, points: np.ndarray, pictures: np.ndarray, prompts: list[str]) -> str:

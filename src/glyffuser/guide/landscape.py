@@ -52,7 +52,7 @@ def show_density(ax: "Axes", heights: np.ndarray, reach: float, top: float | Non
 
 
 def point_colours(radicals: np.ndarray, n: int = 6) -> tuple[np.ndarray, list[int]]:
-    """A colour for each of N glyphs by its radical: (N,), and the n commonest radicals, which have one; others are grey."""
+    """A colour for each of N glyphs by its radical, (N,), and the n commonest radicals; the others are grey."""
     common = common_radicals(radicals, n)
     colours = np.full(len(radicals), "#c9c4bc", dtype="<U7")
     for colour, radical in zip(style.CATEGORIES, common, strict=False):

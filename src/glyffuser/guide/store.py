@@ -5,10 +5,11 @@ that what has not changed is not made again.
 """
 
 import base64
+import functools
 import hashlib
-import importlib.util
 import io
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,21 +26,33 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # of the folder: raise it and all figures are made anew
 QUALITY = 82  # of lossy WebP, for frames
-SHARED = ("style", "drawn", "store", "sampling", "frames", "mixtures")  # modules whose change shows in every figure
 
 
 def folder_of(spec: "FigureSpec", inputs: "Inputs") -> Path:
     """Where the finished figure stands, or is to stand."""
-    facts = [FORMAT, spec.version, inputs.key(spec.needs), *map(_source_hash, (*SHARED, spec.module))]
+    facts = [FORMAT, spec.version, inputs.key(spec.needs), _sources(spec.module)]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     return inputs.cache / "figures" / f"{spec.id}-{name}"
 
 
-def _source_hash(module: str) -> str:
-    spec = importlib.util.find_spec(f"glyffuser.guide.{module}")
-    assert spec is not None, module
-    assert spec.origin is not None, module
-    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+@functools.cache
+def _sources(module: str) -> str:
+    """A hash of a module of the guide, of the guide's modules that it builds on, and of templates that it fills in."""
+    folder, digest = Path(__file__).parent, hashlib.sha256()
+    found, waiting = set(), {module, "store"}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        source = (folder / f"{name}.py").read_text(encoding="utf-8")
+        used = set(re.findall(r"from glyffuser\.guide\.(\w+) import", source))
+        for names in re.findall(r"from glyffuser\.guide import (.+)", source):
+            used |= set(re.findall(r"\w+", names))
+        waiting |= {name for name in used if (folder / f"{name}.py").is_file()} - found
+        found |= {f"templates/{page}" for page in re.findall(r'render\(\s*"([\w.-]+)"', source)}
+    for name in sorted(found):
+        path = folder / (name if "/" in name else f"{name}.py")
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def load(folder: Path) -> dict[str, Any]:

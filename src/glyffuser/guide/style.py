@@ -64,7 +64,7 @@ def font_family() -> list[str]:
     return [face.family if face.family in known else known[0], "DejaVu Sans"]
 
 
-def settings() -> dict[str, Any]:
+def settings() -> dict[Any, Any]:
     """The matplotlib settings of the style."""
     return {
         "font.family": font_family(),

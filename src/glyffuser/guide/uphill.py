@@ -1,7 +1,7 @@
 """The score: which way is uphill in the landscape of density, and that the network knows it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ class Averages:
 def figure_score(points: np.ndarray, averages: Averages, found: Agreement) -> Figure:
     """Score fields of points (N, 2) of variance 1 at four noise levels, and two checks of them."""
     drawn = style.figure(6.4)
-    upper, lower = drawn.subfigures(2, 1, height_ratios=[1, 1.2], hspace=0.04)
+    upper, lower = cast(Any, drawn.subfigures(2, 1, height_ratios=[1, 1.2], hspace=0.04))
     for ax, sigma in zip(upper.subplots(1, len(SIGMAS)), SIGMAS, strict=True):
         _arrows(ax, points, sigma)
         ax.set_title(f"{style.SIGMA} = {sigma:g}")
