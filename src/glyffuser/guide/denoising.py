@@ -160,7 +160,7 @@ def changed(sheets: np.ndarray) -> np.ndarray:
 @style.styled
 def figure_steps(sheets: np.ndarray, counts: Sequence[int], prompts: Sequence[str]) -> Figure:
     """Glyphs uint8 (S, P, H, W), a column for each of `counts`, a row a prompt; below, what still differs."""
-    fig = style.figure(height=1.0 * len(prompts) + 1.9)
+    fig = style.figure(height=0.92 * len(prompts) + 1.5)
     ratios = [1.0] * len(prompts) + [0.9]
     axes = fig.subplots(
         len(prompts) + 1, len(counts), gridspec_kw={"height_ratios": ratios, "wspace": 0.03, "hspace": 0.03}

@@ -44,7 +44,7 @@ class FigureSpec:
 # B: put your functions where you like and write the place here; keep the order of FIGURES.md.
 _TABLE = [
     FigureSpec("samples", 1, "Real and invented", "learning:samples", 12),
-    FigureSpec("gaussian", 1, "Learning a bell curve", "learning:gaussian", 8, ""),
+    FigureSpec("gaussian", 1, "Learning a bell curve", "learning:gaussian", 3, ""),
     FigureSpec("pixels", 1, "A picture is a point", "learning:pixels", 2, "data"),
     FigureSpec("map", 1, "The map of all glyphs", "explorer:atlas_map", 90),
     FigureSpec("density", 1, "Where the map is crowded", "landscape:density", 2, "data"),
@@ -57,18 +57,18 @@ _TABLE = [
     FigureSpec("unet", 2, "The network", "network:unet", 3, "model"),
     FigureSpec("time-embedding", 2, "Telling it the time", "network:time_embedding", 2, "model"),
     FigureSpec("training", 2, "How it learnt", "learnt:training", 4, "model run"),
-    FigureSpec("denoise", 2, "From noise to glyphs", "denoising:denoise", 60),
-    FigureSpec("steps", 2, "How many steps", "denoising:steps", 120),
-    FigureSpec("samplers", 2, "Ways down", "paths:samplers", 60),
+    FigureSpec("denoise", 2, "From noise to glyphs", "denoising:denoise", 38),
+    FigureSpec("steps", 2, "How many steps", "denoising:steps", 140),
+    FigureSpec("samplers", 2, "Ways down", "paths:samplers", 30),
     FigureSpec("score", 2, "Which way is uphill", "uphill:score", 35),
     FigureSpec("conditional", 3, "Knowing one thing about another", "toys:conditional", 2, ""),
     FigureSpec("tokens", 3, "From words to numbers", "wording:tokens", 4, "model"),
     FigureSpec("single-step", 3, "One step with a prompt", "steering:single_step", 8),
-    FigureSpec("gold", 3, "Gold", "gold:gold", 90, "model judges"),
-    FigureSpec("guidance", 3, "How hard to pull", "steering:guidance", 90, "data model judges"),
+    FigureSpec("gold", 3, "Gold", "gold:gold", 60, "model judges"),
+    FigureSpec("guidance", 3, "How hard to pull", "steering:guidance", 62, "data model judges"),
     FigureSpec("attention", 3, "Which word drew which stroke", "attention:attention", 10),
     FigureSpec("latent", 3, "Diffusion in a smaller space", "waiting:latent"),
     FigureSpec("cascade", 3, "Small first, then large", "waiting:cascade"),
-    FigureSpec("neighbours", 3, "New, or copied?", "neighbours:neighbours", 20),
+    FigureSpec("neighbours", 3, "New, or copied?", "neighbours:neighbours", 11),
 ]
 FIGURES = {spec.id: spec for spec in _TABLE}

@@ -72,8 +72,9 @@ def figure_samplers(paths: dict[str, Tensor], glyphs: dict[str, np.ndarray]) -> 
 
     paths: (S + 1, n, 2) each; glyphs: uint8 (S + 1, P, H, W) each.
     """
-    fig = style.figure(height=8.6, width=8.0)
-    axes = fig.subplots(3, 2, gridspec_kw={"hspace": 0.05, "wspace": 0.06}).T.ravel()
+    rows = -(-len(paths) // 2)
+    fig = style.figure(height=2.87 * rows, width=8.0)
+    axes = fig.subplots(rows, 2, squeeze=False, gridspec_kw={"hspace": 0.05, "wspace": 0.06}).T.ravel()
     ordered = sorted(paths, key=lambda name: name in STOCHASTIC)
     panels = [_Panel(ax, name, paths[name], glyphs[name]) for ax, name in zip(axes, ordered, strict=False)]
     for ax in axes[len(panels) :]:
@@ -135,11 +136,11 @@ def samplers(inputs: Inputs) -> Animation:
     jittery = [rough[name] for name in rough if name in STOCHASTIC]
     return Animation(
         [frames[i] for i in order],
-        alt="Six panels, one a sampler: dots travel from a round cloud onto the strokes of a character, along smooth "
+        alt=f"{len(paths)} panels, one a sampler: dots travel from a round cloud onto the strokes of a character, along smooth "
         "curves or along trembling ones, while beside them two glyphs come out of noise.",
-        caption=f"Six samplers, {steps} steps, the same noise. Dots: a toy in two dimensions, points on the ink of "
-        f"{inputs.data.chars[row]}, whose best denoiser is known exactly, so that only the sampler differs. The four "
-        "ODE samplers (blue) follow smooth paths and nearly agree; the two SDE samplers (red) add fresh noise at "
+        caption=f"{len(paths)} samplers, {steps} steps, the same noise. Dots: a toy in two dimensions, points on the ink of "
+        f"{inputs.data.chars[row]}, whose best denoiser is known exactly, so that only the sampler differs. The "
+        f"{len(smooth)} ODE samplers (blue) follow smooth paths and nearly agree; the {len(jittery)} SDE samplers (red) add fresh noise at "
         f"every step and end elsewhere. A way is {min(smooth):.1f} to {max(smooth):.1f} times as long as the straight "
         f"line for the first, {min(jittery):.1f} to {max(jittery):.1f} for the second. Glyphs: “{PROMPTS[0]}” and "
         f"“{PROMPTS[1]}”, guidance {GUIDANCE:g}.",

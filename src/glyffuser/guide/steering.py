@@ -152,11 +152,7 @@ def _curve(ax: Axes, scales: tuple[float, ...], values: np.ndarray, at: int) -> 
     ax.plot(scales, values, color=style.COOL, linewidth=1.8, zorder=1)
     ax.scatter(scales, values, s=14, color=style.COOL, zorder=2)
     ax.scatter([scales[at]], [values[at]], s=90, color=style.ACCENT, zorder=3)
-    below = values[at] > 0.8 * max(1.0, values.max())
-    ax.annotate(
-        f"{100 * values[at]:.0f} %", (scales[at], values[at]), xytext=(0, -22 if below else 12),
-        textcoords="offset points", ha="center", color=style.ACCENT, fontsize=13,
-    )  # fmt: skip
+    ax.set_title(f"{100 * values[at]:.0f} %", loc="right", color=style.ACCENT, fontsize=14)
     ax.set(xlim=(0, max(scales) + 1.2), ylim=(0, 1.12 * max(1.0, values.max())), yticks=[0, 0.5, 1])
     ax.set_yticklabels(["0 %", "50 %", "100 %"])
     ax.set_xticks([1, 4, 8, 12, 15])

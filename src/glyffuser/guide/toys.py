@@ -98,7 +98,7 @@ def one_step(inputs: Inputs) -> Still:
         f"noise moves a point a hair towards the middle (times √(1−β) = {(1 - BETA) ** 0.5:.3f}, too little to see) "
         f"and then gives it a push drawn from a bell curve of spread √β = {BETA**0.5:.2f} (measured here: "
         f"{spread:.2f}); the circles are one and two spreads. After this one step {100 * off:.0f} % of the points lie "
-        "off the ink. The real thing does the same with 16,384 coordinates and a smaller β.",
+        f"off the ink. The real thing does the same with {image.size:,} coordinates and a smaller β.",
     )
 
 
