@@ -14,7 +14,7 @@ from PIL import Image
 
 from glyffuser.evaluate.recogniser import Recogniser
 from glyffuser.guide.inputs import Inputs
-from glyffuser.train import PREVIEW_PROMPTS, PREVIEW_SEEDS
+from glyffuser.guide.learnt import PREVIEW_PROMPTS, PREVIEW_SEEDS
 
 
 @pytest.fixture(scope="session")

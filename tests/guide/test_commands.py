@@ -25,7 +25,9 @@ def test_figures_are_drawn_as_files(tiny_data, tiny_model, tmp_path, capsys):
     settings = ("--data", tiny_data, "--model", tiny_model, "--quick", "--out", out, "--json")
     assert run("figures", "one-step", "density", *settings) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert sorted(facts["files"]) == sorted(str(out / f"{n}.{k}") for n in ("one-step", "density") for k in ("png", "svg"))
+    assert sorted(facts["files"]) == sorted(
+        str(out / f"{n}.{k}") for n in ("one-step", "density") for k in ("png", "svg")
+    )
     assert facts["missing"] == {}
 
 

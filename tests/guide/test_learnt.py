@@ -5,8 +5,14 @@ import pytest
 from PIL import Image
 
 from glyffuser.guide.drawn import Missing
-from glyffuser.guide.learnt import prompt_difference, read_losses, read_samples, smoothed
-from glyffuser.train import PREVIEW_PROMPTS, PREVIEW_SEEDS
+from glyffuser.guide.learnt import (
+    PREVIEW_PROMPTS,
+    PREVIEW_SEEDS,
+    prompt_difference,
+    read_losses,
+    read_samples,
+    smoothed,
+)
 
 
 def test_a_log_with_repeats_and_a_cut_line_reads(run_folder):

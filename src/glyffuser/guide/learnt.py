@@ -12,8 +12,10 @@ from PIL import Image
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.train import PREVIEW_PROMPTS, PREVIEW_SEEDS
+from glyffuser.previews import PROMPTS as PREVIEWED
+from glyffuser.previews import SEEDS as PREVIEW_SEEDS
 
+PREVIEW_PROMPTS = [prompt.text for prompt in PREVIEWED]
 COLUMNS = 8  # kept steps that are shown, first and last among them
 PROMPTS = ("gold", "a kind of fish", "illness", "bamboo basket")
 
