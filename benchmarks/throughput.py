@@ -12,8 +12,10 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
+from glyffuser.memory import keep_freed_memory
 from glyffuser.models import layers
 from glyffuser.models.unet import UNet
+from glyffuser.optimizer import Muon, split_parameters
 
 # The prototype's network, then one change at a time, then the `cpu` preset.
 PROTOTYPE = {
@@ -30,7 +32,11 @@ VARIANTS: list[tuple[str, dict, dict]] = [
     ("plain attention, channels last", PROTOTYPE, {"channels_last": True}),
     ("attention at the coarse level only", COARSE, {}),
     ("the same in float32", COARSE, {"dtype": torch.float32}),
-    ("cpu preset: 128/256, MLP", WIDE, {}),
+    ("wider: 128/256, MLP", WIDE, {}),
+    ("each pixel normalised", {**WIDE, "norm_groups": 0}, {}),
+    # What is once kept stays kept: these come last.
+    ("freed memory kept", {**WIDE, "norm_groups": 0}, {"keep": True}),
+    ("cpu preset: and Muon for AdamW", {**WIDE, "norm_groups": 0}, {"keep": True, "muon": True}),
 ]
 
 
@@ -58,6 +64,8 @@ def measure(
     fused: bool = False,
     channels_last: bool = False,
     dtype: torch.dtype = torch.bfloat16,
+    keep: bool = False,
+    muon: bool = False,
 ) -> tuple[float, float, float]:
     """Parameters (millions), training glyphs a second, denoised glyphs a second."""
     torch.manual_seed(0)
@@ -66,7 +74,11 @@ def measure(
     network = UNet(**config)
     if channels_last:
         network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    if keep:
+        keep_freed_memory()
+    optimizer: torch.optim.Optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    if muon:
+        optimizer = Muon(*split_parameters(network), lr=1e-4)
     x, t = torch.randn(batch, 1, 128, 128), torch.rand(batch) * 1000
     states, mask = torch.randn(batch, 16, 384), torch.ones(batch, 16, dtype=torch.bool)
 

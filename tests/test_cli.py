@@ -162,3 +162,17 @@ def test_info(capsys):
 
     assert facts["torch"] == torch.__version__
     assert facts["threads"] == torch.get_num_threads()
+
+
+def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys):
+    assert run("evaluate", "--model", tiny_model, "--data", tmp_path / "none.parquet") == 2
+    assert "none.parquet" in complaint(capsys)
+    assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--judges", tmp_path) == 2
+    assert "glyffuser judges" in complaint(capsys)
+    assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--out", tmp_path) == 2
+    assert "420 held-out" in complaint(capsys)
+
+
+def test_judges_refuse_no_time(tmp_path, capsys):
+    assert run("judges", "--minutes", 0, "--out", tmp_path) == 2
+    assert "--minutes" in complaint(capsys)

@@ -77,6 +77,16 @@ def test_a_stopped_run_goes_on_exactly(tiny_config, tmp_path, precision):
     assert_same(whole, resumed)
 
 
+def test_a_stopped_run_with_muon_goes_on_exactly(tiny_config, tmp_path):
+    tiny_config.train.optimizer, tiny_config.data.balance = "muon", 0.5
+    whole = Trainer(tiny_config, tmp_path / "whole")
+    finish(whole)
+    finish(Trainer(deepcopy(tiny_config), tmp_path / "parts"), stop_at=7)
+    resumed = Trainer(deepcopy(tiny_config), tmp_path / "parts")
+    finish(resumed)
+    assert_same(whole, resumed)
+
+
 KILLED = """
 import os, signal, sys
 import torch

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
-from glyffuser.commands.evaluate import Evaluate, TrainJudges
+from glyffuser.commands.evaluate import Evaluate, Judge, TrainJudges
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.shared import open_pipeline, print_results
 from glyffuser.errors import UserError
@@ -56,6 +56,8 @@ class Sample:
     """Folder for the pictures."""
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
+    best_of: int = 1
+    """Draw so many times as many, and keep those that are best by form and meaning."""
     json: Flag = False
     """Print the results as JSON."""
 
@@ -65,7 +67,9 @@ class Sample:
         from glyffuser.sample import SampleSettings, sample_to_folder
 
         pipe = open_pipeline(self.model)
-        settings = SampleSettings(self.n, self.steps, self.sampler, self.guidance, self.negative, self.seed)
+        settings = SampleSettings(
+            self.n, self.steps, self.sampler, self.guidance, self.negative, self.seed, self.best_of
+        )
         with Progress("denoising") as progress:
             results = sample_to_folder(pipe, list(self.prompts), settings, self.out, progress)
         lines = [f"{r.prompt}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, all in {r.grid}" for r in results]
@@ -226,6 +230,7 @@ Command = (
     | Annotated[Dataset, subcommand("dataset")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Judge, subcommand("judge")]
     | Annotated[TrainJudges, subcommand("judges")]
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]
@@ -276,7 +281,7 @@ def _parse(argv: list[str]) -> Any:
         raise
 
 
-COMMANDS = ("sample", "dataset", "train", "evaluate", "judges", "guide", "figures", "map", "info")
+COMMANDS = ("sample", "dataset", "train", "evaluate", "judge", "judges", "guide", "figures", "map", "info")
 
 
 @contextlib.contextmanager

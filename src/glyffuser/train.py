@@ -24,19 +24,19 @@ from glyffuser.checkpoint import prune, resume, save_checkpoint, trim_log
 from glyffuser.config import Config, TrainConfig, dump_config, load_config
 from glyffuser.data.captions import build_captions
 from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.data.order import GlyphOrder
 from glyffuser.diffusion.process import loss, noised
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
 from glyffuser.files import atomic_path, output_folder, remove_leftovers, write_text
+from glyffuser.memory import keep_freed_memory
 from glyffuser.models.unet import UNet
 from glyffuser.optimizer import Muon, split_parameters
-from glyffuser.pictures import grid
-from glyffuser.pipeline import GlyffuserPipeline, seeded
+from glyffuser.pipeline import GlyffuserPipeline
+from glyffuser.previews import Previews
 from glyffuser.schedulers import GlyffuserScheduler
 from glyffuser.text import TextEncoder, encode_cached
 
-PREVIEW_PROMPTS = ("gold", "a kind of fish", "tree", "illness", "water", "bamboo basket", "silk", "horse")
-PREVIEW_SEEDS = 4
 WORSE = 4.0  # a loss so many times its best running mean means that the run has diverged
 
 
@@ -90,10 +90,13 @@ class Trainer:
             project_dir=self.out,
         )
         self.device = self.accelerator.device
+        if cpu:
+            keep_freed_memory()
         torch.manual_seed(c.seed)
         self.encoder = TextEncoder(config.text.encoder, config.text.max_length, config.text.download)
         data = load_dataset(Path(config.data.path), split="train")
         self._check_data(data)
+        self.order = GlyphOrder(data.radicals, config.data.balance, c.seed)
         self.images = torch.from_numpy(data.images).to(self.device)  # uint8 (N, H, W), all of it in memory
         self.captions = build_captions(data.definitions, data.senses)
         with self.accelerator.main_process_first():
@@ -118,11 +121,13 @@ class Trainer:
             self.step, self.minutes, self.best_loss = (found[1][k] for k in ("step", "minutes", "best_loss"))
             self.mean_loss = found[1].get("mean_loss", math.nan)
         self.stop_requested = False
+        self.previews = Previews(self.out)
         self.wrapped, self.stepper = self.accelerator.prepare(self.network, self.optimizer)
         self.compiled = torch.compile(self.wrapped) if c.compile else self.wrapped
         if self.accelerator.is_main_process:
             write_text(self.out / "config.toml", dump_config(config))
-            trim_log(self.out / "metrics.jsonl", self.step)
+            for log in ("metrics.jsonl", "scores.jsonl"):
+                trim_log(self.out / log, self.step)
             for folder in (self.out, self.out / "checkpoints", self.out / "samples"):
                 remove_leftovers(folder)
         if c.tensorboard:
@@ -167,7 +172,7 @@ class Trainer:
         c, d = self.config.train, self.config.data
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         first = (step * world + rank) * c.batch_size
-        glyphs = self._glyphs(np.arange(first, first + c.batch_size))
+        glyphs = self.order(np.arange(first, first + c.batch_size))
         seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(4, np.uint64)  # one a use
         numbers = self.captions.draw(
             glyphs, (d.definition, d.sense, d.mixture), d.drop, np.random.default_rng(seeds[0])
@@ -180,16 +185,6 @@ class Trainer:
         cpu = torch.Generator().manual_seed(int(seeds[3]))
         t = self.schedule.sample_timesteps(c.batch_size, self.config.diffusion.timesteps, cpu)
         return Batch(x0, eps, t, states, mask)
-
-    def _glyphs(self, positions: np.ndarray) -> np.ndarray:
-        """Glyph numbers at positions of the endless data order: one fresh permutation after another."""
-        n = len(self.images)
-        order = np.empty_like(positions)
-        for epoch in np.unique(positions // n):
-            permutation = np.random.default_rng([self.config.train.seed, int(epoch)]).permutation(n)
-            here = positions // n == epoch
-            order[here] = permutation[positions[here] % n]
-        return order
 
     def _update(self, batch: Batch, lr: float) -> tuple[float, float]:
         """One optimiser step; returns loss and gradient norm."""
@@ -232,17 +227,10 @@ class Trainer:
         return pipe
 
     def preview(self) -> None:
-        """Write samples/step-<step>.png: a row a fixed prompt, with fixed seeds of their own."""
-        if not self.accelerator.is_main_process:
-            return
-        n = len(PREVIEW_PROMPTS) * PREVIEW_SEEDS
-        generators = [seeded(0, k % PREVIEW_SEEDS) for k in range(n)]
-        (images,) = self.pipeline()(
-            list(PREVIEW_PROMPTS), None, PREVIEW_SEEDS, 20, generator=generators, return_dict=False
-        )
-        path = self.out / "samples" / f"step-{self.step:08d}.png"
-        with atomic_path(path) as temporary:
-            grid(images, PREVIEW_SEEDS).save(temporary)
+        """Write a grid of samples, and log its scores."""
+        if self.accelerator.is_main_process:
+            scores = self.previews(self.pipeline(), self.step)
+            self.accelerator.log(scores, step=self.step)
 
     def export(self) -> None:
         """Write model/: the averaged weights in diffusers' layout, loadable by `--model`."""

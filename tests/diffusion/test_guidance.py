@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, denoiser, join, pad
+from glyffuser.diffusion.guidance import Condition, Denoiser, autoguided, classifier_free, denoiser, join, pad
 from glyffuser.diffusion.process import PREDICTIONS, target
 from glyffuser.diffusion.schedules import SCHEDULES, Schedule
 
@@ -191,3 +191,15 @@ def test_pad_appends_at_the_end() -> None:
     cond = pad(Condition(torch.ones(1, 2, 5), torch.tensor([[True, False]])), 4)
     assert cond.mask.tolist() == [[True, False, False, False]]
     assert cond.states[0, :, 0].tolist() == [1, 1, 0, 0]
+
+
+def test_autoguidance_goes_away_from_the_worse_denoiser():
+    def good(x, sigma, cond):
+        return 3 * x
+
+    def worse(x, sigma, cond):
+        return x
+
+    x = torch.tensor([[1.0, -2.0]])
+    assert torch.equal(autoguided(good, worse, 1.0)(x, torch.tensor(1.0), None), 3 * x)
+    assert torch.equal(autoguided(good, worse, 2.0)(x, torch.tensor(1.0), None), 5 * x)

@@ -131,3 +131,27 @@ def test_nearest_finds_the_copy_and_calls_only_that_one():
     assert found.row[0] == 7
     assert found.overlap[0] == 1
     assert found.copied.tolist() == [True, False]
+
+
+class Features(torch.nn.Module):
+    """A feature network for torchmetrics that hands the features through."""
+
+    num_features = 8
+
+    def forward(self, x):
+        return x
+
+
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance`")
+def test_distances_agree_with_torchmetrics():
+    from torchmetrics.image.fid import FrechetInceptionDistance
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    a, b = normal(300, 8, 7), normal(300, 8, 8, shift=0.3, scale=1.2)
+    frechet = FrechetInceptionDistance(feature=Features(), normalize=True, input_img_size=(8,))  # type: ignore[arg-type]
+    kernel = KernelInceptionDistance(feature=Features(), subsets=1, subset_size=300, normalize=True)
+    for metric in (frechet, kernel):
+        metric.update(a.float(), real=True)
+        metric.update(b.float(), real=False)
+    assert frechet_distance(a, b) == pytest.approx(float(frechet.compute()), rel=1e-4)
+    assert kernel_distance(a, b) == pytest.approx(float(kernel.compute()[0]), rel=1e-4)

@@ -10,9 +10,11 @@ from glyffuser.models.layers import (
     Attention,
     Downsample,
     GroupNorm,
+    PixelNorm,
     ResBlock,
     TransformerBlock,
     Upsample,
+    build_norm,
     plain_attention,
     timestep_embedding,
     zero_init,
@@ -96,6 +98,23 @@ def test_the_condition_scales_and_shifts():
     randomise(block)
     x = torch.randn(1, 4, 4, 4)
     assert not torch.allclose(block(x, torch.ones(1, 4)), block(x, -torch.ones(1, 4)))
+
+
+def test_pixel_norm_normalises_each_pixel_and_keeps_the_order_in_memory():
+    torch.manual_seed(0)
+    x = (3 + 2 * torch.randn(2, 8, 4, 5)).contiguous(memory_format=torch.channels_last)
+    norm = PixelNorm(8)
+    norm.weight.data.uniform_(0.5, 2)
+    norm.bias.data.normal_()
+    y = norm(x)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    plain = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, unbiased=False) + norm.eps).sqrt()
+    torch.testing.assert_close(y, plain * norm.weight[:, None, None] + norm.bias[:, None, None])
+
+
+def test_no_groups_means_each_pixel():
+    assert isinstance(build_norm(8, 0), PixelNorm)
+    assert isinstance(build_norm(8, 4), GroupNorm)
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(8, 8), (48, 16), (64, 32), (7, 1)])

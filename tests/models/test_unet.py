@@ -52,6 +52,7 @@ SHAPES = {
     },
     "patches of 8": {"sample_size": 32, "patch_size": 8, "norm_groups": 4},
     "colour": {"in_channels": 3, "mlp_ratio": 0.0},
+    "each pixel by itself": {"sample_size": 32, "patch_size": 4, "norm_groups": 0},
 }
 
 

@@ -1,11 +1,11 @@
-"""`glyffuser evaluate`: measure a model. `glyffuser judges`: train the networks that measure."""
+"""`glyffuser evaluate`: measure a model. `judge`: read pictures. `judges`: train the networks that do both."""
 
 import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tyro.conf import FlagCreatePairsOff
+from tyro.conf import FlagCreatePairsOff, Positional
 
 from glyffuser.commands.shared import open_pipeline, print_results
 from glyffuser.errors import UserError
@@ -64,6 +64,37 @@ class Evaluate:
         data, page = write_report(evaluation, self.out)
         text = [*lines(evaluation.numbers), "", f"numbers: {data}", f"pictures: {page}"]
         print_results(self.json, evaluation.numbers, text)
+
+
+@dataclass
+class Judge:
+    """Read pictures of glyphs: radical, number of strokes, and whether they look flawed.
+
+    Example: glyffuser judge out/ --out judged/
+    """
+
+    pictures: Positional[tuple[Path, ...]]
+    """Square grey pictures, or folders of them."""
+    out: Path | None = None
+    """Folder for a heat map of the flaws of each."""
+    judges: Path | None = None
+    """A folder that `glyffuser judges` wrote; default: the bundled judges."""
+    json: Flag = False
+    """Print as JSON."""
+
+    def run(self) -> None:
+        if not self.pictures:
+            raise UserError("name a picture or a folder of pictures, for example: glyffuser judge out/")
+        from glyffuser.evaluate.judge import judge_files
+        from glyffuser.evaluate.judges import BUNDLED_JUDGES, load_judges
+
+        verdicts = judge_files(load_judges(self.judges or BUNDLED_JUDGES), self.pictures, self.out)
+        lines = [
+            f"{v.file}: radical {v.radical} {v.radical_char} ({v.chance:.0%}), {v.strokes:.0f} strokes, "
+            f"flaws {v.flaws:.1f}{', looks wrong' if v.flagged else ''}"
+            for v in verdicts
+        ]
+        print_results(self.json, [dataclasses.asdict(v) for v in verdicts], lines)
 
 
 @dataclass

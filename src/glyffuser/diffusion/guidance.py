@@ -56,6 +56,19 @@ def classifier_free(
     return guided
 
 
+def autoguided(D: Denoiser, worse: Denoiser, scale: float) -> Denoiser:
+    """Guidance by a worse version of the same model (Karras et al. 2024, equation 3): worse + scale * (D - worse).
+
+    Both get the same condition, so only what training improves is strengthened, not the prompt. 1 = off.
+    """
+
+    def guided(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
+        poor = worse(x, sigma, cond)
+        return poor + scale * (D(x, sigma, cond) - poor)
+
+    return guided
+
+
 def join(first: Condition, second: Condition) -> Condition:
     """Two conditions as one batch; the shorter is padded with masked zeros, one row is repeated for the whole batch."""
     batch = max(first.states.shape[0], second.states.shape[0])

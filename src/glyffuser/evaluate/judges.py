@@ -14,6 +14,7 @@ from glyffuser.errors import UserError
 from glyffuser.evaluate.expectation import Expectation
 from glyffuser.evaluate.plausibility import Plausibility
 from glyffuser.evaluate.recogniser import Recogniser
+from glyffuser.files import atomic_path
 from glyffuser.pipeline import weights_hash
 from glyffuser.text import TextEncoder
 
@@ -86,11 +87,13 @@ class Judges:
         """A hash of each judge's weights, for reports: numbers of different judges must not be compared."""
         return {name: weights_hash(getattr(self, name)) for name in PARTS}
 
-    def save(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-        """Write the three as model folders."""
+    def save(self, folder: Path) -> None:
+        """Write the three as model folders, in bfloat16; from then on these judges are as exact as the saved ones."""
         for name in PARTS:
-            getattr(self, name).to(dtype).save_pretrained(folder / name)
-            getattr(self, name).float()
+            network = getattr(self, name).to(memory_format=torch.contiguous_format).bfloat16()
+            with atomic_path(folder / name) as temporary:
+                network.save_pretrained(temporary)
+            network.float()
 
 
 def load_judges(folder: str | Path = BUNDLED_JUDGES) -> Judges:

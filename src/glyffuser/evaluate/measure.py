@@ -121,10 +121,10 @@ def evaluate(
     prompts = judges(artist.draw([p.text for p in PROMPTS for _ in range(settings.per_prompt)], first=0))
     rows = np.random.default_rng(settings.seed).permutation(len(held_out))[: settings.definitions]
     definitions = judges(artist.draw([held_out.definitions[i] for i in rows], first=100_000))
-    real, test = judges(training.images), judges(held_out.images)
+    test, real = judges(held_out.images), judges.recogniser.read(training.images).features
     everything = judges(np.concatenate([prompts.images, definitions.images]))
-    found = nearest(everything.features, everything.images, real.features, training.images, COPY_OVERLAP)
-    of_real = nearest(test.features, test.images, real.features, training.images, COPY_OVERLAP)
+    found = nearest(everything.features, everything.images, real, training.images, COPY_OVERLAP)
+    of_real = nearest(test.features, test.images, real, training.images, COPY_OVERLAP)
     # The floor: as many training glyphs as were generated, against the same held-out ones.
     some = torch.from_numpy(np.random.default_rng(settings.seed).permutation(len(real))[: len(definitions)])
     numbers = {
@@ -145,7 +145,7 @@ def evaluate(
             "overlap": float(found.overlap.median()),
             "real_overlap": float(of_real.overlap.median()),
         },
-        "distribution": distribution(definitions, test, real.part(some)),
+        "distribution": distribution(definitions.features, test.features, real[some]),
         "crispness": {"glyphs": crispness(everything.images), "real": crispness(held_out.images)},
         "best_of": best_of(judges, prompts, pipe, settings.per_prompt),
         "curves": curves(artist, judges),
@@ -237,24 +237,23 @@ def mean_states(pipe: GlyffuserPipeline, texts: Sequence[str]) -> Tensor:
     return vectors
 
 
-def distribution(fake: Judged, held_out: Judged, training: Judged) -> dict[str, Any]:
+def distribution(fake: Tensor, held_out: Tensor, training: Tensor) -> dict[str, Any]:
     """Distances and support of generated glyphs against held-out real ones; "real" is training glyphs against the same.
 
-    None of the distances is an "FID": that name belongs to Inception features, these are the recogniser's.
+    All are features (N, D) of the recogniser, so none of the distances is an "FID": that belongs to Inception features.
     """
-    bandwidth = median_distance(held_out.features)
+    bandwidth = median_distance(held_out)
 
     def compare(a: Tensor) -> dict[str, float]:
-        b = held_out.features
         return {
-            "frechet": frechet_distance(a, b),
-            "kernel": kernel_distance(a, b),
-            "rbf": rbf_distance(a, b, bandwidth),
-            **support(b, a)._asdict(),
+            "frechet": frechet_distance(a, held_out),
+            "kernel": kernel_distance(a, held_out),
+            "rbf": rbf_distance(a, held_out, bandwidth),
+            **support(held_out, a)._asdict(),
         }
 
     counts = {"n": len(fake), "n_real": len(held_out)}
-    return {**counts, "generated": compare(fake.features), "real": compare(training.features)}
+    return {**counts, "generated": compare(fake), "real": compare(training)}
 
 
 def crispness(images: np.ndarray) -> dict[str, float]:

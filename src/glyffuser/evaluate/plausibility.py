@@ -26,6 +26,7 @@ SIZE = 128  # pixels; other pictures are resized
 CELL = 8  # pixels a cell of the map is wide
 WORST = 4  # cells whose mean is the score
 FLAGGED = 0.05  # share of real glyphs that the threshold flags
+CALIBRATION = 200  # real glyphs that the threshold needs at least
 BATCH = 128
 
 
@@ -63,9 +64,9 @@ class Plausibility(ModelMixin, ConfigMixin):
         return worst(maps), maps
 
     def calibrate(self, images: np.ndarray) -> None:
-        """Set the threshold so that it flags 5 % of these real, held-out glyphs. Needs 200."""
-        if len(images) < 200:
-            raise UserError(f"calibration needs 200 real glyphs, here are {len(images)}")
+        """Set the threshold so that it flags 5 % of these real, held-out glyphs. UserError if they are too few."""
+        if len(images) < CALIBRATION:
+            raise UserError(f"calibration needs {CALIBRATION} real glyphs, here are {len(images)}")
         self.register_to_config(threshold=float(self.score(images)[0].quantile(1 - FLAGGED)))
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from glyffuser.data.dataset import GlyphData
+from glyffuser.errors import UserError
 from glyffuser.evaluate.expectation import train_expectation
 from glyffuser.evaluate.flaws import FLAWS, flawed
 from glyffuser.evaluate.judges import Judges
-from glyffuser.evaluate.plausibility import Plausibility, PlausibilitySettings, auc, train_plausibility
+from glyffuser.evaluate.plausibility import CALIBRATION, Plausibility, PlausibilitySettings, auc, train_plausibility
 from glyffuser.evaluate.prompts import PROMPTS
 from glyffuser.evaluate.recogniser import RecogniserSettings, held_out_characters, train_recogniser
 from glyffuser.text import EncodedTexts, TextEncoder
@@ -50,13 +52,16 @@ def train_judges(
 
 def train_form(data: GlyphData, settings: PlausibilitySettings, report: Report) -> Plausibility:
     """The plausibility network, calibrated on characters of `data` that it was not trained on."""
+    real = data.images[held_out_characters(data.codepoints, settings.held_out)]
+    if len(real) < CALIBRATION:
+        raise UserError(f"calibration needs {CALIBRATION} real glyphs kept from training, here are {len(real)}")
     for network, epoch in train_plausibility(data, settings):  # noqa: B007
         report(epoch.done, f"plausibility, loss {epoch.loss:.3f}, {epoch.speed:.0f} glyphs/s")
-    network.calibrate(data.images[held_out_characters(data.codepoints, settings.held_out)])
+    network.calibrate(real)
     return network
 
 
-def measure_judges(judges: Judges, material: Material, held_out: float) -> dict[str, object]:
+def measure_judges(judges: Judges, material: Material, held_out: float) -> dict[str, Any]:
     """How right the judges are, on glyphs they were not trained on; see README for what each number means."""
     return {
         "recogniser": measure_recogniser(judges, material, held_out),
