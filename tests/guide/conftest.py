@@ -14,7 +14,7 @@ from PIL import Image
 
 from glyffuser.evaluate.recogniser import Recogniser
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.learnt import PREVIEW_PROMPTS, PREVIEW_SEEDS
+from glyffuser.previews import PROMPTS, SEEDS
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [{"step": step, "loss": 2.0 / step, "minutes": step / 10} for step in (*range(1, 21), 20)]
     text = "\n".join(json.dumps(line) for line in lines) + '\n{"step": 21, "lo'
     (run / "metrics.jsonl").write_text(text)
-    shape = (len(PREVIEW_PROMPTS) * 8, PREVIEW_SEEDS * 8)
+    shape = (len(PROMPTS) * 8, SEEDS * 8)
     for step in (10, 20):
         noise = np.random.default_rng(step).integers(0, 256, shape, dtype=np.uint8)
         Image.fromarray(noise).save(run / "samples" / f"step-{step:08d}.png")

@@ -5,14 +5,8 @@ import pytest
 from PIL import Image
 
 from glyffuser.guide.drawn import Missing
-from glyffuser.guide.learnt import (
-    PREVIEW_PROMPTS,
-    PREVIEW_SEEDS,
-    prompt_difference,
-    read_losses,
-    read_samples,
-    smoothed,
-)
+from glyffuser.guide.learnt import prompt_difference, read_losses, read_samples, smoothed
+from glyffuser.previews import PROMPTS, SEEDS
 
 
 def test_a_log_with_repeats_and_a_cut_line_reads(run_folder):
@@ -25,7 +19,7 @@ def test_a_log_with_repeats_and_a_cut_line_reads(run_folder):
 def test_samples_are_cut_at_the_right_places(run_folder):
     sheets = read_samples(run_folder)
     assert sorted(sheets) == [10, 20]
-    assert sheets[10].shape == (len(PREVIEW_PROMPTS), PREVIEW_SEEDS, 8, 8)
+    assert sheets[10].shape == (len(PROMPTS), SEEDS, 8, 8)
     whole = np.asarray(Image.open(run_folder / "samples" / "step-00000010.png"))
     np.testing.assert_array_equal(sheets[10][2, 1], whole[16:24, 8:16])
 

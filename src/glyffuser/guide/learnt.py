@@ -12,10 +12,9 @@ from PIL import Image
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.previews import PROMPTS as PREVIEWED
-from glyffuser.previews import SEEDS as PREVIEW_SEEDS
+from glyffuser.previews import PROMPTS as PREVIEWS
+from glyffuser.previews import SEEDS
 
-PREVIEW_PROMPTS = [prompt.text for prompt in PREVIEWED]
 COLUMNS = 8  # kept steps that are shown, first and last among them
 PROMPTS = ("gold", "a kind of fish", "illness", "bamboo basket")
 
@@ -46,8 +45,8 @@ def read_samples(run: Path) -> dict[int, np.ndarray]:
         match = re.fullmatch(r"step-(\d+)\.png", path.name)
         if match:
             whole = np.asarray(Image.open(path).convert("L"))
-            side = whole.shape[1] // PREVIEW_SEEDS
-            shape = (len(PREVIEW_PROMPTS), side, PREVIEW_SEEDS, side)
+            side = whole.shape[1] // SEEDS
+            shape = (len(PREVIEWS), side, SEEDS, side)
             if whole.shape == (shape[0] * side, shape[2] * side):
                 sheets[int(match[1])] = whole.reshape(shape).transpose(0, 2, 1, 3)
     if not sheets:
@@ -87,11 +86,12 @@ def figure_training(steps: np.ndarray, losses: np.ndarray, sheets: dict[int, np.
     ax.set_xlabel("step of training", labelpad=0)
     for step in kept:
         ax.axvline(step, color=style.ACCENT, linewidth=1, alpha=0.5, zorder=0)
+    rows = [preview.text for preview in PREVIEWS]  # of a sheet
     axes = below.subplots(len(PROMPTS), len(kept), squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
     for column, step in enumerate(kept):
         axes[0, column].set_title(f"{step:,}", color=style.ACCENT)
         for row, prompt in enumerate(PROMPTS):
-            style.show_glyph(axes[row, column], sheets[step][PREVIEW_PROMPTS.index(prompt), 0], frame=None)
+            style.show_glyph(axes[row, column], sheets[step][rows.index(prompt), 0], frame=None)
     for row, prompt in enumerate(PROMPTS):
         axes[row, 0].set_ylabel(textwrap.fill(prompt, 9), fontsize=10.5)
     return fig

@@ -136,14 +136,14 @@ def samplers(inputs: Inputs) -> Animation:
     jittery = [rough[name] for name in rough if name in STOCHASTIC]
     return Animation(
         [frames[i] for i in order],
-        alt=f"{len(paths)} panels, one a sampler: dots travel from a round cloud onto the strokes of a character, along smooth "
-        "curves or along trembling ones, while beside them two glyphs come out of noise.",
-        caption=f"{len(paths)} samplers, {steps} steps, the same noise. Dots: a toy in two dimensions, points on the ink of "
-        f"{inputs.data.chars[row]}, whose best denoiser is known exactly, so that only the sampler differs. The "
-        f"{len(smooth)} ODE samplers (blue) follow smooth paths and nearly agree; the {len(jittery)} SDE samplers (red) add fresh noise at "
-        f"every step and end elsewhere. A way is {min(smooth):.1f} to {max(smooth):.1f} times as long as the straight "
-        f"line for the first, {min(jittery):.1f} to {max(jittery):.1f} for the second. Glyphs: “{PROMPTS[0]}” and "
-        f"“{PROMPTS[1]}”, guidance {GUIDANCE:g}.",
+        alt=f"{len(paths)} panels, one a sampler: dots travel from a round cloud onto the strokes of a character, "
+        "along smooth curves or along trembling ones, while beside them two glyphs come out of noise.",
+        caption=f"{len(paths)} samplers, {steps} steps, the same noise. Dots: a toy in two dimensions, points on the "
+        f"ink of {inputs.data.chars[row]}, whose best denoiser is known exactly, so that only the sampler differs. "
+        f"The {len(smooth)} ODE samplers (blue) follow smooth paths and nearly agree; the {len(jittery)} SDE samplers "
+        f"(red) add fresh noise at every step and end elsewhere. A way is {min(smooth):.1f} to {max(smooth):.1f} "
+        f"times as long as the straight line for the first, {min(jittery):.1f} to {max(jittery):.1f} for the second. "
+        f"Glyphs: “{PROMPTS[0]}” and “{PROMPTS[1]}”, guidance {GUIDANCE:g}.",
         labels=[f"step {i} of {steps}" for i in order],
         fps=8,
     )
