@@ -21,6 +21,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
 from glyffuser.commands.evaluate import Evaluate, Judge, TrainJudges
+from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.shared import open_pipeline, print_results
 from glyffuser.errors import UserError
 from glyffuser.progress import Progress
@@ -233,6 +234,9 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Judge, subcommand("judge")]
     | Annotated[TrainJudges, subcommand("judges")]
+    | Annotated[Guide, subcommand("guide")]
+    | Annotated[Figures, subcommand("figures")]
+    | Annotated[Map, subcommand("map")]
     | Annotated[Info, subcommand("info")]
 )
 
@@ -279,7 +283,7 @@ def _parse(argv: list[str]) -> Any:
         raise
 
 
-COMMANDS = ("sample", "dataset", "train", "evaluate", "judge", "judges", "info")
+COMMANDS = ("sample", "dataset", "train", "evaluate", "judge", "judges", "guide", "figures", "map", "info")
 
 
 @contextlib.contextmanager

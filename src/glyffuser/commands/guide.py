@@ -1,0 +1,202 @@
+"""`glyffuser guide`, `figures` and `map`: the visual guide, its figures as files, its map as one page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+
+from glyffuser.commands.shared import print_results
+from glyffuser.errors import UserError
+from glyffuser.progress import Progress
+
+Flag = FlagCreatePairsOff[bool]
+DATA = Path("data/glyphs.parquet")
+
+
+@dataclass
+class Guide:
+    """Build a local web site that teaches how diffusion models work, with your own data and model.
+
+    Example: glyffuser guide --out site/
+
+    Open site/index.html in a browser; nothing is fetched from anywhere. Figures are kept beside the data set, in
+    guide/, so that a second build is quick. What could not be made is listed at the end, and said in its place.
+    """
+
+    out: Path = Path("site")
+    """Folder for the pages."""
+    model: str = "bundled"
+    """A model folder or run folder; default: the bundled model."""
+    data: Path = DATA
+    """The data set; where the default one is missing, it is built first."""
+    run_folder: Annotated[Path | None, arg(name="run")] = None
+    """A run folder with metrics.jsonl and samples/, for the figure of training; default: --model, if it is one."""
+    judges: Path | None = None
+    """A folder that `glyffuser judges` wrote, for the figures in which glyphs are read; default: the bundled judges."""
+    only: UseAppendAction[tuple[str, ...]] = ()
+    """Only this figure; may be repeated. The others are shown as they were last made."""
+    quick: Flag = False
+    """Fewer steps and samples: the same figures, coarser, in a fifth of the time."""
+    seed: int = 0
+    """Of everything random."""
+    json: Flag = False
+    """Print the results as JSON."""
+
+    def run(self) -> None:
+        _need_extra()
+        from glyffuser.guide.build import build, check_names, made_before
+        from glyffuser.guide.figures import FIGURES
+        from glyffuser.guide.site import write_site
+
+        specs = check_names(self.only)
+        inputs = _inputs(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
+        with Progress("figures") as progress:
+            built = build(specs, inputs, progress.at)
+        others = [made_before(spec, inputs) for spec in FIGURES.values() if spec not in specs]
+        page = write_site([*built, *(one for one in others if one is not None)], inputs, self.out, _said("guide"))
+        _tell(self.json, built, {"page": str(page)}, [f"open {page}"])
+
+
+@dataclass
+class Figures:
+    """Draw figures of the guide as files: PNG and SVG, and MP4, WebP and GIF where something moves.
+
+    Example: glyffuser figures forward score --out figures/
+
+    Without names it lists them.
+    """
+
+    names: Positional[tuple[str, ...]] = ()
+    """Which figures; none: list them all."""
+    out: Path = Path("figures")
+    """Folder for the files."""
+    model: str = "bundled"
+    """A model folder or run folder; default: the bundled model."""
+    data: Path = DATA
+    """The data set; where the default one is missing, it is built first."""
+    run_folder: Annotated[Path | None, arg(name="run")] = None
+    """A run folder, for the figure of training; default: --model, if it is one."""
+    judges: Path | None = None
+    """A folder that `glyffuser judges` wrote; default: the bundled judges."""
+    quick: Flag = False
+    """Fewer steps and samples."""
+    seed: int = 0
+    """Of everything random."""
+    json: Flag = False
+    """Print the results as JSON."""
+
+    def run(self) -> None:
+        from glyffuser.guide.figures import FIGURES
+
+        if not self.names:
+            facts = [{"id": spec.id, "chapter": spec.chapter, "title": spec.title} for spec in FIGURES.values()]
+            print_results(self.json, facts, [f"{spec.chapter}  {spec.id:16}{spec.title}" for spec in FIGURES.values()])
+            return
+        _need_extra()
+        from glyffuser.guide.build import build, check_names, export
+
+        specs = check_names(self.names)
+        inputs = _inputs(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
+        with Progress("figures") as progress:
+            built = build(specs, inputs, progress.at)
+        files = [str(file) for one in built if one.folder for file in export(one, self.out)]
+        _tell(self.json, built, {"files": files}, files)
+
+
+@dataclass
+class Map:
+    """Write the map of all glyphs as one interactive page that needs no other file: pan, zoom, hover, search.
+
+    Example: glyffuser map --out map.html
+    """
+
+    out: Path = Path("map.html")
+    """The page."""
+    model: str = "bundled"
+    """The model whose invented glyphs stand on the map too."""
+    data: Path = DATA
+    """The data set; where the default one is missing, it is built first."""
+    seed: int = 0
+    """Of the map's layout and of the invented glyphs."""
+    json: Flag = False
+    """Print the results as JSON."""
+
+    def run(self) -> None:
+        _need_extra()
+        from glyffuser.files import write_text
+        from glyffuser.guide.build import build, check_names
+        from glyffuser.guide.explorer import stand_alone
+        from glyffuser.guide.store import load
+
+        inputs = _inputs(self.data, self.model, None, None, False, self.seed)
+        with Progress("laying out the map") as progress:
+            (built,) = build(check_names(["map"]), inputs, progress.at)
+        if built.folder is None:
+            raise UserError(built.missing)
+        facts = load(built.folder)
+        write_text(self.out, stand_alone((built.folder / facts["html"]).read_text(encoding="utf-8"), facts["caption"]))
+        size = self.out.stat().st_size
+        print_results(self.json, {"page": str(self.out), "bytes": size}, [f"open {self.out} ({size / 1e6:.1f} MB)"])
+
+
+def _need_extra() -> None:
+    """UserError where the optional packages of the guide are missing."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("matplotlib", "umap", "av", "jinja2", "pyarrow") if find_spec(name) is None]
+    if missing:
+        raise UserError(f"the guide needs {', '.join(missing)}; pip install 'glyffuser[guide]'")
+
+
+def _inputs(data: Path, model: str, run: Path | None, judges: Path | None, quick: bool, seed: int) -> Any:
+    """The inputs of the figures. The default data set is built where it is missing: it takes some seconds."""
+    from glyffuser.guide.inputs import Inputs
+    from glyffuser.pipeline import BUNDLED
+
+    folder = BUNDLED if model == "bundled" else Path(model)
+    if run is None and (folder / "metrics.jsonl").is_file():
+        run = folder
+    if run is not None and not run.is_dir():
+        raise UserError(f"the run folder {run} does not exist; name one that `glyffuser train --out` wrote")
+    if (folder / "model" / "model_index.json").is_file():
+        folder = folder / "model"
+    if not (folder / "model_index.json").is_file() and model != "bundled":
+        raise UserError(f"{folder} is no model folder (it has no model_index.json); name one that `train` wrote")
+    if not data.is_file():
+        if data != DATA:
+            raise UserError(f"{data} does not exist; build it with `glyffuser dataset build --out {data}`")
+        _build_data(data)
+    if judges is not None and not (judges / "recogniser" / "config.json").is_file():
+        raise UserError(f"{judges} holds no recogniser; name a folder that `glyffuser judges` wrote")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed must be between 0 and 2^32 - 1, not {seed}")
+    return Inputs(data, folder, run, judges, quick, seed)
+
+
+def _build_data(data: Path) -> None:
+    from glyffuser.data.dataset import build_dataset
+    from glyffuser.data.fonts import default_font
+    from glyffuser.data.unihan import read_unihan
+
+    face, unihan = default_font(), read_unihan()
+    with Progress(f"drawing the data set {data}") as progress:
+        build_dataset([face], unihan, data, progress=progress)
+
+
+def _said(command: str) -> str:
+    """The command as the reader of the page may repeat it."""
+    import sys
+
+    return " ".join(["glyffuser", *sys.argv[1:]]) if sys.argv[1:2] == [command] else f"glyffuser {command}"
+
+
+def _tell(as_json: bool, built: list[Any], facts: dict[str, Any], lines: list[str]) -> None:
+    """Results, and the list of what could not be made."""
+    missing = {one.spec.id: one.missing for one in built if one.folder is None}
+    times = {one.spec.id: round(one.seconds, 1) for one in built if one.folder is not None and not one.cached}
+    made, kept = len(times), sum(one.cached for one in built)
+    lines = [*lines, f"{made} figures made in {sum(times.values()):.0f} s, {kept} found made"]
+    if missing:
+        lines += ["could not be made:", *(f"  {id}: {why}" for id, why in missing.items())]
+    print_results(as_json, facts | {"made": times, "kept": kept, "missing": missing}, lines)

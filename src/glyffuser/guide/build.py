@@ -1,0 +1,152 @@
+"""Making figures, or finding them made: one after another, with progress; and handing them out as files."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from glyffuser.errors import UserError
+from glyffuser.files import atomic_path, output_folder
+from glyffuser.guide import store
+from glyffuser.guide.figures import FIGURES, FigureSpec
+from glyffuser.guide.inputs import Inputs
+
+Report = Callable[[float, str], None]
+GIF_WIDTH = 800  # pixels at most
+KEEP_SECONDS = 7 * 24 * 3600  # figures made from other inputs are kept so long
+
+
+@dataclass(frozen=True)
+class Built:
+    """One figure: the folder it stands in, or, where it could not be made, the one line that says why."""
+
+    spec: FigureSpec
+    folder: Path | None
+    missing: str = ""
+    seconds: float = 0.0
+    cached: bool = False
+
+
+def check_names(names: Iterable[str]) -> list[FigureSpec]:
+    """The figures of these names, in the order of the guide; all without names. UserError for an unknown one."""
+    names = list(names)
+    unknown = [name for name in names if name not in FIGURES]
+    if unknown:
+        raise UserError(f"unknown figure {unknown[0]!r}; choose among {', '.join(FIGURES)}")
+    return [spec for spec in FIGURES.values() if not names or spec.id in names]
+
+
+def build(specs: list[FigureSpec], inputs: Inputs, report: Report = lambda part, text: None) -> list[Built]:
+    """Make every figure that is not in the cache. What lacks an input is reported, not raised."""
+    total, before = sum(spec.cost for spec in specs), 0.0
+    built = []
+    for spec in specs:
+        inputs.progress = lambda part, spec=spec, before=before: report(  # type: ignore[misc]
+            (before + min(part, 1.0) * spec.cost) / total, f"figure {spec.id}"
+        )
+        inputs.progress(0.0)
+        built.append(build_one(spec, inputs))
+        before += spec.cost
+    report(1.0, "done")
+    return built
+
+
+def build_one(spec: FigureSpec, inputs: Inputs) -> Built:
+    """Make one figure, or find it made."""
+    start = time.perf_counter()
+    try:
+        if before := made_before(spec, inputs):
+            return before
+        folder = store.folder_of(spec, inputs)
+        store.save(spec.build(inputs), folder)
+    except UserError as error:
+        return Built(spec, None, str(error), time.perf_counter() - start)
+    for old in folder.parent.glob(f"{spec.id}-{'?' * 16}"):
+        if old != folder and time.time() - old.stat().st_mtime > KEEP_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    return Built(spec, folder, seconds=time.perf_counter() - start)
+
+
+def made_before(spec: FigureSpec, inputs: Inputs) -> Built | None:
+    """The figure, if it is in the cache."""
+    try:
+        folder = store.folder_of(spec, inputs)
+    except UserError:
+        return None
+    return Built(spec, folder, cached=True) if (folder / "figure.json").is_file() else None
+
+
+def export(built: Built, out: Path) -> list[Path]:
+    """Copy a finished figure's PNG and SVG to `out`, and make MP4, WebP and GIF of what moves; returns the files.
+
+    A figure with sliders gives a PNG for every position too.
+    """
+    assert built.folder is not None
+    output_folder(out)
+    return _export(store.load(built.folder), built.folder, built.spec.id, out)
+
+
+def _export(facts: dict[str, Any], folder: Path, name: str, out: Path) -> list[Path]:
+    if facts["kind"] == "tabs":
+        parts = facts["tabs"]
+        names = [name if k == 0 else f"{name}-{_slug(part['tab'])}" for k, part in enumerate(parts)]
+        return [path for part, n in zip(parts, names, strict=True) for path in _export(part, folder, n, out)]
+    written = []
+    for kind in ("png", "svg"):
+        with atomic_path(out / f"{name}.{kind}") as temporary:
+            shutil.copyfile(folder / facts[kind], temporary)
+        written.append(out / f"{name}.{kind}")
+    if facts["kind"] == "animation":
+        frames = [Image.open(folder / frame).convert("RGB") for frame in facts["frames"]]
+        for kind, write in (("mp4", write_mp4), ("webp", write_webp), ("gif", write_gif)):
+            with atomic_path(out / f"{name}.{kind}") as temporary:
+                write(frames, facts["fps"], temporary)
+            written.append(out / f"{name}.{kind}")
+    if facts["kind"] == "sliders":
+        for at in facts["positions"]:
+            with atomic_path(out / f"{name}-{at}.png") as temporary:
+                Image.open(folder / f"{facts['stem']}{at}.webp").save(temporary)
+            written.append(out / f"{name}-{at}.png")
+    return written
+
+
+def _slug(text: str) -> str:
+    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def write_mp4(frames: list[Image.Image], fps: float, path: Path) -> None:
+    """H.264 in MP4, which every browser and phone plays; the last frame stays for a second."""
+    try:
+        import av
+    except ImportError as error:
+        raise UserError("PyAV is missing; pip install 'glyffuser[guide]'") from error
+    width, height = (n // 2 * 2 for n in frames[0].size)  # 4:2:0 colour wants even sides
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=round(fps))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "20", "preset": "veryfast"}
+        for frame in [*frames, *[frames[-1]] * round(fps)]:
+            picture = av.VideoFrame.from_ndarray(np.asarray(frame)[:height, :width], format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+def write_webp(frames: list[Image.Image], fps: float, path: Path) -> None:
+    """Animated WebP, endless."""
+    first, *rest = frames
+    first.save(
+        path, "WEBP", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, quality=75, method=2
+    )
+
+
+def write_gif(frames: list[Image.Image], fps: float, path: Path) -> None:
+    """Animated GIF, endless, at most GIF_WIDTH wide and of 64 colours: noise does not compress."""
+    scale = min(1.0, GIF_WIDTH / frames[0].width)
+    size = (round(frames[0].width * scale), round(frames[0].height * scale))
+    first, *rest = (frame.resize(size, Image.Resampling.BOX).quantize(64, dither=Image.Dither.NONE) for frame in frames)
+    first.save(path, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)

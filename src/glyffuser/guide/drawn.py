@@ -1,0 +1,103 @@
+"""What a figure function returns, the same for a notebook, a file and a page.
+
+`Still.figure` shows in a notebook as it is; `Animation.frames` and `Sliders.pictures` are PIL pictures. How these
+become files is `render.py`'s business, how they stand in a page `site.py`'s.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from glyffuser.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Missing(UserError):
+    """A figure lacks an input. The one line says which and how to get it; it is shown where the figure would be."""
+
+
+@dataclass(frozen=True)
+class Still:
+    """One picture. `alt` says in a sentence what is seen, for who cannot see it; `caption` what to look at."""
+
+    figure: "Figure"
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Animation:
+    """Pictures of one size in order of time, one label each ("t = 820"), shown at `fps` a second.
+
+    `rest` is the number of the frame that is shown before it plays, in print, and where motion is unwelcome.
+    """
+
+    frames: list[Image.Image]
+    alt: str
+    caption: str
+    labels: list[str]
+    fps: float = 12.0
+    rest: int = -1
+
+    def __post_init__(self) -> None:
+        if not self.frames or len(self.labels) != len(self.frames):
+            raise ValueError(f"{len(self.frames)} frames with {len(self.labels)} labels")
+        if len({frame.size for frame in self.frames}) > 1:
+            raise ValueError("the frames of an animation must be of one size")
+
+
+@dataclass(frozen=True)
+class Slider:
+    """One thing to turn: a short `name`, the `label` that the reader sees, its values as text, and the first one."""
+
+    name: str
+    label: str
+    values: list[str]
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Sliders:
+    """A picture of one size for every combination of slider positions: pictures[(i, j, ...)], i of sliders[0]."""
+
+    sliders: list[Slider]
+    pictures: dict[tuple[int, ...], Image.Image]
+    alt: str
+    caption: str
+
+    def __post_init__(self) -> None:
+        if len({picture.size for picture in self.pictures.values()}) != 1:
+            raise ValueError("the pictures behind sliders must be of one size")
+        if self.start not in self.pictures:
+            raise ValueError(f"no picture for the sliders' first positions {self.start}")
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """The sliders' first positions."""
+        return tuple(slider.start for slider in self.sliders)
+
+
+@dataclass(frozen=True)
+class Tabs:
+    """Several drawings of one kind of thing, one seen at a time: (what the tab says, what it shows)."""
+
+    tabs: list[tuple[str, "Still | Animation | Sliders"]]
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A figure that brings its own interactive HTML (a fragment without <html>), and a still for files and print."""
+
+    html: str
+    still: "Figure"
+    alt: str
+    caption: str
+    facts: dict[str, float] = field(default_factory=dict)
+
+
+Drawn = Still | Animation | Sliders | Tabs | Page

@@ -1,0 +1,74 @@
+"""The table of all figures: id, chapter, title, the function that draws it, and what it needs.
+
+Functions are named by "module:function" and imported when drawn, so that listing figures needs neither torch nor
+matplotlib.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glyffuser.guide.drawn import Drawn
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """One figure; `place` is "module:function" under glyffuser.guide, a function of `Inputs` that returns a `Drawn`.
+
+    `version` is raised when something outside of that module changes what is seen, so that cached figures are drawn
+    anew; a change inside is noticed.
+    """
+
+    id: str
+    chapter: int
+    title: str
+    place: str
+    cost: float = 5.0  # seconds, roughly, for progress
+    needs: str = "data model"  # what it is made from: words among data, model, run, judges
+    version: int = 1
+
+    @property
+    def module(self) -> str:
+        """The module under glyffuser.guide that draws it."""
+        return self.place.split(":")[0]
+
+    @property
+    def build(self) -> "Callable[[Any], Drawn]":
+        """The figure function."""
+        module, name = self.place.split(":")
+        return getattr(import_module(f"glyffuser.guide.{module}"), name)
+
+
+# B: put your functions where you like and write the place here; keep the order of FIGURES.md.
+_TABLE = [
+    FigureSpec("samples", 1, "Real and invented", "learning:samples", 12),
+    FigureSpec("gaussian", 1, "Learning a bell curve", "learning:gaussian", 3, ""),
+    FigureSpec("pixels", 1, "A picture is a point", "learning:pixels", 2, "data"),
+    FigureSpec("map", 1, "The map of all glyphs", "explorer:atlas_map", 90),
+    FigureSpec("density", 1, "Where the map is crowded", "landscape:density", 2, "data"),
+    FigureSpec("noise", 2, "Noise", "noising:noise", 2),
+    FigureSpec("chain", 2, "A glyph dissolves, and returns", "noising:chain", 8),
+    FigureSpec("schedules", 2, "How fast to destroy", "fading:schedules", 4),
+    FigureSpec("one-step", 2, "One small step", "toys:one_step", 2, "data"),
+    FigureSpec("forward", 2, "The map melts", "landscape:forward", 22, "data"),
+    FigureSpec("prediction", 2, "What the network guesses", "denoising:prediction", 5),
+    FigureSpec("unet", 2, "The network", "network:unet", 3, "model"),
+    FigureSpec("time-embedding", 2, "Telling it the time", "network:time_embedding", 2, "model"),
+    FigureSpec("training", 2, "How it learnt", "learnt:training", 4, "model run"),
+    FigureSpec("denoise", 2, "From noise to glyphs", "denoising:denoise", 38),
+    FigureSpec("steps", 2, "How many steps", "denoising:steps", 140),
+    FigureSpec("samplers", 2, "Ways down", "paths:samplers", 30),
+    FigureSpec("score", 2, "Which way is uphill", "uphill:score", 35),
+    FigureSpec("conditional", 3, "Knowing one thing about another", "toys:conditional", 2, ""),
+    FigureSpec("tokens", 3, "From words to numbers", "wording:tokens", 4, "model"),
+    FigureSpec("single-step", 3, "One step with a prompt", "steering:single_step", 8),
+    FigureSpec("gold", 3, "Gold", "gold:gold", 60, "model judges"),
+    FigureSpec("guidance", 3, "How hard to pull", "steering:guidance", 62, "data model judges"),
+    FigureSpec("attention", 3, "Which word drew which stroke", "attention:attention", 10),
+    FigureSpec("latent", 3, "Diffusion in a smaller space", "waiting:latent"),
+    FigureSpec("cascade", 3, "Small first, then large", "waiting:cascade"),
+    FigureSpec("neighbours", 3, "New, or copied?", "neighbours:neighbours", 11),
+]
+FIGURES = {spec.id: spec for spec in _TABLE}

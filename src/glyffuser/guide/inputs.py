@@ -1,0 +1,217 @@
+"""What figures are made from: the data set, the model, a run's log; each loaded when first asked for.
+
+    from glyffuser.guide.inputs import Inputs
+    from glyffuser.guide.atlas import figure_density
+    figure_density(Inputs("data/glyphs.parquet")).figure      # in a notebook
+
+Where something is missing, asking for it raises `Missing`, which says how to get it.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glyffuser.data.dataset import GlyphData, load_dataset, read_info
+from glyffuser.evaluate.judges import BUNDLED_JUDGES
+from glyffuser.guide.drawn import Missing
+from glyffuser.pipeline import BROKEN, BUNDLED, load_pipeline
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from glyffuser.evaluate.recogniser import Recogniser
+    from glyffuser.guide.atlas import Atlas
+    from glyffuser.pipeline import GlyffuserPipeline
+
+DATA = Path("data/glyphs.parquet")
+NEW_CACHE = "guide"  # a folder beside the data set
+
+
+class Inputs:
+    """The inputs of all figures.
+
+    Args:
+        data: the data set; of several fonts, figures use the first.
+        model: a model folder in diffusers' layout.
+        run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
+        judges: a folder that `glyffuser judges` wrote, for the figures that read glyphs; default: the bundled ones.
+        quick: fewer steps and samples; `count` chooses.
+        seed: of everything random.
+        cache: where coordinates and finished figures are kept; default: the folder "guide" beside the data set.
+        progress: told (part of the present figure that is done, 0 to 1).
+    """
+
+    def __init__(
+        self,
+        data: str | Path = DATA,
+        model: str | Path = BUNDLED,
+        run: str | Path | None = None,
+        judges: str | Path | None = None,
+        quick: bool = False,
+        seed: int = 0,
+        cache: str | Path | None = None,
+        progress: Callable[[float], None] | None = None,
+    ):
+        self.data_path, self.model_path = Path(data), Path(model)
+        self.run_path = None if run is None else Path(run)
+        self.judges_path = BUNDLED_JUDGES if judges is None else Path(judges)
+        self.quick, self.seed = quick, seed
+        self.cache = self.data_path.parent / NEW_CACHE if cache is None else Path(cache)
+        self.progress = progress or (lambda part: None)
+
+    def count(self, full: int, quick: int) -> int:
+        """How many samples, steps or frames: the second number for --quick."""
+        return quick if self.quick else full
+
+    def tick(self, done: int, total: int) -> None:
+        """Say how far the present figure is."""
+        self.progress(done / total)
+
+    @cached_property
+    def data(self) -> GlyphData:
+        """All glyphs of the data set's first font, training and test."""
+        if not self.data_path.is_file():
+            raise Missing(
+                f"no data set {self.data_path}; build it with: glyffuser dataset build --out {self.data_path}"
+            )
+        data = load_dataset(self.data_path)
+        first = np.array([font == data.fonts[0] for font in data.fonts])
+        return data if first.all() else select(data, np.flatnonzero(first))
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """What the data set says of itself: see data/dataset.py: read_info."""
+        return read_info(self._data_file())
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many parameters the network has, from its weights on disk."""
+        from safetensors import safe_open
+
+        files = sorted((self.model_path / "unet").glob("*.safetensors"))
+        if not files:
+            raise Missing(self._no_model())
+        total = 0
+        for file in files:
+            with safe_open(file, framework="np") as tensors:
+                total += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+        return total
+
+    def _no_model(self) -> str:
+        return f"no model in {self.model_path}; train one with: glyffuser train, and name it with --model"
+
+    def _data_file(self) -> Path:
+        if not self.data_path.is_file():
+            raise Missing(
+                f"no data set {self.data_path}; build it with: glyffuser dataset build --out {self.data_path}"
+            )
+        return self.data_path
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Character -> row of `data`."""
+        return {char: row for row, char in enumerate(self.data.chars)}
+
+    def row(self, char: str) -> int:
+        """The row of a character in `data`; Missing where the data set has it not."""
+        if char not in self.rows:
+            raise Missing(f"the data set {self.data_path} has no {char}; build one with a font that covers it")
+        return self.rows[char]
+
+    def x0(self, rows: "int | list[int] | np.ndarray") -> "Tensor":
+        """Clean images of rows of `data`: float32 (B, 1, H, W) in [-1, 1], at the model's size."""
+        import torch
+        import torch.nn.functional as F
+
+        pictures = torch.from_numpy(self.data.images[np.atleast_1d(rows)]).float() / 127.5 - 1  # (B, H, W)
+        size = self.pipe.unet.config.sample_size
+        return F.interpolate(pictures[:, None], (size, size), mode="area")
+
+    @cached_property
+    def pipe(self) -> "GlyffuserPipeline":
+        """The model."""
+        if not (self.model_path / "model_index.json").is_file():
+            raise Missing(self._no_model())
+        return load_pipeline(self.model_path)
+
+    @cached_property
+    def run(self) -> Path:
+        """A run folder that has a training log."""
+        if self.run_path is None or not (self.run_path / "metrics.jsonl").is_file():
+            where = "no run folder is named" if self.run_path is None else f"{self.run_path} has no metrics.jsonl"
+            raise Missing(
+                f"no training log ({where}); train a model with: glyffuser train --out runs/mine, then --run runs/mine"
+            )
+        return self.run_path
+
+    @cached_property
+    def recogniser(self) -> "Recogniser":
+        """The network that reads a glyph's radical (evaluate/recogniser.py)."""
+        from glyffuser.evaluate.recogniser import Recogniser
+
+        folder = self.judges_path / "recogniser"
+        if not (folder / "config.json").is_file():
+            raise Missing(
+                f"no recogniser in {self.judges_path} to read glyphs; train one with: glyffuser judges, "
+                "and name its folder with --judges"
+            )
+        try:
+            return Recogniser.from_pretrained(folder).float().eval()
+        except BROKEN as error:
+            raise Missing(
+                f"cannot load the recogniser in {folder}; copy it again, or train it with: glyffuser judges"
+            ) from error
+
+    @cached_property
+    def atlas(self) -> "Atlas":
+        """The map of all glyphs, from the cache or computed (about a minute)."""
+        from glyffuser.guide.atlas import load_or_compute
+
+        return load_or_compute(self)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """16 hex digits over the data set's pictures and texts."""
+        return files_hash([self._data_file()])
+
+    def key(self, needs: str) -> list[Any]:
+        """What a figure is made from that needs some of "data", "model", "run" and "judges": part of its cache name."""
+        hashes = {
+            "data": lambda: self.data_hash,
+            "model": lambda: files_hash(self.model_path.glob("*/*")),
+            "run": lambda: files_hash([] if self.run_path is None else self.run_path.glob("metrics.jsonl")),
+            "judges": lambda: files_hash(self.judges_path.glob("recogniser/*")),
+        }
+        return [self.quick, self.seed, *(hashes[need]() for need in needs.split())]
+
+
+@functools.cache
+def _file_hash(path: Path, changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def files_hash(paths: Iterable[Path]) -> str:
+    """16 hex digits over the names and contents of some files."""
+    facts = [f"{path.name} {_file_hash(path, path.stat().st_mtime_ns)}" for path in sorted(paths)]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def select(data: GlyphData, rows: np.ndarray) -> GlyphData:
+    """Some rows of a data set."""
+    fields = {}
+    for field in dataclasses.fields(data):
+        value = getattr(data, field.name)
+        if isinstance(value, np.ndarray):
+            fields[field.name] = value[rows]
+        elif isinstance(value, list):
+            fields[field.name] = [value[row] for row in rows]
+        else:
+            fields[field.name] = value
+    return GlyphData(**fields)

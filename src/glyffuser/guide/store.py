@@ -1,0 +1,117 @@
+"""Finished figures on disk: a folder each, with figure.json and the pictures it names.
+
+A figure's folder is named by a hash of all that it was made from (its function's source, data, model, run, seed), so
+that what has not changed is not made again.
+"""
+
+import base64
+import functools
+import hashlib
+import io
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from glyffuser.files import atomic_path
+from glyffuser.guide import style
+from glyffuser.guide.drawn import Animation, Drawn, Page, Sliders, Still, Tabs
+
+if TYPE_CHECKING:
+    from glyffuser.guide.figures import FigureSpec
+    from glyffuser.guide.inputs import Inputs
+
+FORMAT = 1  # of the folder: raise it and all figures are made anew
+QUALITY = 82  # of lossy WebP, for frames
+
+
+def folder_of(spec: "FigureSpec", inputs: "Inputs") -> Path:
+    """Where the finished figure stands, or is to stand."""
+    facts = [FORMAT, spec.version, inputs.key(spec.needs), _sources(spec.module)]
+    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return inputs.cache / "figures" / f"{spec.id}-{name}"
+
+
+@functools.cache
+def _sources(module: str) -> str:
+    """A hash of a module of the guide, of the guide's modules that it builds on, and of templates that it fills in."""
+    folder, digest = Path(__file__).parent, hashlib.sha256()
+    found, waiting = set(), {module, "store"}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        source = (folder / f"{name}.py").read_text(encoding="utf-8")
+        used = set(re.findall(r"from glyffuser\.guide\.(\w+) import", source))
+        for names in re.findall(r"from glyffuser\.guide import (.+)", source):
+            used |= set(re.findall(r"\w+", names))
+        waiting |= {name for name in used if (folder / f"{name}.py").is_file()} - found
+        found |= {f"templates/{page}" for page in re.findall(r'render\(\s*"([\w.-]+)"', source)}
+    for name in sorted(found):
+        path = folder / (name if "/" in name else f"{name}.py")
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The contents of figure.json."""
+    return json.loads((folder / "figure.json").read_text(encoding="utf-8"))
+
+
+def save(drawn: Drawn, folder: Path) -> None:
+    """Write a drawn figure; what is killed half-way leaves nothing."""
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        facts = _write(drawn, temporary, "")
+        (temporary / "figure.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _write(drawn: Drawn, folder: Path, stem: str) -> dict[str, Any]:
+    """Write the pictures of one drawing, their names beginning with `stem`; returns what figure.json says of it."""
+    facts: dict[str, Any] = {"kind": type(drawn).__name__.lower(), "alt": drawn.alt, "caption": drawn.caption}
+    match drawn:
+        case Still():
+            return facts | _write_figure(drawn.figure, folder, stem)
+        case Page():
+            (folder / f"{stem}page.html").write_text(drawn.html, encoding="utf-8")
+            return facts | {"html": f"{stem}page.html"} | _write_figure(drawn.still, folder, stem)
+        case Animation():
+            names = [f"{stem}frame-{k:03}.webp" for k in range(len(drawn.frames))]
+            for name, frame in zip(names, drawn.frames, strict=True):
+                frame.convert("RGB").save(folder / name, quality=QUALITY, method=3)
+            rest = drawn.rest % len(drawn.frames)
+            moving = {"frames": names, "labels": drawn.labels, "fps": drawn.fps, "rest": rest}
+            return facts | moving | _write_picture(drawn.frames[rest], folder, stem)
+        case Sliders():
+            pictures = {"-".join(map(str, at)): picture for at, picture in sorted(drawn.pictures.items())}
+            for at, picture in pictures.items():
+                picture.convert("RGB").save(folder / f"{stem}at-{at}.webp", quality=QUALITY + 8, method=3)
+            turned = {"sliders": [asdict(slider) for slider in drawn.sliders], "positions": list(pictures)}
+            return facts | turned | {"stem": f"{stem}at-"} | _write_picture(drawn.pictures[drawn.start], folder, stem)
+        case Tabs():
+            tabs = [{"tab": name} | _write(part, folder, f"{stem}{k}-") for k, (name, part) in enumerate(drawn.tabs)]
+            return facts | {"tabs": tabs}
+
+
+def _write_figure(figure: Any, folder: Path, stem: str) -> dict[str, Any]:
+    picture = style.to_image(figure)
+    picture.save(folder / f"{stem}still.png", optimize=True)
+    with style.applied():
+        figure.savefig(folder / f"{stem}still.svg", metadata={"Date": None}, dpi=style.DPI)
+    return {"png": f"{stem}still.png", "svg": f"{stem}still.svg", "size": picture.size}
+
+
+def _write_picture(picture: Image.Image, folder: Path, stem: str) -> dict[str, Any]:
+    """A picture as PNG, and as an SVG that holds the PNG: whoever asks for either gets it."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    (folder / f"{stem}still.png").write_bytes(buffer.getvalue())
+    width, height = picture.size
+    (folder / f"{stem}still.svg").write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        f'<image width="{width}" height="{height}" href="data:image/png;base64,'
+        f'{base64.b64encode(buffer.getvalue()).decode()}"/></svg>\n'
+    )
+    return {"png": f"{stem}still.png", "svg": f"{stem}still.svg", "size": picture.size}

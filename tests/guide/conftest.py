@@ -1,0 +1,78 @@
+"""Inputs of the tiny data set and the tiny model, with a run folder and an untrained recogniser; and a browser."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from glyffuser.evaluate.recogniser import Recogniser
+from glyffuser.guide.inputs import Inputs
+from glyffuser.previews import PROMPTS, SEEDS
+
+
+@pytest.fixture(scope="session")
+def tiny_recogniser() -> Recogniser:
+    torch.manual_seed(0)
+    return Recogniser((0x6C34, 0x6C35), widths=(4, 8, 8, 8), feature_dim=12, character_dim=4).eval()
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log with a line repeated by a resumed run and one cut off, and two sheets of samples."""
+    run = tmp_path_factory.mktemp("runs") / "mine"
+    (run / "samples").mkdir(parents=True)
+    lines = [{"step": step, "loss": 2.0 / step, "minutes": step / 10} for step in (*range(1, 21), 20)]
+    text = "\n".join(json.dumps(line) for line in lines) + '\n{"step": 21, "lo'
+    (run / "metrics.jsonl").write_text(text)
+    shape = (len(PROMPTS) * 8, SEEDS * 8)
+    for step in (10, 20):
+        noise = np.random.default_rng(step).integers(0, 256, shape, dtype=np.uint8)
+        Image.fromarray(noise).save(run / "samples" / f"step-{step:08d}.png")
+    return run
+
+
+@pytest.fixture(scope="session")
+def inputs(
+    tiny_data: Path, tiny_model: Path, run_folder: Path, tiny_recogniser: Recogniser, tmp_path_factory
+) -> Inputs:
+    class Whole(Inputs):
+        recogniser = tiny_recogniser
+
+    made = Whole(tiny_data, tiny_model, run_folder, quick=True, cache=tmp_path_factory.mktemp("cache"))
+    torch.manual_seed(0)
+    for parameter in made.pipe.unet.parameters():  # after one step of training it all but ignores prompts
+        parameter.data += 0.1 * torch.randn(parameter.shape)
+    return made
+
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge", "chrome")
+SWITCHES = (
+    *("no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
+    *("disable-background-networking", "disable-component-update", "disable-sync"),
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium of playwright's sync API: one that is installed, none is fetched.
+
+    Without one, tests are skipped, or fail where GLYFFUSER_BROWSER=required (`make test` sets it where it can install
+    one).
+    """
+    found = next((path for path in map(shutil.which, CHROMIUMS) if path), None)
+    if found is None:
+        why = "no Chromium or Chrome to look at the pages with; install one (Debian: apt-get install chromium)"
+        (pytest.fail if os.environ.get("GLYFFUSER_BROWSER") == "required" else pytest.skip)(why)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=[f"--{switch}" for switch in SWITCHES])
+        yield running
+        running.close()
