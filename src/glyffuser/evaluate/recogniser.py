@@ -118,7 +118,7 @@ class Recogniser(ModelMixin, ConfigMixin):
         """Images (B, 1, H, W) in [-1, 1], paper = +1, square -> Reading."""
         radical, strokes, character, features = (tensor.float() for tensor in self.logits(images))
         counts = torch.arange(1, MAX_STROKES + 1, device=strokes.device, dtype=torch.float32)
-        return Reading(F.log_softmax(radical, dim=1), strokes.softmax(dim=1) @ counts, character, features)
+        return Reading(F.log_softmax(radical, dim=1), (strokes.softmax(dim=1) * counts).sum(dim=1), character, features)
 
     @torch.no_grad()
     def read(self, images: np.ndarray | Tensor, name: bool = False) -> Reading:
