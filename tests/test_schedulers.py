@@ -54,7 +54,7 @@ def ideal(pipe: GlyffuserPipeline) -> GlyffuserPipeline:
         kind = pipe.unet.config.prediction_type
         return target(kind, x0, (x - x0) / level, sigma, pipe.schedule).float()
 
-    pipe._network = network  # type: ignore[method-assign]
+    pipe._network = network  # type: ignore[method-assign, assignment]
     return pipe
 
 

@@ -61,7 +61,7 @@ def log(out: Path) -> list[dict[str, Any]]:
 def glyphs(trainer: Trainer, step: int) -> list[int]:
     """Which glyphs of the data set a batch holds."""
     pictures = ((trainer.batch(step).x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
-    return [int((trainer.images == picture).all(dim=(1, 2)).nonzero().item()) for picture in pictures]
+    return [int((trainer.batches.images == picture).all(dim=(1, 2)).nonzero().item()) for picture in pictures]
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
@@ -150,7 +150,7 @@ def test_previews_do_not_change_training(tiny_config, tmp_path):
 
 def test_every_glyph_comes_once_an_epoch_in_a_fresh_order(tiny_config, tmp_path):
     trainer = Trainer(tiny_config, tmp_path)
-    assert len(trainer.images) == 64  # the one for testing is not among them
+    assert len(trainer.batches.images) == 64  # the one for testing is not among them
     epochs = [[g for step in range(8 * e, 8 * e + 8) for g in glyphs(trainer, step)] for e in range(3)]
     for epoch in epochs:
         assert sorted(epoch) == list(range(64))
@@ -172,7 +172,7 @@ def test_a_batch_is_a_function_of_seed_and_step(tiny_config, tmp_path):
     trainer.batch(4)
     again, next_one = trainer.batch(3), trainer.batch(4)
     for name, value in vars(first).items():
-        assert torch.equal(value, getattr(again, name)), name
+        assert value is None or torch.equal(value, getattr(again, name)), name
     for name in ("x0", "eps", "t"):
         assert not torch.equal(getattr(first, name), getattr(next_one, name)), name
     assert (first.x0.min(), first.x0.max()) == (-1, 1)
@@ -223,7 +223,7 @@ def test_run_folder_holds_what_it_promises(tiny_config, tmp_path):
     trainer = Trainer(tiny_config, tmp_path)
     finish(trainer)
     assert {p.name for p in tmp_path.iterdir()} == {
-        *("config.toml", "metrics.jsonl", "samples", "checkpoints", "model", "tensorboard"),
+        *("config.toml", "metrics.jsonl", "scores.jsonl", "samples", "checkpoints", "model", "tensorboard"),
     }
     assert [p.name for p in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000010", "step-00000012"]
     assert [line["step"] for line in log(tmp_path)] == [4, 8, 12]
@@ -476,3 +476,51 @@ def test_two_processes_train_one_network(tiny_config: Config, tmp_path: Path):
 def test_state_of_a_run_covers_every_section():
     """A section added to Config has to be compared with the folder's, too."""
     assert set(asdict(Config())) == {"data", "text", "model", "diffusion", "train"}
+
+
+def told(config: Config) -> Config:
+    config.model.num_class_embeds, config.data.drop_radical = 215, 0.25
+    return config
+
+
+def test_a_network_that_is_told_radicals_goes_on_exactly_and_exports_its_prior(tiny_config, tmp_path):
+    config = told(tiny_config)
+    whole = Trainer(config, tmp_path / "whole")
+    finish(whole)
+    finish(Trainer(deepcopy(config), tmp_path / "parts"), stop_at=7)
+    resumed = Trainer(deepcopy(config), tmp_path / "parts")
+    finish(resumed)
+    assert_same(whole, resumed)
+    pipe = load_pipeline(tmp_path / "whole" / "model")
+    # All glyphs of the tiny data set have the water radical.
+    labels = pipe.condition(["a river", ""], 2).labels
+    assert labels is not None
+    assert labels.tolist() == [85, 85, 0, 0]
+    assert whole.network.class_embedding.weight[85].abs().sum() > 0
+
+
+def test_radicals_are_dropped_with_the_caption_and_by_themselves(tiny_config, tmp_path):
+    tiny_config.train.batch_size = 64
+    trainer = Trainer(told(tiny_config), tmp_path)
+    batches = [trainer.batch(step) for step in range(20)]
+    labels = torch.cat([b.labels for b in batches if b.labels is not None])
+    assert {0, 85} <= set(labels.tolist()) <= {0, *trainer.batches.radicals.tolist()}
+    untold = torch.stack([b.mask.sum(1) <= 2 for b in batches]).flatten()  # an empty caption is two special tokens
+    assert (labels[untold] == 0).all()
+    assert float((labels[~untold] == 0).double().mean()) == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_run_can_start_from_the_weights_of_another(tiny_config, tiny_model, tmp_path):
+    config = told(tiny_config)
+    config.train.init = str(tiny_model)
+    with pytest.warns(UserWarning, match="1 of .* start anew, for example class_embedding"):
+        trainer = Trainer(config, tmp_path / "next")
+    before, now = load_pipeline(tiny_model).unet.state_dict(), trainer.network.state_dict()
+    assert all(torch.equal(now[name], weight) for name, weight in before.items())
+    assert all(torch.equal(a, b) for a, b in zip(trainer.ema.shadow_params, trainer.network.parameters(), strict=True))
+    other = deepcopy(config)
+    other.model.block_out_channels, other.model.attention_head_dim = (24, 40), 8
+    other.model.num_class_embeds = 0
+    other.model.patch_size = 8
+    with pytest.raises(UserError, match="weights fit those"):
+        Trainer(other, tmp_path / "other")

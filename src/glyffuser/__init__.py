@@ -22,6 +22,7 @@ _EXPORTS = {
     "Schedule": "glyffuser.diffusion.schedules",
     "SAMPLERS": "glyffuser.diffusion.samplers",
     "UNet": "glyffuser.models.unet",
+    "RadicalPrior": "glyffuser.models.prior",
     "GlyffuserPipeline": "glyffuser.pipeline",
     "GlyffuserScheduler": "glyffuser.schedulers",
     "load_pipeline": "glyffuser.pipeline",

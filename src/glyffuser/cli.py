@@ -56,6 +56,8 @@ class Sample:
     """Folder for the pictures."""
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
+    radical: int | None = None
+    """Kangxi number of the radical, 1 to 214 (167 is metal); default: what fits the meaning."""
     best_of: int = 1
     """Draw so many times as many, and keep those that are best by form and meaning."""
     json: Flag = False
@@ -68,7 +70,7 @@ class Sample:
 
         pipe = open_pipeline(self.model)
         settings = SampleSettings(
-            self.n, self.steps, self.sampler, self.guidance, self.negative, self.seed, self.best_of
+            *(self.n, self.steps, self.sampler, self.guidance, self.negative, self.seed, self.best_of, self.radical)
         )
         with Progress("denoising") as progress:
             results = sample_to_folder(pipe, list(self.prompts), settings, self.out, progress)

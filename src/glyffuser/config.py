@@ -25,7 +25,8 @@ class DataConfig:
     definition: float = 0.3  # chance that a caption is the whole definition,
     sense: float = 0.5  # a single sense of it ("gold"), so that one-word prompts work;
     mixture: float = 0.2  # or some of its senses in another order
-    drop: float = 0.1  # chance that the caption is dropped, for classifier-free guidance
+    drop: float = 0.1  # chance that the caption, and the radical, is dropped, for classifier-free guidance
+    drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the text is still minded
     balance: float = (
         0.0  # a glyph is seen (glyphs of its radical) ** -balance times as often: 0 = all alike, 1 = radicals
     )
@@ -51,6 +52,7 @@ class ModelConfig:
     attention_levels: tuple[bool, ...] = (False, True)  # which levels attend to themselves and to the text
     attention_head_dim: int = 64  # width of one attention head
     mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none
+    num_class_embeds: int = 0  # 215 = the network is also told the radical, which a prior draws for the text; 0 = not
     norm_groups: int = 32  # groups of the group normalisation; 0 = each pixel by itself, quicker on a CPU
     dropout: float = 0.0  # dropout rate inside the blocks
 
@@ -71,6 +73,7 @@ class DiffusionConfig:
 class TrainConfig:
     """The loop (train.py)."""
 
+    init: str = ""  # a model folder whose weights the run starts from, where names and shapes fit; "" = from nothing
     seed: int = 0  # of initial weights, data order and noise
     batch_size: int = 64  # glyphs a step and process
     max_steps: int = 100_000  # optimiser steps; the learning rate decays over the last `decay` of them
@@ -107,6 +110,7 @@ class Config:
 FAST: dict[str, Any] = {
     "data.balance": 0.4,
     "model.norm_groups": 0,
+    "model.num_class_embeds": 215,
     "train.optimizer": "muon",
     "train.lr": 2e-3,
 }
@@ -172,10 +176,24 @@ CHOICES = {
     "train.mixed_precision": ("no", "bf16", "fp16"),
 }
 FRACTIONS = {
-    *("data.definition", "data.sense", "data.mixture", "data.drop", "data.balance", "model.dropout"),
+    *(
+        "data.definition",
+        "data.sense",
+        "data.mixture",
+        "data.drop",
+        "data.balance",
+        "data.drop_radical",
+        "model.dropout",
+    ),
     *("train.decay", "train.beta2", "train.ema_decay"),
 }
-LOWEST = {"diffusion.T": 2, "model.norm_groups": 0, "train.seed": 0, "train.warmup_steps": 0}
+LOWEST = {
+    "diffusion.T": 2,
+    "model.num_class_embeds": 0,
+    "model.norm_groups": 0,
+    "train.seed": 0,
+    "train.warmup_steps": 0,
+}
 
 
 def preset(name: str) -> Config:

@@ -90,9 +90,9 @@ class Muon(torch.optim.Optimizer):
 
 def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """(matrices, others) of a network: Muon is for weights between hidden layers, not for biases and norms, nor for the
-    layers that touch pixels, whose inputs or outputs are not features.
+    layers that touch pixels or labels, whose inputs or outputs are not features.
     """
-    edges = {"stem.weight", "conv_out.weight"}
+    edges = {"stem.weight", "conv_out.weight", "class_embedding.weight"}
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():

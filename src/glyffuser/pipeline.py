@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, d
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
+from glyffuser.models.prior import RADICALS, RadicalPrior
 from glyffuser.models.unet import UNet
 from glyffuser.pictures import to_output
 from glyffuser.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps
@@ -41,14 +42,18 @@ class GlyffuserPipeline(DiffusionPipeline):
     """Text -> glyphs.
 
     Components: `unet` (glyffuser.UNet), `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any
-    diffusers scheduler). `GlyffuserPipeline.from_pretrained()` loads one, without a folder the bundled model.
+    diffusers scheduler), `prior` (glyffuser.RadicalPrior, or None for a network that is not told a radical).
+    `GlyffuserPipeline.from_pretrained()` loads one, without a folder the bundled model.
     """
 
-    model_cpu_offload_seq = "text_encoder->unet"
+    model_cpu_offload_seq = "text_encoder->prior->unet"
+    _optional_components: ClassVar[list[str]] = ["prior"]  # a list, since diffusers adds to it
 
-    def __init__(self, unet: UNet, text_encoder: TextEncoder, scheduler: SchedulerMixin):
+    def __init__(
+        self, unet: UNet, text_encoder: TextEncoder, scheduler: SchedulerMixin, prior: RadicalPrior | None = None
+    ):
         super().__init__()
-        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler)
+        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, prior=prior)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
@@ -73,6 +78,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         sampler: str | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
+        radical: int | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end: Callable[..., dict | None] | None = None,
@@ -88,6 +94,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
             generator: one, or one a glyph (then a glyph does not depend on the others), on the CPU or the device.
             latents: starting noise, standard normal (B, C, H, W), in place of the generator's.
+            radical: Kangxi number, 1 ... 214, for all glyphs; default: the prior draws one for each.
             output_type: "pil", "np" or "pt".
             callback_on_step_end: called as f(pipe, i, t, {"latents": x, "x0": x0}), x the sampler's own state (see
                 GlyphStep); if it returns a dict with "latents", sampling goes on from those.
@@ -105,6 +112,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             sampler=sampler,
             generator=generator,
             latents=latents,
+            radical=radical,
         ):
             if callback_on_step_end is not None:
                 changed = callback_on_step_end(self, step.i, step.t, {"latents": step.x, "x0": step.x0})
@@ -125,6 +133,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         sampler: str | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
+        radical: int | None = None,
     ) -> Iterator[GlyphStep]:
         """The generator behind `__call__`, same arguments: yields a GlyphStep per step; the last x is the result."""
         config = self.unet.config
@@ -134,6 +143,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         shape = (len(cond.mask), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device)) if latents is None else latents.to(self.device)
+        cond = cond._replace(labels=self._labels(cond, radical, noise))
         D: Denoiser = denoiser(self._network, config.prediction_type, self.schedule)
         if guidance_scale != 1:
             D = classifier_free(D, guidance_scale, self.condition([negative_prompt or ""], 1), guidance_interval)
@@ -154,13 +164,33 @@ class GlyffuserPipeline(DiffusionPipeline):
         return self.scheduler.config.sampler if own else type(self.scheduler).__name__
 
     def condition(self, prompts: list[str], repeats: int = 1) -> Condition:
-        """Token states of the prompts, each `repeats` times over; an empty prompt means "no text"."""
-        states, mask = self.text_encoder.encode(prompts)
-        return Condition(*(part.to(self.device).repeat_interleave(repeats, dim=0) for part in (states, mask)))
+        """Token states of the prompts, each `repeats` times over, and, if there is a prior, the likeliest radicals.
 
-    def _network(self, xt: Tensor, t: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+        An empty prompt means "no text" and has the radical 0, "none".
+        """
+        states, mask = (part.to(self.device) for part in self.text_encoder.encode(prompts))
+        labels = None
+        if self.prior is not None:
+            told = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=self.device)
+            labels = torch.where(told, self.prior.draw(states, mask), 0).repeat_interleave(repeats)
+        return Condition(states.repeat_interleave(repeats, dim=0), mask.repeat_interleave(repeats, dim=0), labels)
+
+    def _labels(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """The radicals (B,) that the network is told: the user's, or drawn by the prior from each glyph's own noise."""
+        if radical is not None:
+            if cond.labels is None:
+                raise UserError("this model takes no radical; it was trained without")
+            if not 1 <= radical <= RADICALS:
+                raise UserError(f"the radical must be between 1 and {RADICALS}, not {radical}")
+            return torch.full_like(cond.labels, radical)
+        if cond.labels is None or self.prior is None:
+            return None
+        chance = torch.special.ndtr(noise(torch.empty(len(cond.mask), 1, 1, 1, device=self.device)).flatten())
+        return torch.where(cond.labels > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
+
+    def _network(self, xt: Tensor, t: Tensor, states: Tensor, mask: Tensor, labels: Tensor | None = None) -> Tensor:
         with torch.no_grad(), fast_matmul(self.device):
-            return self.unet(xt, t, states, mask, return_dict=False)[0].float()
+            return self.unet(xt, t, states, mask, labels, return_dict=False)[0].float()
 
     def _check(self, prompts: list[str], images: int, steps: int, guidance: float, sampler: str | None) -> None:
         for prompt in prompts or [""]:

@@ -33,6 +33,7 @@ class SampleSettings:
     negative_prompt: str | None = None
     seed: int = 0
     best_of: int = 1  # glyphs drawn for each that is kept
+    radical: int | None = None  # None: drawn for each glyph by the model's prior
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def sample_to_folder(
                 guidance_scale=settings.guidance,
                 sampler=settings.sampler,
                 generator=[seeded(settings.seed, k) for k in batch],
+                radical=settings.radical,
             ):
                 x = step.x
                 done += 1

@@ -8,31 +8,31 @@ tests and figures need no callbacks. Which glyphs, captions, timesteps and noise
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
-from torch import Tensor
 
-from glyffuser.checkpoint import prune, resume, save_checkpoint, trim_log
+from glyffuser.batches import Batch, Batches
+from glyffuser.checkpoint import list_checkpoints, prune, resume, save_checkpoint, trim_log
 from glyffuser.config import Config, TrainConfig, dump_config, load_config
 from glyffuser.data.captions import build_captions
 from glyffuser.data.dataset import GlyphData, load_dataset
-from glyffuser.data.order import GlyphOrder
 from glyffuser.diffusion.process import loss, noised
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.errors import UserError
 from glyffuser.files import atomic_path, output_folder, remove_leftovers, write_text
 from glyffuser.memory import keep_freed_memory
+from glyffuser.models.prior import RadicalPrior, train_prior
 from glyffuser.models.unet import UNet
 from glyffuser.optimizer import Muon, split_parameters
-from glyffuser.pipeline import GlyffuserPipeline
+from glyffuser.pipeline import GlyffuserPipeline, load_pipeline
 from glyffuser.previews import Previews
 from glyffuser.schedulers import GlyffuserScheduler
 from glyffuser.text import TextEncoder, encode_cached
@@ -54,17 +54,6 @@ class Progress(NamedTuple):
 
 class Diverged(UserError):
     """The loss is not finite, or far above what it was; the last checkpoint is good."""
-
-
-@dataclass
-class Batch:
-    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, token states and mask."""
-
-    x0: Tensor
-    eps: Tensor
-    t: Tensor
-    states: Tensor
-    mask: Tensor
 
 
 class Trainer:
@@ -96,14 +85,14 @@ class Trainer:
         self.encoder = TextEncoder(config.text.encoder, config.text.max_length, config.text.download)
         data = load_dataset(Path(config.data.path), split="train")
         self._check_data(data)
-        self.order = GlyphOrder(data.radicals, config.data.balance, c.seed)
-        self.images = torch.from_numpy(data.images).to(self.device)  # uint8 (N, H, W), all of it in memory
-        self.captions = build_captions(data.definitions, data.senses)
+        captions = build_captions(data.definitions, data.senses)
         with self.accelerator.main_process_first():
             cache = Path(config.data.path).parent / "text"
-            self.texts = encode_cached(self.encoder, self.captions.texts, cache, progress).to(self.device)
+            texts = encode_cached(self.encoder, captions.texts, cache, progress).to(self.device)
         d = config.diffusion
         self.schedule = Schedule(d.schedule, d.T, d.shift)
+        self.batches = Batches(config, data, captions, texts, self.schedule, self.device)
+        self.prior = self._load_prior() if config.model.num_class_embeds else None
         self.network = UNet(
             **asdict(config.model),
             cross_attention_dim=self.encoder.dim,
@@ -112,6 +101,8 @@ class Trainer:
             num_train_timesteps=d.T,
             shift=d.shift,
         ).to(self.device)
+        if c.init and not list_checkpoints(self.out / "checkpoints"):
+            start_from(self.network, Path(c.init))
         self.ema = EMAModel(self.network.parameters(), decay=c.ema_decay, foreach=True)
         self.ema.to(self.device)
         self.optimizer = build_optimizer(self.network, c)
@@ -168,23 +159,8 @@ class Trainer:
             self.accelerator.end_training()
 
     def batch(self, step: int) -> Batch:
-        """The examples of a step for this process: a function of (seed, step, process) alone."""
-        c, d = self.config.train, self.config.data
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        first = (step * world + rank) * c.batch_size
-        glyphs = self.order(np.arange(first, first + c.batch_size))
-        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(4, np.uint64)  # one a use
-        numbers = self.captions.draw(
-            glyphs, (d.definition, d.sense, d.mixture), d.drop, np.random.default_rng(seeds[0])
-        )
-        states, mask = self.texts.batch(numbers)
-        x0 = self.images[torch.from_numpy(glyphs).to(self.device)][:, None].float() / 127.5 - 1
-        generator = torch.Generator(self.device).manual_seed(int(seeds[1]))
-        torch.manual_seed(int(seeds[2]))  # for dropout
-        eps = torch.randn(x0.shape, generator=generator, device=self.device)
-        cpu = torch.Generator().manual_seed(int(seeds[3]))
-        t = self.schedule.sample_timesteps(c.batch_size, self.config.diffusion.timesteps, cpu)
-        return Batch(x0, eps, t, states, mask)
+        """The examples of a step for this process."""
+        return self.batches.draw(step, self.accelerator.process_index, self.accelerator.num_processes)
 
     def _update(self, batch: Batch, lr: float) -> tuple[float, float]:
         """One optimiser step; returns loss and gradient norm."""
@@ -194,7 +170,7 @@ class Trainer:
         sigma = self.schedule.sigma(batch.t)
         xt = noised(batch.x0, batch.eps, sigma, self.schedule)
         with self.accelerator.autocast():
-            prediction = self.compiled(xt, batch.t.to(xt), batch.states, batch.mask, return_dict=False)[0]
+            prediction = self.compiled(xt, batch.t.to(xt), batch.states, batch.mask, batch.labels, return_dict=False)[0]
         value = loss(prediction, d.prediction_type, batch.x0, batch.eps, sigma, self.schedule, d.weighting).mean()
         self.accelerator.backward(value)
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.train.grad_clip)
@@ -222,7 +198,7 @@ class Trainer:
         averaged = UNet.from_config(self.network.config).to(self.device).eval()
         self.ema.copy_to(averaged.parameters())
         scheduler = GlyffuserScheduler.for_schedule(self.schedule)
-        pipe = GlyffuserPipeline(averaged, self.encoder, scheduler).to(self.device)
+        pipe = GlyffuserPipeline(averaged, self.encoder, scheduler, self.prior).to(self.device)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -238,6 +214,17 @@ class Trainer:
             return
         with atomic_path(self.out / "model") as temporary:
             self.pipeline().save_pretrained(temporary)
+
+    def _load_prior(self) -> RadicalPrior:
+        """The prior in the run folder; at the first start it is fitted, which takes some seconds."""
+        folder = self.out / "prior"
+        with self.accelerator.main_process_first():
+            if not folder.exists():
+                b, fingerprint = self.batches, self.encoder.fingerprint()
+                prior = train_prior(b.captions, b.texts, b.radicals, fingerprint, self.config.train.seed)
+                with atomic_path(folder) as temporary:
+                    prior.save_pretrained(temporary)
+            return RadicalPrior.from_pretrained(folder).to(self.device)
 
     def _log(self, progress: Progress) -> None:
         if self.accelerator.is_main_process:
@@ -301,6 +288,19 @@ class Trainer:
                     f"{self.out} holds a run with {section}.{k} = {old[k]!r}, not {new[k]!r}; choose another --out, "
                     f"or continue it with --config {path}"
                 )
+
+
+def start_from(network: UNet, folder: Path) -> None:
+    """Copy the weights of a model folder, or of a run folder, where name and shape fit; warn of those that do not."""
+    folder = folder / "model" if (folder / "model").is_dir() else folder
+    before = load_pipeline(folder).unet.state_dict()
+    own = network.state_dict()
+    fitting = {name: weight for name, weight in before.items() if name in own and own[name].shape == weight.shape}
+    if len(fitting) < len(own) / 2:
+        raise UserError(f"only {len(fitting)} of {len(own)} weights fit those in {folder}; see its unet/config.json")
+    if fresh := sorted(own.keys() - fitting.keys()):
+        warnings.warn(f"{len(fresh)} of {len(own)} weights start anew, for example {fresh[0]}", stacklevel=2)
+    network.load_state_dict(own | fitting)
 
 
 def build_optimizer(network: UNet, c: TrainConfig) -> torch.optim.Optimizer:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from glyffuser.data.dataset import GlyphData, load_dataset
-from glyffuser.evaluate.expectation import Expectation
 from glyffuser.evaluate.judges import Judges
 from glyffuser.evaluate.plausibility import Plausibility
 from glyffuser.evaluate.recogniser import Recogniser
+from glyffuser.models.prior import RadicalPrior
 
 
 def rows(data: GlyphData, which: np.ndarray, images: np.ndarray) -> GlyphData:
@@ -42,4 +42,4 @@ def judges() -> Judges:
     """Untrained ones, small; the threshold lies where an untrained network's scores do."""
     torch.manual_seed(0)
     recogniser = Recogniser(tuple(range(10)), widths=(8, 8, 8, 8), feature_dim=8, character_dim=4)
-    return Judges(recogniser, Plausibility(widths=(4, 4, 8, 8)), Expectation(dim=16))
+    return Judges(recogniser, Plausibility(widths=(4, 4, 8, 8)), RadicalPrior(dim=16))

@@ -71,6 +71,6 @@ def test_a_missing_or_damaged_part_is_named(judges, tmp_path, name):
 def test_another_text_encoder_is_refused(judges, make_pipe):
     encoder = make_pipe().text_encoder
     assert judges.expect(encoder, ["gold", "fish"]).shape == (2, 214)
-    judges.expectation.register_to_config(encoder="another")
+    judges.prior.register_to_config(encoder="another")
     with pytest.raises(UserError, match="text encoder"):
         judges.expect(encoder, ["gold"])

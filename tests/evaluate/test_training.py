@@ -44,7 +44,7 @@ def test_all_three_are_trained_and_measured(material):
     assert recogniser["test split"]["n"] == len(material.test)
     kept = held_out_characters(material.fonts.codepoints, 0.5)
     assert recogniser[f"unseen characters, {material.data.fonts[0]}"]["n"] == kept.sum()
-    assert 0 <= measured["expectation"]["prompts"] <= 1
+    assert 0 <= measured["prior"]["prompts"] <= 1
 
 
 def test_an_unseen_font_is_reported(material):

@@ -9,8 +9,8 @@ from glyffuser.models.layers import Attention
 from glyffuser.models.unet import UNet
 
 
-@pytest.fixture
-def unet() -> UNet:
+@pytest.fixture(params=[0, 5], ids=["text alone", "and a label"])
+def unet(request) -> UNet:
     return UNet(
         sample_size=32,
         patch_size=4,
@@ -18,6 +18,7 @@ def unet() -> UNet:
         attention_levels=(False, True, False),
         attention_head_dim=8,
         cross_attention_dim=12,
+        num_class_embeds=request.param,
     ).eval()
 
 

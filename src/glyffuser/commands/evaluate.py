@@ -99,7 +99,7 @@ class Judge:
 
 @dataclass
 class TrainJudges:
-    """Train the recogniser, the plausibility network and the expectation that `evaluate` and `--best-of` use.
+    """Train the recogniser, the plausibility network and the prior that `evaluate` and `--best-of` use.
 
     Example: glyffuser judges --fonts data/fonts.parquet --out judges/ --minutes 60
 

@@ -17,20 +17,21 @@ Denoiser = Callable[[Tensor, Tensor, "Condition | None"], Tensor]
 
 
 class Condition(NamedTuple):
-    """Token states (B, L, D) and their mask (B, L), True where a token is real."""
+    """Token states (B, L, D), their mask (B, L), True where a token is real, and class labels (B,) or None."""
 
     states: Tensor
     mask: Tensor
+    labels: Tensor | None = None
 
 
 def denoiser(network: Callable[..., Tensor], prediction_type: str, schedule: Schedule) -> Denoiser:
-    """Wrap network(xt, timestep, states, mask) -> prediction, trained under `schedule`, as a denoiser."""
+    """Wrap network(xt, timestep, states, mask[, labels]) -> prediction, trained under `schedule`, as a denoiser."""
 
     def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
         levels = sigma.expand(x.shape[0])
         xt = (schedule.alpha(sigma.double()) * x).to(x.dtype)  # the scale the network was trained at
-        states, mask = cond if cond is not None else (None, None)
-        prediction = network(xt, schedule.timestep(levels).to(x.device, torch.float32), states, mask)
+        given = (None, None) if cond is None else cond[: 2 if cond.labels is None else 3]
+        prediction = network(xt, schedule.timestep(levels).to(x.device, torch.float32), *given)
         return to_x0(prediction.to(x.dtype), prediction_type, xt, levels, schedule)
 
     return D
@@ -73,13 +74,20 @@ def join(first: Condition, second: Condition) -> Condition:
     """Two conditions as one batch; the shorter is padded with masked zeros, one row is repeated for the whole batch."""
     batch = max(first.states.shape[0], second.states.shape[0])
     length = max(first.states.shape[1], second.states.shape[1])
-    parts = [pad(Condition(c.states.expand(batch, -1, -1), c.mask.expand(batch, -1)), length) for c in (first, second)]
-    return Condition(torch.cat([c.states for c in parts]), torch.cat([c.mask for c in parts]))
+    parts = [pad(repeat(c, batch), length) for c in (first, second)]
+    labels = [c.labels for c in parts if c.labels is not None]
+    joined = torch.cat(labels) if len(labels) == 2 else None
+    return Condition(torch.cat([c.states for c in parts]), torch.cat([c.mask for c in parts]), joined)
+
+
+def repeat(cond: Condition, batch: int) -> Condition:
+    """One row for a whole batch; a batch as it is."""
+    labels = None if cond.labels is None else cond.labels.expand(batch)
+    return Condition(cond.states.expand(batch, -1, -1), cond.mask.expand(batch, -1), labels)
 
 
 def pad(cond: Condition, length: int) -> Condition:
     """Append masked zero tokens up to `length`."""
     missing = length - cond.states.shape[1]
-    return Condition(
-        torch.nn.functional.pad(cond.states, (0, 0, 0, missing)), torch.nn.functional.pad(cond.mask, (0, missing))
-    )
+    states = torch.nn.functional.pad(cond.states, (0, 0, 0, missing))
+    return Condition(states, torch.nn.functional.pad(cond.mask, (0, missing)), cond.labels)

@@ -11,15 +11,15 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from glyffuser.errors import UserError
-from glyffuser.evaluate.expectation import Expectation
 from glyffuser.evaluate.plausibility import Plausibility
 from glyffuser.evaluate.recogniser import Recogniser
 from glyffuser.files import atomic_path
+from glyffuser.models.prior import RadicalPrior
 from glyffuser.pipeline import weights_hash
 from glyffuser.text import TextEncoder
 
 BUNDLED_JUDGES = Path(__file__).parent / "weights"
-PARTS = {"recogniser": Recogniser, "plausibility": Plausibility, "expectation": Expectation}
+PARTS = {"recogniser": Recogniser, "plausibility": Plausibility, "prior": RadicalPrior}
 
 
 @dataclass
@@ -53,11 +53,14 @@ class Judged:
 
 
 class Judges:
-    """Recogniser, plausibility and expectation, in agreement about what they were trained on."""
+    """Recogniser, plausibility and prior, in agreement about what they were trained on."""
 
-    def __init__(self, recogniser: Recogniser, plausibility: Plausibility, expectation: Expectation):
-        self.recogniser, self.plausibility = recogniser.float().eval(), plausibility.float().eval()
-        self.expectation = expectation.float().eval()
+    def __init__(self, recogniser: Recogniser, plausibility: Plausibility, prior: RadicalPrior):
+        # Channels last is the order in which convolutions are quick on a CPU.
+        self.recogniser, self.plausibility = (
+            network.float().eval().to(memory_format=torch.channels_last) for network in (recogniser, plausibility)
+        )
+        self.prior = prior.float().eval()
 
     def __call__(self, images: np.ndarray | Tensor) -> Judged:
         """Judge uint8 pictures (N, H, H), ink 0, paper 255. UserError for pictures of another form."""
@@ -69,7 +72,7 @@ class Judges:
     def merit(self, judged: Judged, expected: Tensor) -> Tensor:
         """How good glyphs are for prompts, (N,): log-probability that meaning and form are both right.
 
-        `expected`: log-probabilities of radicals (N, 214) or (214,), see Expectation. Meaning: the chance that the
+        `expected`: log-probabilities of radicals (N, 214) or (214,), see RadicalPrior. Meaning: the chance that the
         radical in the glyph and the one that the prompt leads one to expect are the same. Form: the logistic function
         of the flaw score below its threshold.
         """
@@ -78,10 +81,10 @@ class Judges:
 
     def expect(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
         """Log-probabilities of radicals (N, 214) that texts lead one to expect, in the reading of the encoder."""
-        known = self.expectation.config.encoder
+        known = self.prior.config.encoder
         if known and encoder.fingerprint() != known:
             raise UserError("meaning is judged with the text encoder minilm; this model has another: evaluate without")
-        return self.expectation.expect(encoder, texts)
+        return self.prior.expect(encoder, texts)
 
     def hashes(self) -> dict[str, str]:
         """A hash of each judge's weights, for reports: numbers of different judges must not be compared."""

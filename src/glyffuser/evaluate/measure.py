@@ -16,7 +16,6 @@ from torch import Tensor
 
 from glyffuser.data.dataset import GlyphData
 from glyffuser.errors import UserError
-from glyffuser.evaluate.expectation import sentence
 from glyffuser.evaluate.judges import Judged, Judges
 from glyffuser.evaluate.metrics import (
     Neighbours,
@@ -28,6 +27,7 @@ from glyffuser.evaluate.metrics import (
     support,
 )
 from glyffuser.evaluate.prompts import GOLD, PROMPTS, Prompt
+from glyffuser.models.prior import sentence
 from glyffuser.pipeline import GlyffuserPipeline, seeded, weights_hash
 
 COPY_OVERLAP = 0.85  # ink overlap with a training glyph from which a glyph counts as a copy of it

@@ -21,6 +21,7 @@ from glyffuser.data.dataset import GlyphData
 from glyffuser.errors import UserError
 from glyffuser.evaluate.flaws import FLAWS, flawed
 from glyffuser.evaluate.recogniser import Block, Epoch, grey_pictures, held_out_characters, one_cycle
+from glyffuser.pipeline import fast_matmul
 
 SIZE = 128  # pixels; other pictures are resized
 CELL = 8  # pixels a cell of the map is wide
@@ -60,7 +61,8 @@ class Plausibility(ModelMixin, ConfigMixin):
     def score(self, images: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
         """Scores (N,), higher = worse, and maps (N, 16, 16) of uint8 pictures (N, H, H), ink 0, paper 255."""
         pictures = grey_pictures(images)
-        maps = torch.cat([self(part[:, None].float() / 127.5 - 1) for part in pictures.split(BATCH)])
+        with fast_matmul(self.device):
+            maps = torch.cat([self(part[:, None].float() / 127.5 - 1) for part in pictures.split(BATCH)])
         return worst(maps), maps
 
     def calibrate(self, images: np.ndarray) -> None:

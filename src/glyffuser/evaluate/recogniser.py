@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from glyffuser.data.dataset import GlyphData
 from glyffuser.errors import UserError
+from glyffuser.models.prior import RADICALS
+from glyffuser.pipeline import fast_matmul
 
 SIZE = 64  # pixels; other pictures are resized by averaging
-RADICALS = 214
 MAX_STROKES = 64
 BATCH = 256
 
@@ -117,7 +118,7 @@ class Recogniser(ModelMixin, ConfigMixin):
         """Images (B, 1, H, W) in [-1, 1], paper = +1, square -> Reading."""
         radical, strokes, character, features = (tensor.float() for tensor in self.logits(images))
         counts = torch.arange(1, MAX_STROKES + 1, device=strokes.device, dtype=torch.float32)
-        return Reading(F.log_softmax(radical, dim=1), strokes.softmax(dim=1) @ counts, character, features)
+        return Reading(F.log_softmax(radical, dim=1), (strokes.softmax(dim=1) * counts).sum(dim=1), character, features)
 
     @torch.no_grad()
     def read(self, images: np.ndarray | Tensor, name: bool = False) -> Reading:
@@ -126,7 +127,8 @@ class Recogniser(ModelMixin, ConfigMixin):
         Only with `name` is `character` kept, else it is (N, 0): logits of 20,000 characters each fill the memory.
         """
         pictures = grey_pictures(images)
-        parts = [self(batch[:, None].float() / 127.5 - 1) for batch in pictures.split(BATCH)]
+        with fast_matmul(self.device):
+            parts = [self(batch[:, None].float() / 127.5 - 1) for batch in pictures.split(BATCH)]
         if not name:
             parts = [part._replace(character=part.character[:, :0]) for part in parts]
         return Reading(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

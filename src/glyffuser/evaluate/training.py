@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from glyffuser.data.captions import build_captions
 from glyffuser.data.dataset import GlyphData
 from glyffuser.errors import UserError
-from glyffuser.evaluate.expectation import train_expectation
 from glyffuser.evaluate.flaws import FLAWS, flawed
 from glyffuser.evaluate.judges import Judges
 from glyffuser.evaluate.plausibility import CALIBRATION, Plausibility, PlausibilitySettings, auc, train_plausibility
 from glyffuser.evaluate.prompts import PROMPTS
 from glyffuser.evaluate.recogniser import RecogniserSettings, held_out_characters, train_recogniser
+from glyffuser.models.prior import train_prior
 from glyffuser.text import EncodedTexts, TextEncoder
 
 FLAWED_GLYPHS = 420  # of each kind, to measure with
@@ -45,9 +46,10 @@ def train_judges(
     for reader, epoch in train_recogniser(material.fonts, recogniser):  # noqa: B007
         report(0.6 * epoch.done, f"recogniser, loss {epoch.loss:.2f}, {epoch.speed:.0f} glyphs/s")
     form = train_form(material.data, plausibility, lambda done, text: report(0.6 + 0.35 * done, text))
-    report(0.95, "expectation")
-    expectation = train_expectation(material.data, material.texts, material.encoder.fingerprint())
-    return Judges(reader, form, expectation)
+    report(0.95, "prior")
+    captions = build_captions(material.data.definitions, material.data.senses)
+    prior = train_prior(captions, material.texts, material.data.radicals, material.encoder.fingerprint())
+    return Judges(reader, form, prior)
 
 
 def train_form(data: GlyphData, settings: PlausibilitySettings, report: Report) -> Plausibility:
@@ -66,7 +68,7 @@ def measure_judges(judges: Judges, material: Material, held_out: float) -> dict[
     return {
         "recogniser": measure_recogniser(judges, material, held_out),
         "plausibility": measure_plausibility(judges.plausibility, material.test.images),
-        "expectation": measure_expectation(judges, material),
+        "prior": measure_prior(judges, material),
     }
 
 
@@ -107,7 +109,7 @@ def measure_plausibility(network: Plausibility, images: np.ndarray, kinds: Seque
     return result
 
 
-def measure_expectation(judges: Judges, material: Material) -> dict[str, float]:
+def measure_prior(judges: Judges, material: Material) -> dict[str, float]:
     """How often the likeliest radical is right: for held-out definitions, and for the prompts of the evaluation."""
     of_test = judges.expect(material.encoder, material.test.definitions).argmax(1).numpy() + 1
     of_prompts = judges.expect(material.encoder, [prompt.text for prompt in PROMPTS]).argmax(1).tolist()

@@ -108,7 +108,7 @@ def block_facts(unet: UNet, tokens: int = TOKENS) -> list[BlockFacts]:
 def _blocks(unet: UNet) -> Iterator[tuple[str, str, list[nn.Module]]]:
     """(name, part, modules) of every block; each parameter of the network is in exactly one."""
     yield "time", "time", [unet.time_mlp]
-    yield "text", "text", [unet.text_mlp]
+    yield "text", "text", [module for module in (unet.class_embedding, unet.text_mlp) if module is not None]
     yield "in", "in", [unet.stem]
     for part in ("down", "middle", "up"):
         for i, module in enumerate(getattr(unet, part), 1):
@@ -147,7 +147,7 @@ def figure_unet(facts: list[BlockFacts], image_size: int, patch: int) -> Figure:
         total = sum(getattr(block, attribute) for block in facts)
         rest = sum(getattr(block, attribute) for block in others)
         ax.set_title(
-            f"{title}: {_short(total)} in all, of these {_short(rest)} to read time and text", loc="left", pad=4
+            f"{title}: {_short(total)} in all, of these {_short(rest)} to read time and prompt", loc="left", pad=4
         )
         for i, value in enumerate(values):
             if value >= 0.04 * max(values):

@@ -62,6 +62,7 @@ class UNet(ModelMixin, ConfigMixin):
         attention_head_dim: width of one attention head.
         mlp_ratio: hidden width of the transformer blocks' MLP, as a multiple of the level's width; 0 = none.
         cross_attention_dim: width d of the token states.
+        num_class_embeds: class labels (radicals, 0 = none) that it takes besides the text; 0 = it takes none.
         norm_groups: groups of the group normalisation; 0 = normalise each pixel by itself, quicker on a CPU.
         dropout: dropout rate inside the blocks.
         prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, since its
@@ -80,6 +81,7 @@ class UNet(ModelMixin, ConfigMixin):
         attention_head_dim: int = 32,
         mlp_ratio: float = 0.0,
         cross_attention_dim: int = 384,
+        num_class_embeds: int = 0,
         norm_groups: int = 32,
         dropout: float = 0.0,
         prediction_type: str = "sample",
@@ -98,6 +100,8 @@ class UNet(ModelMixin, ConfigMixin):
             nn.SiLU(),
             nn.Linear(cond_dim, cond_dim),
         )
+        # Zeros at first: a network that was trained without labels can go on with them.
+        self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
         pixels = in_channels * patch_size**2
         self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
         attention = {
@@ -137,16 +141,21 @@ class UNet(ModelMixin, ConfigMixin):
         timestep: Tensor | float,
         encoder_hidden_states: Tensor,
         encoder_attention_mask: Tensor | None = None,
+        class_labels: Tensor | None = None,
         return_dict: bool = True,
     ) -> UNetOutput | tuple[Tensor]:
         """Args: sample (B, C, H, W); timestep in [0, T), one number or (B,); encoder_hidden_states (B, L, D);
-        encoder_attention_mask (B, L), True where a token is real. Returns: UNetOutput, shape of `sample`.
+        encoder_attention_mask (B, L), True where a token is real; class_labels (B,), None = all 0.
+        Returns: UNetOutput, shape of `sample`.
         """
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         context = encoder_hidden_states.to(self.dtype)
         cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
         cond = cond + self.text_mlp(masked_mean(context, mask))
+        if self.class_embedding is not None:
+            labels = torch.zeros_like(t, dtype=torch.long) if class_labels is None else class_labels
+            cond = cond + self.class_embedding(labels)
 
         x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
         if not self.config.norm_groups:  # nothing below then needs another order in memory
