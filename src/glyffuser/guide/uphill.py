@@ -168,5 +168,5 @@ def _show_agreement(ax: "Axes", found: Agreement) -> None:
         ax.fill_between(found.timesteps, low, high, color=colour, alpha=0.15, linewidth=0)
         ax.plot(found.timesteps, middle, color=colour, marker="o", markersize=4, label=name)
     ax.set(xlabel="timestep $t$", ylabel="cosine", ylim=(min(0, float(found.pull.min())) - 0.02, 1.04))
-    ax.set_title("the network points the same way")
+    ax.set_title("how far the network points the same way")
     ax.legend(loc="lower left")
