@@ -17,7 +17,7 @@ demo: .venv/demo.installed
 	@echo "Open out/gold-0.png to see 16 new glyphs for gold."
 
 test: lint browser
-	GLYFFUSER_BROWSER=$$($(HAS_CHROMIUM) && echo required) $(PYTEST)
+	GLYFFUSER_BROWSER=$$( $(HAS_CHROMIUM) && echo required ) $(PYTEST)
 
 lint: .venv/dev.installed
 	$(BIN)/ruff check .
