@@ -13,6 +13,7 @@ import pytest
 import torch
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glyffuser import checkpoint
@@ -125,10 +126,12 @@ SAVE_FOR_EVER = """
 import itertools, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from test_checkpoint import make_run
-from glyffuser.checkpoint import prune, save_checkpoint
+from safetensors.torch import save_file
+from test_checkpoint import make_run, state
+from glyffuser.checkpoint import contiguous, prune, save_checkpoint
 
 folder, run = Path(sys.argv[1]), make_run(0, steps=2, width=20_000)
+save_file(contiguous(state(run)), sys.argv[2])
 for step in itertools.count(1):
     save_checkpoint(folder, step, *run, {{}})
     prune(folder, 2, step)
@@ -137,22 +140,25 @@ for step in itertools.count(1):
 
 
 def test_a_killed_process_leaves_whole_checkpoints_only(tmp_path):
+    folder, expected = tmp_path / "checkpoints", tmp_path / "expected.safetensors"
+    folder.mkdir()
     script = SAVE_FOR_EVER.format(tests=str(Path(__file__).parent))
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", script, str(folder), str(expected)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for _ in range(3):
         last = int(process.stdout.readline())
     # Wait until it is in the middle of the next one.
-    while not any(p.name.startswith(".") for p in tmp_path.iterdir()):
+    while not any(p.name.startswith(".") for p in folder.iterdir()):
         assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
     restored = make_run(3, width=20_000)
-    found = resume(tmp_path, *restored)
+    found = resume(folder, *restored)
     assert found is not None
     assert found[1]["step"] >= last
-    assert_equal(state(make_run(0, steps=2, width=20_000)), state(restored))
+    assert_equal(load_file(expected), state(restored))
 
 
 @pytest.mark.parametrize("name", FILES)
