@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glyffuser.config import GUIDANCE, SAMPLER
 from glyffuser.errors import UserError
 from glyffuser.pipeline import load_pipeline
 from glyffuser.sample import SampleSettings, sample_to_folder, slugs
@@ -37,8 +38,8 @@ def test_files_are_those_of_the_contract(pipe, tmp_path):
         np.testing.assert_array_equal(np.asarray(sheet)[:size, size:], single)
     facts = json.loads(result.json.read_text())
     assert facts["prompt"] == "A kind of fish!"
-    assert (facts["n"], facts["steps"], facts["guidance"], facts["seed"]) == (3, 2, 4.0, 0)
-    assert facts["sampler"] == "dpm++2m"
+    assert (facts["n"], facts["steps"], facts["guidance"], facts["seed"]) == (3, 2, GUIDANCE, 0)
+    assert facts["sampler"] == SAMPLER
     assert len(facts["model"]) == 16
     assert facts["seconds"] >= 0
 

@@ -131,7 +131,9 @@ def test_stream_shows_every_step(make_pipe, scheduler):
     pipe, z = ideal(make_pipe("linear")), noise(2)
     if scheduler:
         pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
-    steps = list(pipe.stream(["gold", "fish"], num_inference_steps=100, latents=z, guidance_scale=1.0))
+    sampler = None if scheduler else "dpm++2m"
+    settings: dict[str, Any] = {"latents": z, "guidance_scale": 1.0, "sampler": sampler}
+    steps = list(pipe.stream(["gold", "fish"], num_inference_steps=100, **settings))
     assert [step.i for step in steps] == list(range(100))
     assert [step.t for step in steps] == sorted((step.t for step in steps), reverse=True)
     first, last = steps[0], steps[-1]

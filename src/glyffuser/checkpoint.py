@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from glyffuser.errors import UserError
 from glyffuser.files import atomic_path, write_text
+from glyffuser.pipeline import load_pipeline
 
 FILES = ("network.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json")
 
@@ -133,3 +134,15 @@ def unflatten(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -
         i, name = key.split(".", 1)
         states.setdefault(int(i), {})[name] = tensor
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def start_from(network: nn.Module, folder: Path) -> None:
+    """Copy the weights of a model folder, or of a run folder, where name and shape fit; warn of those that do not."""
+    before = load_pipeline(folder).unet.state_dict()
+    own = network.state_dict()
+    fitting = {name: weight for name, weight in before.items() if name in own and own[name].shape == weight.shape}
+    if len(fitting) < len(own) / 2:
+        raise UserError(f"only {len(fitting)} of {len(own)} weights fit those in {folder}; see its unet/config.json")
+    if fresh := sorted(own.keys() - fitting.keys()):
+        warnings.warn(f"{len(fresh)} of {len(own)} weights start anew, for example {fresh[0]}", stacklevel=2)
+    network.load_state_dict(own | fitting)

@@ -16,6 +16,9 @@ from typing import Any
 
 from glyffuser.errors import UserError
 
+# How glyphs are drawn where nothing else is said; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6).
+SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 40, 3.0
+
 
 @dataclass
 class DataConfig:

@@ -1,4 +1,4 @@
-"""The optimiser: Muon for the weight matrices, AdamW for everything else.
+"""The optimiser: Muon for the weight matrices, AdamW for everything else; and the learning rate over a run.
 
 Muon (Jordan et al. 2024) replaces the momentum of a weight matrix by the nearest matrix with orthonormal rows or
 columns, so that no direction of a layer learns much faster than another. It needs half the memory of Adam, and here
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glyffuser.config import TrainConfig
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the iteration's quintic: Jordan et al. 2024, found for fast convergence
 
 
@@ -21,13 +23,13 @@ def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
     """
     a, b, c = COEFFICIENTS
     x = matrix.bfloat16()
-    if wide := x.shape[0] > x.shape[1]:
+    if tall := x.shape[0] > x.shape[1]:
         x = x.T  # the smaller Gram matrix
     x = x / (x.norm() + 1e-7)
     for _ in range(iterations):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if wide else x
+    return x.T if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -98,3 +100,23 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
     for name, parameter in network.named_parameters():
         (matrices if parameter.ndim >= 2 and name not in edges else others).append(parameter)
     return matrices, others
+
+
+def build_optimizer(network: nn.Module, c: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser that the settings name."""
+    how: dict[str, Any] = {"lr": c.lr, "betas": (0.9, c.beta2), "weight_decay": c.weight_decay}
+    if c.optimizer == "muon":
+        return Muon(*split_parameters(network), **how)
+    return torch.optim.AdamW(network.parameters(), **how, fused=True)
+
+
+def learning_rate(c: TrainConfig, step: int, minutes: float) -> float:
+    """Linear warm-up, then constant, then linear to zero over the last `c.decay` of the run (steps or minutes)."""
+    warm = min(1.0, (step + 1) / c.warmup_steps) if c.warmup_steps else 1.0
+    left = 1 - run_fraction(c, step, minutes)
+    return c.lr * warm * (min(1.0, left / c.decay) if c.decay else 1.0)
+
+
+def run_fraction(c: TrainConfig, step: int, minutes: float) -> float:
+    """How much of the run is over, 0 to 1, by steps or minutes, whichever is further."""
+    return min(1.0, max(step / c.max_steps, minutes / c.max_minutes if c.max_minutes else 0.0))

@@ -29,10 +29,18 @@ def to_output(images: Tensor, output_type: str) -> Any:
     """
     if output_type == "pt":
         return images
-    array = (CONTRAST * images.float().cpu() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
     if output_type == "np":
-        return array
+        return contrasted(images).permute(0, 2, 3, 1).numpy()
     if output_type != "pil":
         raise UserError(f"unknown output type {output_type!r}; choose one of pil, np, pt")
-    grey = (array[..., 0] * 255).round().astype(np.uint8)
-    return [Image.fromarray(image) for image in grey]
+    return [Image.fromarray(image) for image in to_grey(images)]
+
+
+def to_grey(images: Tensor) -> np.ndarray:
+    """Images (B, 1, H, W) in [-1, 1] as they are saved: uint8 (B, H, W)."""
+    return (contrasted(images)[:, 0] * 255).round().byte().numpy()
+
+
+def contrasted(images: Tensor) -> Tensor:
+    """Images in [-1, 1] with a little more contrast, in [0, 1], on the CPU."""
+    return (CONTRAST * images.float().cpu() / 2 + 0.5).clamp(0, 1)

@@ -17,6 +17,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from glyffuser.config import GUIDANCE, STEPS
 from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
@@ -28,7 +29,8 @@ from glyffuser.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps
 from glyffuser.text import TextEncoder
 
 BUNDLED = Path(__file__).parent / "weights"
-BROKEN = (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError, RuntimeError)  # what bad files lead to
+# What bad files lead to.
+BROKEN = (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError, RuntimeError, SafetensorError)
 
 
 @dataclass
@@ -72,8 +74,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         prompt: str | list[str],
         negative_prompt: str | None = None,
         num_images_per_prompt: int = 1,
-        num_inference_steps: int = 30,
-        guidance_scale: float = 4.0,
+        num_inference_steps: int = STEPS,
+        guidance_scale: float = GUIDANCE,
         guidance_interval: tuple[float, float] = (0.0, float("inf")),
         sampler: str | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
@@ -127,8 +129,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         prompt: str | list[str],
         negative_prompt: str | None = None,
         num_images_per_prompt: int = 1,
-        num_inference_steps: int = 30,
-        guidance_scale: float = 4.0,
+        num_inference_steps: int = STEPS,
+        guidance_scale: float = GUIDANCE,
         guidance_interval: tuple[float, float] = (0.0, float("inf")),
         sampler: str | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
@@ -166,27 +168,30 @@ class GlyffuserPipeline(DiffusionPipeline):
     def condition(self, prompts: list[str], repeats: int = 1) -> Condition:
         """Token states of the prompts, each `repeats` times over, and, if there is a prior, the likeliest radicals.
 
-        An empty prompt means "no text" and has the radical 0, "none".
+        An empty prompt means "no text" and has the radical 0, "none". A prompt that occurs again is encoded once.
         """
-        states, mask = (part.to(self.device) for part in self.text_encoder.encode(prompts))
+        texts = list(dict.fromkeys(prompts))
+        rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
+        states, mask = (part.to(self.device) for part in self.text_encoder.encode(texts))
         labels = None
         if self.prior is not None:
-            told = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=self.device)
-            labels = torch.where(told, self.prior.draw(states, mask), 0).repeat_interleave(repeats)
-        return Condition(states.repeat_interleave(repeats, dim=0), mask.repeat_interleave(repeats, dim=0), labels)
+            told = torch.tensor([bool(text.strip()) for text in texts], device=self.device)
+            labels = torch.where(told, self.prior.draw(states, mask), 0)[rows]
+        return Condition(states[rows], mask[rows], labels)
 
     def _labels(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
         """The radicals (B,) that the network is told: the user's, or drawn by the prior from each glyph's own noise."""
-        if radical is not None:
-            if cond.labels is None:
-                raise UserError("this model takes no radical; it was trained without")
-            if not 1 <= radical <= RADICALS:
-                raise UserError(f"the radical must be between 1 and {RADICALS}, not {radical}")
-            return torch.full_like(cond.labels, radical)
         if cond.labels is None or self.prior is None:
+            if radical is not None:
+                raise UserError("this model takes no radical; it was trained without")
             return None
+        # Drawn in either case, so that a radical that is given brings the glyph that the prior would have brought.
         chance = torch.special.ndtr(noise(torch.empty(len(cond.mask), 1, 1, 1, device=self.device)).flatten())
-        return torch.where(cond.labels > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
+        if radical is None:
+            return torch.where(cond.labels > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
+        if not 1 <= radical <= RADICALS:
+            raise UserError(f"the radical must be between 1 and {RADICALS}, not {radical}")
+        return torch.full_like(cond.labels, radical)
 
     def _network(self, xt: Tensor, t: Tensor, states: Tensor, mask: Tensor, labels: Tensor | None = None) -> Tensor:
         with torch.no_grad(), fast_matmul(self.device):
@@ -200,14 +205,22 @@ class GlyffuserPipeline(DiffusionPipeline):
         if not 1 <= steps <= self.schedule.T:
             raise UserError(f"the number of steps must be between 1 and {self.schedule.T}, not {steps}")
         if not np.isfinite(guidance):
-            raise UserError(f"guidance must be a finite number, not {guidance}; 1 turns it off, 4 is the default")
+            raise UserError(
+                f"guidance must be a finite number, not {guidance}; 1 turns it off, {GUIDANCE:g} is the default"
+            )
         if sampler is not None and sampler not in SAMPLERS:
             raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
 
 
-def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
-    """`GlyffuserPipeline.from_pretrained` for a folder that a user named: whatever is wrong with it is a UserError."""
+def model_folder(folder: str | Path) -> Path:
+    """The model in a run folder; any other folder as it is."""
     folder = Path(folder)
+    return folder / "model" if (folder / "model" / "model_index.json").is_file() else folder
+
+
+def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
+    """The pipeline of a model or run folder that a user named: whatever is wrong with it is a UserError."""
+    folder = model_folder(folder)
     index = folder / "model_index.json"
     if not index.is_file():
         raise UserError(f"{folder} is no model folder (it has no model_index.json); name one that `train` wrote")
@@ -220,7 +233,7 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
         return GlyffuserPipeline.from_pretrained(folder)
     except UserError:
         raise
-    except (*BROKEN, SafetensorError) as error:
+    except BROKEN as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"cannot load the model in {folder}: {reason}; export or copy it again") from error
 

@@ -3,14 +3,15 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import torch
+from PIL import Image
 
+from glyffuser.drawing import draw
 from glyffuser.evaluate.judges import Judges, load_judges
 from glyffuser.evaluate.prompts import Prompt
 from glyffuser.files import atomic_path
 from glyffuser.pictures import grid
-from glyffuser.pipeline import GlyffuserPipeline, seeded
+from glyffuser.pipeline import GlyffuserPipeline
 
 PROMPTS = (
     Prompt("gold", (167,)),
@@ -38,12 +39,11 @@ class Previews:
         ones; both as shares.
         """
         self.judges = self.judges or load_judges()
-        generators = [seeded(0, k) for _ in PROMPTS for k in range(SEEDS)]
-        texts = [prompt.text for prompt in PROMPTS]
-        (images,) = pipe(texts, None, SEEDS, STEPS, generator=generators, return_dict=False)
+        texts = [prompt.text for prompt in PROMPTS for _ in range(SEEDS)]
+        images = draw(pipe, texts, STEPS, numbers=[*range(SEEDS)] * len(PROMPTS))
         with atomic_path(self.out / "samples" / f"step-{step:08d}.png") as temporary:
-            grid(images, SEEDS).save(temporary)
-        judged = self.judges(np.stack([np.asarray(image) for image in images]))
+            grid([Image.fromarray(image) for image in images], SEEDS).save(temporary)
+        judged = self.judges(images)
         asked = torch.tensor([prompt.radicals[0] for prompt in PROMPTS]).repeat_interleave(SEEDS)
         hits = (judged.radical.argmax(dim=1) + 1 == asked).double().mean()
         scores = {"radical_hits": float(hits), "flagged": float(judged.flagged.double().mean())}

@@ -1,24 +1,24 @@
 """From prompts to files: one PNG a glyph, a grid a prompt, and a JSON that says how they were made."""
 
 import json
+import math
 import re
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
+from glyffuser.config import GUIDANCE, STEPS
+from glyffuser.drawing import BATCH, Tick, draw, quiet
 from glyffuser.errors import UserError
 from glyffuser.evaluate.judges import load_judges
 from glyffuser.files import atomic_path, output_folder, write_text
-from glyffuser.pictures import grid, to_output
-from glyffuser.pipeline import GlyffuserPipeline, seeded, weights_hash
+from glyffuser.pictures import grid
+from glyffuser.pipeline import GlyffuserPipeline, weights_hash
 
 MAX_GLYPHS = 4096  # a prompt and call
-BATCH = 16  # glyphs denoised at a time: more is not faster on a CPU and takes more memory
 SLUG_LENGTH = 48
 
 
@@ -27,9 +27,9 @@ class SampleSettings:
     """How glyphs are drawn; see GlyffuserPipeline.__call__."""
 
     n: int = 16
-    steps: int = 30
+    steps: int = STEPS
     sampler: str | None = None  # None: the model's own choice
-    guidance: float = 4.0
+    guidance: float = GUIDANCE
     negative_prompt: str | None = None
     seed: int = 0
     best_of: int = 1  # glyphs drawn for each that is kept
@@ -52,7 +52,7 @@ def sample_to_folder(
     prompts: list[str],
     settings: SampleSettings,
     out: str | Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick = quiet,
 ) -> list[Sampled]:
     """Draw `settings.n` glyphs for each prompt into the folder `out`; same arguments, same pictures, byte for byte.
 
@@ -68,35 +68,32 @@ def sample_to_folder(
     if settings.best_of > 1:
         judges = load_judges()
         expected = judges.expect(pipe.text_encoder, prompts)
-    batches = [range(first, min(first + BATCH, drawn)) for first in range(0, drawn, BATCH)]
-    total, done = len(prompts) * len(batches) * settings.steps, 0
+    each = math.ceil(drawn / BATCH) * settings.steps  # denoising steps a prompt
     results = []
     for i, (prompt, slug) in enumerate(zip(prompts, slugs(prompts), strict=True)):
+
+        def tick(done: int, _: int, before: int = i * each) -> None:
+            progress(before + done, len(prompts) * each)
+
         start = time.perf_counter()
-        images: list[Image.Image] = []
-        for batch in batches:
-            for step in pipe.stream(
-                prompt,
-                settings.negative_prompt,
-                num_images_per_prompt=len(batch),
-                num_inference_steps=settings.steps,
-                guidance_scale=settings.guidance,
-                sampler=settings.sampler,
-                generator=[seeded(settings.seed, k) for k in batch],
-                radical=settings.radical,
-            ):
-                x = step.x
-                done += 1
-                if progress:
-                    progress(done, total)
-            images += to_output(x, "pil")
+        images = draw(
+            pipe,
+            [prompt] * drawn,
+            settings.steps,
+            settings.guidance,
+            settings.sampler,
+            negative_prompt=settings.negative_prompt,
+            radical=settings.radical,
+            seed=settings.seed,
+            tick=tick,
+        )
         kept = list(range(drawn))
         if expected is not None:
-            merit = judges.merit(judges(np.stack([np.asarray(image) for image in images])), expected[i])
+            merit = judges.merit(judges(images), expected[i])
             kept = sorted(merit.topk(settings.n).indices.tolist())
-            images = [images[k] for k in kept]
+        glyphs = [Image.fromarray(images[k]) for k in kept]
         facts = {"kept": kept, "seconds": round(time.perf_counter() - start, 3)}
-        results.append(_write(out, f"{slug}-{settings.seed}", prompt, images, settings, pipe, facts))
+        results.append(_write(out, f"{slug}-{settings.seed}", prompt, glyphs, settings, pipe, facts))
     return results
 
 

@@ -14,11 +14,10 @@ from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from glyffuser.config import SAMPLER
 from glyffuser.diffusion.guidance import Condition, Denoiser
 from glyffuser.diffusion.process import coefficients
 from glyffuser.diffusion.schedules import Schedule
-
-DEFAULT_SAMPLER = "dpm++2m"
 
 
 class GlyphStep(NamedTuple):
@@ -50,7 +49,7 @@ class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        sampler: str = DEFAULT_SAMPLER,
+        sampler: str = SAMPLER,
         num_train_timesteps: int = 1000,
         beta_schedule: str = "linear",
         prediction_type: str = "epsilon",

@@ -8,11 +8,10 @@ tests and figures need no callbacks. Which glyphs, captions, timesteps and noise
 import json
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -20,8 +19,8 @@ from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 
 from glyffuser.batches import Batch, Batches
-from glyffuser.checkpoint import list_checkpoints, prune, resume, save_checkpoint, trim_log
-from glyffuser.config import Config, TrainConfig, dump_config, load_config
+from glyffuser.checkpoint import list_checkpoints, prune, resume, save_checkpoint, start_from, trim_log
+from glyffuser.config import Config, dump_config, load_config
 from glyffuser.data.captions import build_captions
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.diffusion.process import loss, noised
@@ -31,8 +30,8 @@ from glyffuser.files import atomic_path, output_folder, remove_leftovers, write_
 from glyffuser.memory import keep_freed_memory
 from glyffuser.models.prior import RadicalPrior, train_prior
 from glyffuser.models.unet import UNet
-from glyffuser.optimizer import Muon, split_parameters
-from glyffuser.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.optimizer import build_optimizer, learning_rate, run_fraction
+from glyffuser.pipeline import GlyffuserPipeline
 from glyffuser.previews import Previews
 from glyffuser.schedulers import GlyffuserScheduler
 from glyffuser.text import TextEncoder, encode_cached
@@ -288,36 +287,3 @@ class Trainer:
                     f"{self.out} holds a run with {section}.{k} = {old[k]!r}, not {new[k]!r}; choose another --out, "
                     f"or continue it with --config {path}"
                 )
-
-
-def start_from(network: UNet, folder: Path) -> None:
-    """Copy the weights of a model folder, or of a run folder, where name and shape fit; warn of those that do not."""
-    folder = folder / "model" if (folder / "model").is_dir() else folder
-    before = load_pipeline(folder).unet.state_dict()
-    own = network.state_dict()
-    fitting = {name: weight for name, weight in before.items() if name in own and own[name].shape == weight.shape}
-    if len(fitting) < len(own) / 2:
-        raise UserError(f"only {len(fitting)} of {len(own)} weights fit those in {folder}; see its unet/config.json")
-    if fresh := sorted(own.keys() - fitting.keys()):
-        warnings.warn(f"{len(fresh)} of {len(own)} weights start anew, for example {fresh[0]}", stacklevel=2)
-    network.load_state_dict(own | fitting)
-
-
-def build_optimizer(network: UNet, c: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser that the settings name."""
-    how: dict[str, Any] = {"lr": c.lr, "betas": (0.9, c.beta2), "weight_decay": c.weight_decay}
-    if c.optimizer == "muon":
-        return Muon(*split_parameters(network), **how)
-    return torch.optim.AdamW(network.parameters(), **how, fused=True)
-
-
-def learning_rate(c: TrainConfig, step: int, minutes: float) -> float:
-    """Linear warm-up, then constant, then linear to zero over the last `c.decay` of the run (steps or minutes)."""
-    warm = min(1.0, (step + 1) / c.warmup_steps) if c.warmup_steps else 1.0
-    left = 1 - run_fraction(c, step, minutes)
-    return c.lr * warm * (min(1.0, left / c.decay) if c.decay else 1.0)
-
-
-def run_fraction(c: TrainConfig, step: int, minutes: float) -> float:
-    """How much of the run is over, 0 to 1, by steps or minutes, whichever is further."""
-    return min(1.0, max(step / c.max_steps, minutes / c.max_minutes if c.max_minutes else 0.0))

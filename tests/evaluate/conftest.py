@@ -1,7 +1,6 @@
 """A data set and small judges that the tests of the evaluation share."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +13,6 @@ from glyffuser.evaluate.recogniser import Recogniser
 from glyffuser.models.prior import RadicalPrior
 
 
-def rows(data: GlyphData, which: np.ndarray, images: np.ndarray) -> GlyphData:
-    """Some rows of a data set, with other pictures."""
-    listed: dict[str, Any] = {
-        name: [getattr(data, name)[i] for i in which] for name in ("chars", "definitions", "senses", "fonts")
-    }
-    arrays = {name: getattr(data, name)[which] for name in ("codepoints", "radicals", "strokes")}
-    return replace(data, images=images, **arrays, **listed)
-
-
 @pytest.fixture(scope="session")
 def splits(tiny_data) -> tuple[GlyphData, GlyphData]:
     """192 glyphs to train on and 64 held out, 16 pixels, as the pipelines of `make_pipe` draw: noise, but by rows."""
@@ -32,7 +22,7 @@ def splits(tiny_data) -> tuple[GlyphData, GlyphData]:
         which = np.arange(n) % len(data)
         small = data.images.reshape(len(data), 16, 2, 16, 2).mean((2, 4))[which]
         noisy = (small + rng.normal(0, 20, small.shape)).clip(0, 255).astype(np.uint8)
-        return rows(data, which, noisy)
+        return replace(data.select(which), images=noisy)
 
     return some(192), some(64)
 
@@ -41,5 +31,5 @@ def splits(tiny_data) -> tuple[GlyphData, GlyphData]:
 def judges() -> Judges:
     """Untrained ones, small; the threshold lies where an untrained network's scores do."""
     torch.manual_seed(0)
-    recogniser = Recogniser(tuple(range(10)), widths=(8, 8, 8, 8), feature_dim=8, character_dim=4)
+    recogniser = Recogniser("金木水火土日月山石人", widths=(8, 8, 8, 8), feature_dim=8, character_dim=4)
     return Judges(recogniser, Plausibility(widths=(4, 4, 8, 8)), RadicalPrior(dim=16))

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from glyffuser.config import GUIDANCE
+from glyffuser.drawing import quiet
 from glyffuser.errors import UserError
 from glyffuser.evaluate.judges import Judged
 from glyffuser.evaluate.measure import (
@@ -59,7 +61,7 @@ def test_counts_and_hashes_stand_beside_the_numbers(evaluation, judges):
     assert numbers["meaning"]["glyphs"] == 160
     assert {g["of"] for g in numbers["meaning"]["gold"].values()} == {16}
     assert [p["steps"] for p in numbers["curves"]["steps"]] == [1, 2]
-    assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, 2.0, 4.0]
+    assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, 2.0, GUIDANCE]
 
 
 def test_the_report_is_complete_and_asks_nothing_of_the_network(evaluation, tmp_path):
@@ -120,7 +122,7 @@ def test_crispness_counts_grey_and_dirt():
 
 
 def test_glyphs_do_not_depend_on_what_else_is_drawn(pipe):
-    artist = Artist(pipe, SMALL, lambda n: None)
+    artist = Artist(pipe, SMALL, quiet)
     alone = artist.draw(["fish"], first=20)
     among = artist.draw(["gold"] * 20 + ["fish"], first=0)
     assert np.abs(alone[0].astype(int) - among[20]).max() <= 1

@@ -32,7 +32,7 @@ def trained(data):
 
 def test_it_learns_the_glyphs_it_is_shown(trained, data):
     reading = trained.read(data.images, name=True)
-    named = torch.tensor(trained.config.codepoints)[reading.character.argmax(1)]
+    named = torch.tensor([ord(c) for c in trained.config.characters])[reading.character.argmax(1)]
     assert (named.numpy() == data.codepoints).mean() > 0.95
     assert (reading.radical.argmax(1).numpy() + 1 == data.radicals).mean() > 0.95
     assert np.abs(reading.strokes.numpy() - data.strokes).mean() < 1.5
@@ -43,7 +43,7 @@ def test_reading_has_the_stated_shapes(trained, data):
     assert reading.radical.shape == (5, RADICALS)
     torch.testing.assert_close(reading.radical.exp().sum(1), torch.ones(5))
     assert reading.strokes.shape == (5,)
-    assert reading.character.shape == (5, len(trained.config.codepoints))
+    assert reading.character.shape == (5, len(trained.config.characters))
     assert reading.features.shape == (5, trained.config.feature_dim)
 
 
@@ -96,4 +96,4 @@ def test_held_out_characters_are_not_learnt(data):
     settings = RecogniserSettings(epochs=1, batch_size=16, held_out=0.5)
     *_, (network, _) = train_recogniser(data, settings)
     kept = held_out_characters(data.codepoints, 0.5)
-    assert set(network.config.codepoints) == set(data.codepoints[~kept].tolist())
+    assert set(network.config.characters) == set(map(chr, data.codepoints[~kept]))

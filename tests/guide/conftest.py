@@ -20,7 +20,7 @@ from glyffuser.previews import PROMPTS, SEEDS
 @pytest.fixture(scope="session")
 def tiny_recogniser() -> Recogniser:
     torch.manual_seed(0)
-    return Recogniser((0x6C34, 0x6C35), widths=(4, 8, 8, 8), feature_dim=12, character_dim=4).eval()
+    return Recogniser("水氵", widths=(4, 8, 8, 8), feature_dim=12, character_dim=4).eval()
 
 
 @pytest.fixture(scope="session")

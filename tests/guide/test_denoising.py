@@ -6,10 +6,11 @@ import torch
 from torch.testing import assert_close
 
 from glyffuser.diffusion.process import noised
+from glyffuser.drawing import draw
 from glyffuser.guide.denoising import CURVE, changed, figure_denoise, predict, prediction_errors
 from glyffuser.guide.frames import SheetFrame
 from glyffuser.guide.noising import CHAIN_PARTS, backward_chain, chain_times, forward_chain
-from glyffuser.guide.sampling import draw, sheet, steps_of
+from glyffuser.guide.sampling import sheet, steps_of
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import Positional
 
-from glyffuser.commands.shared import open_pipeline, print_results
+from glyffuser.commands.shared import Flag, open_pipeline, print_results
 from glyffuser.errors import UserError
 from glyffuser.progress import Progress
-
-Flag = FlagCreatePairsOff[bool]
 
 
 @dataclass
@@ -36,9 +34,9 @@ class Evaluate:
     definitions: int | None = None
     """Held-out definitions, a glyph each, that are compared with real glyphs; default: 420."""
     steps: int | None = None
-    """Denoising steps; default: 30."""
+    """Denoising steps; default: as in sample."""
     guidance: float | None = None
-    """How strongly the prompt steers; default: 4."""
+    """How strongly the prompt steers; default: as in sample."""
     sampler: str | None = None
     """As in sample; default: the model's own choice."""
     seed: int = 0
@@ -114,8 +112,10 @@ class TrainJudges:
     """A data set in a font that is not among those, to measure with."""
     out: Path = Path("judges")
     """Folder for the networks."""
-    minutes: float = 90.0
+    minutes: float = 100.0
     """For all three; less is less exact."""
+    measure: Flag = False
+    """Train nothing: measure the judges in --out, and write judges.json anew."""
     seed: int = 0
     """Of weights, data order and flaws."""
     json: Flag = False
@@ -124,6 +124,7 @@ class TrainJudges:
     def run(self) -> None:
         from glyffuser.data.captions import build_captions
         from glyffuser.data.dataset import load_dataset
+        from glyffuser.evaluate.judges import load_judges
         from glyffuser.evaluate.plausibility import PlausibilitySettings
         from glyffuser.evaluate.recogniser import RecogniserSettings
         from glyffuser.evaluate.training import Material, measure_judges, train_judges
@@ -142,9 +143,12 @@ class TrainJudges:
         )
         reader = RecogniserSettings(seed=self.seed, max_minutes=0.6 * self.minutes)
         form = PlausibilitySettings(seed=self.seed, max_minutes=0.38 * self.minutes)
-        with Progress("training") as progress:
-            judges = train_judges(material, reader, form, progress.at)
-        judges.save(self.out)
+        if self.measure:
+            judges = load_judges(self.out)
+        else:
+            with Progress("training") as progress:
+                judges = train_judges(material, reader, form, progress.at)
+            judges.save(self.out)
         measured = measure_judges(judges, material, reader.held_out)
         write_text(self.out / "judges.json", json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
         print_results(self.json, measured)

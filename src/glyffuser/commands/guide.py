@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
-from glyffuser.commands.shared import print_results
+from glyffuser.commands.shared import Flag, print_results
 from glyffuser.errors import UserError
 from glyffuser.progress import Progress
 
-Flag = FlagCreatePairsOff[bool]
 DATA = Path("data/glyphs.parquet")
 
 
@@ -152,15 +151,14 @@ def _need_extra() -> None:
 def _inputs(data: Path, model: str, run: Path | None, judges: Path | None, quick: bool, seed: int) -> Any:
     """The inputs of the figures. The default data set is built where it is missing: it takes some seconds."""
     from glyffuser.guide.inputs import Inputs
-    from glyffuser.pipeline import BUNDLED
+    from glyffuser.pipeline import BUNDLED, model_folder
 
     folder = BUNDLED if model == "bundled" else Path(model)
     if run is None and (folder / "metrics.jsonl").is_file():
         run = folder
     if run is not None and not run.is_dir():
         raise UserError(f"the run folder {run} does not exist; name one that `glyffuser train --out` wrote")
-    if (folder / "model" / "model_index.json").is_file():
-        folder = folder / "model"
+    folder = model_folder(folder)
     if not (folder / "model_index.json").is_file() and model != "bundled":
         raise UserError(f"{folder} is no model folder (it has no model_index.json); name one that `train` wrote")
     if not data.is_file():

@@ -1,18 +1,18 @@
 """What several commands share: loading a model by name, printing results."""
 
 import json
-from pathlib import Path
 from typing import Any
+
+from tyro.conf import FlagCreatePairsOff
+
+Flag = FlagCreatePairsOff[bool]  # --json, without a --no-json
 
 
 def open_pipeline(model: str) -> Any:
     """The pipeline of a model folder, of a run folder, or the bundled one."""
     from glyffuser.pipeline import BUNDLED, load_pipeline
 
-    folder = BUNDLED if model == "bundled" else Path(model)
-    if (folder / "model" / "model_index.json").is_file():
-        folder = folder / "model"
-    return load_pipeline(folder)
+    return load_pipeline(BUNDLED if model == "bundled" else model)
 
 
 def print_results(as_json: bool, facts: Any, lines: list[str] | None = None) -> None:

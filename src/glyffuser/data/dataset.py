@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +66,13 @@ class GlyphData:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def select(self, rows: np.ndarray) -> "GlyphData":
+        """Some of the glyphs, by row number."""
+        lists = {name: [getattr(self, name)[i] for i in rows] for name in ("chars", "definitions", "senses", "fonts")}
+        arrays = {name: getattr(self, name)[rows] for name in ("images", "codepoints", "radicals", "strokes")}
+        fields: dict[str, Any] = {**arrays, **lists}
+        return replace(self, **fields)
 
 
 def split_of(codepoint: int) -> Split:

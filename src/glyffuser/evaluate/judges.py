@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor
 
 from glyffuser.errors import UserError
@@ -15,7 +15,7 @@ from glyffuser.evaluate.plausibility import Plausibility
 from glyffuser.evaluate.recogniser import Recogniser
 from glyffuser.files import atomic_path
 from glyffuser.models.prior import RadicalPrior
-from glyffuser.pipeline import weights_hash
+from glyffuser.pipeline import BROKEN, weights_hash
 from glyffuser.text import TextEncoder
 
 BUNDLED_JUDGES = Path(__file__).parent / "weights"
@@ -38,6 +38,8 @@ class Judged:
     maps: Tensor
     flagged: Tensor
 
+    READ: ClassVar[tuple[str, ...]] = ("features", "radical", "strokes", "flaws", "maps", "flagged")
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -45,11 +47,15 @@ class Judged:
         """Which glyphs are read as having one of these radicals, (N,) bool."""
         return torch.isin(self.radical.argmax(dim=1) + 1, torch.tensor(radicals))
 
+    def __add__(self, other: "Judged") -> "Judged":
+        """These glyphs and then the others."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.READ)
+        return Judged(np.concatenate([self.images, other.images]), *(torch.cat(pair) for pair in pairs))
+
     def part(self, rows: slice | Tensor) -> "Judged":
         """Some of the glyphs."""
         which = np.arange(len(self))[rows if isinstance(rows, slice) else rows.numpy()]
-        kept = (getattr(self, name)[which] for name in ("features", "radical", "strokes", "flaws", "maps", "flagged"))
-        return Judged(self.images[which], *kept)
+        return Judged(self.images[which], *(getattr(self, name)[which] for name in self.READ))
 
 
 class Judges:
@@ -81,10 +87,13 @@ class Judges:
 
     def expect(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
         """Log-probabilities of radicals (N, 214) that texts lead one to expect, in the reading of the encoder."""
-        known = self.prior.config.encoder
-        if known and encoder.fingerprint() != known:
-            raise UserError("meaning is judged with the text encoder minilm; this model has another: evaluate without")
+        if not self.understand(encoder):
+            raise UserError("meaning is judged with the text encoder minilm; this model has another: sample without")
         return self.prior.expect(encoder, texts)
+
+    def understand(self, encoder: TextEncoder) -> bool:
+        """Whether the judges read texts as this encoder does."""
+        return self.prior.config.encoder in ("", encoder.fingerprint())
 
     def hashes(self) -> dict[str, str]:
         """A hash of each judge's weights, for reports: numbers of different judges must not be compared."""
@@ -101,14 +110,15 @@ class Judges:
 
 def load_judges(folder: str | Path = BUNDLED_JUDGES) -> Judges:
     """The judges that `save` wrote; default: the bundled ones. UserError where one is missing or damaged."""
-    parts = []
-    for name, kind in PARTS.items():
-        place = Path(folder) / name
-        if not (place / "config.json").is_file():
-            raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser judges` wrote")
-        try:
-            parts.append(kind.from_pretrained(place))
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise UserError(f"cannot load the {name} in {folder}: {reason}; train or copy it again") from error
-    return Judges(*parts)
+    return Judges(*(load_part(Path(folder), name) for name in PARTS))
+
+
+def load_part(folder: Path, name: str) -> Any:
+    """One of PARTS. UserError where it is missing or damaged."""
+    if not (folder / name / "config.json").is_file():
+        raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser judges` wrote")
+    try:
+        return PARTS[name].from_pretrained(folder / name)
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"cannot load the {name} in {folder}: {reason}; train or copy it again") from error

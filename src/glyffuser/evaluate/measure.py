@@ -6,7 +6,7 @@ what real glyphs reach by the same measure.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glyffuser.config import GUIDANCE, STEPS
 from glyffuser.data.dataset import GlyphData
+from glyffuser.drawing import Tick, draw, quiet
 from glyffuser.errors import UserError
 from glyffuser.evaluate.judges import Judged, Judges
 from glyffuser.evaluate.metrics import (
@@ -28,14 +30,11 @@ from glyffuser.evaluate.metrics import (
 )
 from glyffuser.evaluate.prompts import GOLD, PROMPTS, Prompt
 from glyffuser.models.prior import sentence
-from glyffuser.pipeline import GlyffuserPipeline, seeded, weights_hash
+from glyffuser.pipeline import GlyffuserPipeline, weights_hash
 
 COPY_OVERLAP = 0.85  # ink overlap with a training glyph from which a glyph counts as a copy of it
 NEAREST, MAJORITY = 4, 30  # real definitions nearest to a prompt that the reference lines look at
-BATCH = 16
 GOLD_GLYPHS = 16  # a prompt and seed
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,12 @@ class EvaluationSettings:
     per_prompt: int = 4  # glyphs for each of the 80 prompts
     gold_seeds: int = 4  # seeds of 16 glyphs for each of the gold prompts
     definitions: int = 420  # held-out definitions, one glyph each, for the distribution
-    steps: int = 30
-    guidance: float = 4.0
+    steps: int = STEPS
+    guidance: float = GUIDANCE
     sampler: str | None = None
     seed: int = 0
-    curve_steps: tuple[int, ...] = (5, 10, 20, 50)
-    curve_guidance: tuple[float, ...] = (1.0, 2.0, 3.0, 6.0, 9.0)
+    curve_steps: tuple[int, ...] = (10, 20, 80)
+    curve_guidance: tuple[float, ...] = (1.0, 2.0, 5.0, 8.0)
 
 
 QUICK = EvaluationSettings(per_prompt=1, gold_seeds=1, definitions=200, steps=15, curve_steps=(), curve_guidance=())
@@ -70,28 +69,28 @@ class Evaluation:
 
 
 class Artist:
-    """Draws glyphs as uint8 arrays (N, H, W); glyph k starts from the noise of (seed, k), whatever else is drawn."""
+    """Draws glyphs of a model as the settings say, and counts the work done."""
 
-    def __init__(self, pipe: GlyffuserPipeline, settings: EvaluationSettings, advance: Advance):
-        self.pipe, self.settings, self.advance = pipe, settings, advance
+    def __init__(self, pipe: GlyffuserPipeline, settings: EvaluationSettings, tick: Tick):
+        self.pipe, self.settings, self.tick = pipe, settings, tick
+        self.done, self.total = 0, work(settings)
 
-    def draw(self, prompts: Sequence[str], first: int, **changed: Any) -> np.ndarray:
-        """One glyph a prompt, the first of them glyph number `first` of the seed. `changed`: other settings."""
-        settings = replace(self.settings, **changed)
-        images: list[np.ndarray] = []
-        for begin in range(0, len(prompts), BATCH):
-            part = list(prompts[begin : begin + BATCH])
-            (pictures,) = self.pipe(
-                part,
-                num_inference_steps=settings.steps,
-                guidance_scale=settings.guidance,
-                sampler=settings.sampler,
-                generator=[seeded(settings.seed, first + begin + k) for k in range(len(part))],
-                return_dict=False,
-            )
-            images += [np.asarray(picture) for picture in pictures]
-            self.advance(len(part) * settings.steps)
-        return np.stack(images)
+    def draw(self, prompts: Sequence[str], first: int, seed: int = 0, **changed: Any) -> np.ndarray:
+        """One glyph a prompt, uint8 (N, H, W), the first of them glyph number `first` of a seed.
+
+        `seed` counts from that of the settings; `changed`: other settings.
+        """
+        s = replace(self.settings, **changed)
+        before = self.done
+
+        def advance(done: int, total: int) -> None:
+            self.done = before + len(prompts) * s.steps * done // total
+            self.tick(self.done, self.total)
+
+        numbers = range(first, first + len(prompts))
+        return draw(
+            self.pipe, prompts, s.steps, s.guidance, s.sampler, seed=s.seed + seed, numbers=numbers, tick=advance
+        )
 
 
 def evaluate(
@@ -100,7 +99,7 @@ def evaluate(
     training: GlyphData,
     held_out: GlyphData,
     settings: EvaluationSettings,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick = quiet,
 ) -> Evaluation:
     """Measure a model. `training` and `held_out` are the splits of one data set, of the model's picture size.
 
@@ -108,21 +107,13 @@ def evaluate(
     Raises UserError where a metric would rest on too few glyphs.
     """
     check(pipe, training, held_out, settings)
-    total, done = work(settings), 0
-
-    def advance(n: int) -> None:
-        nonlocal done
-        done += n
-        if progress:
-            progress(done, total)
-
-    artist = Artist(pipe, settings, advance)
+    artist = Artist(pipe, settings, progress)
     gold, seconds = draw_gold(artist, judges)
     prompts = judges(artist.draw([p.text for p in PROMPTS for _ in range(settings.per_prompt)], first=0))
     rows = np.random.default_rng(settings.seed).permutation(len(held_out))[: settings.definitions]
     definitions = judges(artist.draw([held_out.definitions[i] for i in rows], first=100_000))
     test, real = judges(held_out.images), judges.recogniser.read(training.images).features
-    everything = judges(np.concatenate([prompts.images, definitions.images]))
+    everything = prompts + definitions
     found = nearest(everything.features, everything.images, real, training.images, COPY_OVERLAP)
     of_real = nearest(test.features, test.images, real, training.images, COPY_OVERLAP)
     # The floor: as many training glyphs as were generated, against the same held-out ones.
@@ -200,14 +191,20 @@ def draw_gold(artist: Artist, judges: Judges) -> tuple[dict[str, Judged], float]
 
 def meaning(glyphs: Judged, real: list[dict[str, float]], per_prompt: int) -> dict[str, Any]:
     """Radical hit rates by prompt and over all, beside the reference lines."""
-    rows = []
-    for i, (prompt, reference) in enumerate(zip(PROMPTS, real, strict=True)):
-        hits = glyphs.part(slice(i * per_prompt, (i + 1) * per_prompt)).hits(prompt.radicals)
-        rows.append(
-            {"prompt": prompt.text, "radicals": prompt.radicals, "rate": float(hits.double().mean()), **reference}
-        )
+    rates = prompt_hits(glyphs, per_prompt).double().mean(dim=1).tolist()
+    rows = [
+        {"prompt": prompt.text, "radicals": prompt.radicals, "rate": rate, **reference}
+        for prompt, rate, reference in zip(PROMPTS, rates, real, strict=True)
+    ]
     mean = {key: float(np.mean([row[key] for row in rows])) for key in ("rate", "nearest", "majority")}
     return {**mean, "glyphs": len(glyphs), "prompts": rows}
+
+
+def prompt_hits(glyphs: Judged, per_prompt: int) -> Tensor:
+    """Which glyphs carry a radical that their prompt should bring: bool (prompts, per_prompt)."""
+    n = range(0, len(glyphs), per_prompt)
+    hits = [glyphs.part(slice(i, i + per_prompt)).hits(prompt.radicals) for i, prompt in zip(n, PROMPTS, strict=True)]
+    return torch.stack(hits)
 
 
 def references(pipe: GlyffuserPipeline, real: GlyphData, prompts: Sequence[Prompt] = PROMPTS) -> list[dict[str, float]]:
@@ -266,18 +263,26 @@ def crispness(images: np.ndarray) -> dict[str, float]:
 
 
 def best_of(judges: Judges, glyphs: Judged, pipe: GlyffuserPipeline, per_prompt: int) -> dict[str, float] | None:
-    """Hit rate and flagged share if only the best of each prompt's glyphs is kept; None where there is but one.
+    """Hit rate and flagged share if only the best of each prompt's glyphs is kept; None where there is but one, or
+    where the judges cannot read the model's prompts.
 
     The judges that choose are those that count, so the gain is what they can give at most.
     """
-    if per_prompt == 1:
+    if per_prompt == 1 or not judges.understand(pipe.text_encoder):
         return None
     texts = [prompt.text for prompt in PROMPTS]
     expected = judges.expect(pipe.text_encoder, texts).repeat_interleave(per_prompt, dim=0)
     merit = judges.merit(glyphs, expected).view(len(texts), per_prompt)
     kept = glyphs.part(merit.argmax(dim=1) + per_prompt * torch.arange(len(texts)))
-    hits = [bool(kept.part(slice(i, i + 1)).hits(prompt.radicals)) for i, prompt in enumerate(PROMPTS)]
-    return {"k": per_prompt, "rate": float(np.mean(hits)), "flagged": float(kept.flagged.double().mean())}
+    return {"k": per_prompt, **shares(kept)}
+
+
+def shares(glyphs: Judged) -> dict[str, float]:
+    """Hit rate and flagged share of one glyph for each prompt."""
+    return {
+        "rate": float(prompt_hits(glyphs, 1).double().mean()),
+        "flagged": float(glyphs.flagged.double().mean()),
+    }
 
 
 def curves(artist: Artist, judges: Judges) -> dict[str, list[dict[str, float]]]:
@@ -285,9 +290,7 @@ def curves(artist: Artist, judges: Judges) -> dict[str, list[dict[str, float]]]:
     settings, texts = artist.settings, [prompt.text for prompt in PROMPTS]
 
     def point(**changed: Any) -> dict[str, float]:
-        judged = judges(artist.draw(texts, first=200_000, **changed))
-        hits = [bool(judged.part(slice(i, i + 1)).hits(prompt.radicals)) for i, prompt in enumerate(PROMPTS)]
-        return {**changed, "rate": float(np.mean(hits)), "flagged": float(judged.flagged.double().mean())}
+        return {**changed, **shares(judges(artist.draw(texts, first=200_000, **changed)))}
 
     if not settings.curve_steps:
         return {}

@@ -66,7 +66,7 @@ class Recogniser(ModelMixin, ConfigMixin):
     """Radical, strokes and character of a glyph.
 
     Args:
-        codepoints: the characters it can name, in the order of its character head.
+        characters: those it can name, in the order of its character head.
         widths: channels at 32, 16, 8 and 4 pixels.
         feature_dim: width of the features that glyphs are compared by.
         character_dim: width of the bottleneck before the character head, which holds most of the weights.
@@ -75,7 +75,7 @@ class Recogniser(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        codepoints: tuple[int, ...],
+        characters: str,
         widths: tuple[int, ...] = (32, 64, 128, 192),
         feature_dim: int = 192,
         character_dim: int = 80,
@@ -101,7 +101,7 @@ class Recogniser(ModelMixin, ConfigMixin):
         self.radical = nn.Linear(feature_dim, RADICALS)
         self.strokes = nn.Linear(feature_dim, MAX_STROKES)
         self.character = nn.Sequential(
-            nn.Linear(feature_dim, character_dim), nn.Linear(character_dim, len(codepoints), bias=False)
+            nn.Linear(feature_dim, character_dim), nn.Linear(character_dim, len(characters), bias=False)
         )
 
     def logits(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -138,7 +138,7 @@ class Recogniser(ModelMixin, ConfigMixin):
 class RecogniserSettings:
     """How the recogniser is trained."""
 
-    epochs: int = 8  # passes over all pictures of all fonts
+    epochs: int = 4  # passes over all pictures of all fonts
     batch_size: int = 256
     lr: float = 3e-3  # peak of a one-cycle schedule
     weight_decay: float = 0.05
@@ -219,7 +219,7 @@ def train_recogniser(data: GlyphData, settings: RecogniserSettings) -> Iterator[
         torch.from_numpy(data.strokes[keep].astype(np.int64).clip(1, MAX_STROKES) - 1),
         torch.from_numpy(character.astype(np.int64)),
     ]
-    network = Recogniser(tuple(int(c) for c in codepoints)).train().to(memory_format=torch.channels_last)
+    network = Recogniser("".join(map(chr, codepoints))).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     steps = max(1, settings.epochs * len(images) // settings.batch_size)
     start, running = time.perf_counter(), math.nan

@@ -90,13 +90,8 @@ def render(evaluation: Evaluation) -> str:
     numbers, prompts = evaluation.numbers, evaluation.prompts
     per_prompt = len(prompts) // len(PROMPTS)
     order = prompts.flaws.argsort()
-    wrong = {i for i, prompt in enumerate(PROMPTS) if not bool(of(prompts, i, per_prompt).hits(prompt.radicals).any())}
     groups = [
-        {
-            **row,
-            "picture": sheet(of(prompts, i, per_prompt).images, per_prompt),
-            "never": i in wrong,
-        }
+        {**row, "picture": sheet(prompts.images[i * per_prompt : (i + 1) * per_prompt], per_prompt)}
         for i, row in enumerate(numbers["meaning"]["prompts"])
     ]
     worst = [
@@ -123,11 +118,6 @@ def render(evaluation: Evaluation) -> str:
         curves={name: curve(points, name) for name, points in numbers["curves"].items()},
         percent=percent,
     )
-
-
-def of(glyphs: Any, i: int, per_prompt: int) -> Any:
-    """The glyphs of prompt i."""
-    return glyphs.part(slice(i * per_prompt, (i + 1) * per_prompt))
 
 
 def pairs(evaluation: Evaluation) -> list[dict[str, Any]]:

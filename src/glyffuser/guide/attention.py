@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from torch import Tensor, nn
 
+from glyffuser.config import GUIDANCE
 from glyffuser.diffusion.process import noised
+from glyffuser.drawing import Tick, quiet
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import GUIDANCE, Tick, denoiser_of, quiet, steps_of
+from glyffuser.guide.sampling import denoiser_of, steps_of
 from glyffuser.models.layers import Attention, TransformerBlock
 from glyffuser.pipeline import GlyffuserPipeline, seeded
 

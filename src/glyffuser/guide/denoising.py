@@ -10,11 +10,13 @@ from torch import Tensor
 
 from glyffuser.diffusion.guidance import Condition
 from glyffuser.diffusion.process import noised, to_eps
+from glyffuser.drawing import BATCH, Tick, draw, quiet
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation, Still
 from glyffuser.guide.frames import GAP, SheetFrame, rhythm
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import BATCH, GUIDANCE, Tick, denoiser_of, draw, grey, pictures, quiet, sheet, steps_of
+from glyffuser.guide.sampling import denoiser_of, grey, sheet, steps_of
+from glyffuser.pictures import to_grey
 from glyffuser.pipeline import GlyffuserPipeline, seeded
 from glyffuser.schedulers import GlyphStep
 
@@ -23,6 +25,7 @@ SHOWN = (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)  # of T, timesteps of the pictures of `
 CURVE = np.linspace(0.01, 0.995, 20)  # of T, timesteps of its curves
 STEPS = (1, 2, 3, 5, 10, 20, 50, 120, 1000)
 STEPS_QUICK = (1, 2, 3, 5, 10, 20, 50)
+DETERMINISTIC = "dpm++2m"  # draws no fresh noise, so that glyphs in few and in many steps can be compared
 STEPS_PROMPTS = ("gold", "a kind of fish", "illness")
 DENOISE_PROMPTS = (
     *("gold", "a kind of fish", "tree", "illness", "water", "bamboo basket", "silk", "horse"),
@@ -112,13 +115,13 @@ def figure_denoise(steps: Sequence[GlyphStep], columns: int = 4) -> list[Image.I
     first = sheet(grey(steps[0].x0), columns, GAP)
     titles = [(f"what there is, {style.XT}", style.INK), (f"what the network sees in it, {style.X0}", style.ACCENT)]
     frame = SheetFrame(titles, first.shape)
-    return [frame.frame([sheet(grey(s.xt), columns, GAP), sheet(pictures(s.x0), columns, GAP)]) for s in steps]
+    return [frame.frame([sheet(grey(s.xt), columns, GAP), sheet(to_grey(s.x0), columns, GAP)]) for s in steps]
 
 
 def denoise(inputs: Inputs) -> Animation:
     """Sixteen glyphs out of noise. Needs the model."""
     n, steps = len(DENOISE_PROMPTS), inputs.count(60, 12)
-    seen = list(steps_of(inputs.pipe, DENOISE_PROMPTS, steps, sampler="euler", seed=inputs.seed, tick=inputs.tick))
+    seen = list(steps_of(inputs.pipe, DENOISE_PROMPTS, steps, seed=inputs.seed, tick=inputs.tick))
     frames = figure_denoise(seen)
     order = rhythm(len(frames), hold=12)
     # How far a pixel of the present guess is from where it ends: when does the glyph stand?
@@ -129,7 +132,8 @@ def denoise(inputs: Inputs) -> Animation:
         alt=f"{n} squares of noise on the left slowly turn into glyphs; on the right a blur sharpens into the same "
         "glyphs long before.",
         caption=f"{n} glyphs, each with a prompt of its own ({', '.join(DENOISE_PROMPTS[:4])}, …), in {steps} steps of "
-        f"the Euler sampler. Left, the noised pictures; right, what the network takes the clean ones to be. By step "
+        f"the sampler {inputs.pipe.sampler_name}. Left, the noised pictures; right, what the "
+        "network takes the clean ones to be. By step "
         f"{settled.i + 1} of {steps} (t = {settled.t:.0f}) fewer than 2 % of the pixels will still change side.",
         labels=[f"step {i + 1} of {steps}, t = {seen[i].t:.0f}" for i in order],
         fps=10,
@@ -146,7 +150,7 @@ def drawn_in(
         def so_far(i: int, of: int, done: int = done) -> None:
             tick(done + i, total)
 
-        sheets.append(draw(pipe, prompts, count, GUIDANCE, seed=seed, tick=so_far))
+        sheets.append(draw(pipe, prompts, count, sampler=DETERMINISTIC, seed=seed, tick=so_far))
         done += count
     return np.stack(sheets)
 
@@ -191,7 +195,8 @@ def steps(inputs: Inputs) -> Still:
         figure_steps(sheets, counts, STEPS_PROMPTS),
         alt=f"Columns of the same glyphs drawn in {counts[0]} to {counts[-1]} steps: a blur at first, then broken "
         "strokes, then glyphs that hardly change.",
-        caption=f"The same noise and prompts, more and more steps ({inputs.pipe.sampler_name}). In one step the "
-        "network can only give the average of all that fits. Bars: the share of pixels on another side of grey than "
-        f"at {counts[-1]:,} steps. From {near} steps on fewer than 5 % differ; more steps cost time and change little.",
+        caption=f"The same noise and prompts, more and more steps ({DETERMINISTIC}, which draws no fresh "
+        "noise). In one step the network can only give the average of all that fits. Bars: the share of pixels on "
+        f"another side of grey than at {counts[-1]:,} steps. From {near} steps on fewer than 5 % differ; more steps "
+        "cost time and change little.",
     )

@@ -16,12 +16,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from glyffuser.config import STEPS
+from glyffuser.drawing import draw
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Page
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.landscape import common_radicals, point_colours, scatter
 from glyffuser.guide.lettering import font_css
-from glyffuser.guide.sampling import draw
 from glyffuser.guide.structure import STRUCTURES, structures
 from glyffuser.guide.template import render
 
@@ -71,7 +72,7 @@ def invented(inputs: Inputs, each: int) -> tuple[np.ndarray, list[str]]:
         return np.empty((0, 1, 1), np.uint8), []
     pictures = []
     for k, prompt in enumerate(INVENTED):
-        pictures.append(draw(pipe, [prompt] * each, inputs.count(30, 10), seed=inputs.seed + k))
+        pictures.append(draw(pipe, [prompt] * each, inputs.count(STEPS, 10), seed=inputs.seed + k))
         inputs.tick(k + 1, len(INVENTED))
     return np.concatenate(pictures), [prompt for prompt in INVENTED for _ in range(each)]
 

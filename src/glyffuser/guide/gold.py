@@ -11,8 +11,9 @@ from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation
 from glyffuser.guide.frames import GAP, SheetFrame, rhythm
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import grey, pictures, sheet, steps_of
+from glyffuser.guide.sampling import grey, sheet, steps_of
 from glyffuser.guide.steering import GOLD, METAL
+from glyffuser.pictures import to_grey
 
 GLYPHS = 16
 WINDOW, STRIDE = 20, 11  # pixels of the recogniser's 64: the patch of paper that hides a part, and how far it moves
@@ -88,9 +89,9 @@ def gold(inputs: Inputs) -> Animation:
     recogniser = inputs.recogniser
     steps = inputs.count(120, 16)
     noisy, clean, times = [], [], []
-    for step in steps_of(inputs.pipe, [GOLD] * GLYPHS, steps, sampler="euler", seed=inputs.seed, tick=inputs.tick):
+    for step in steps_of(inputs.pipe, [GOLD] * GLYPHS, steps, seed=inputs.seed, tick=inputs.tick):
         noisy.append(grey(step.xt))
-        clean.append(pictures(step.x0))
+        clean.append(to_grey(step.x0))
         times.append(step.t)
     frames, counts = figure_gold(noisy, clean, recogniser)
     order = rhythm(len(frames), hold=inputs.count(24, 8))

@@ -1,13 +1,12 @@
 """What figures are made from: the data set, the model, a run's log; each loaded when first asked for.
 
     from glyffuser.guide.inputs import Inputs
-    from glyffuser.guide.atlas import figure_density
-    figure_density(Inputs("data/glyphs.parquet")).figure      # in a notebook
+    from glyffuser.guide.landscape import density
+    density(Inputs("data/glyphs.parquet")).figure      # in a notebook
 
 Where something is missing, asking for it raises `Missing`, which says how to get it.
 """
 
-import dataclasses
 import functools
 import hashlib
 import math
@@ -19,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glyffuser.data.dataset import GlyphData, load_dataset, read_info
-from glyffuser.evaluate.judges import BUNDLED_JUDGES
+from glyffuser.errors import UserError
+from glyffuser.evaluate.judges import BUNDLED_JUDGES, load_part
 from glyffuser.guide.drawn import Missing
-from glyffuser.pipeline import BROKEN, BUNDLED, load_pipeline
+from glyffuser.pipeline import BUNDLED, load_pipeline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,13 +77,9 @@ class Inputs:
     @cached_property
     def data(self) -> GlyphData:
         """All glyphs of the data set's first font, training and test."""
-        if not self.data_path.is_file():
-            raise Missing(
-                f"no data set {self.data_path}; build it with: glyffuser dataset build --out {self.data_path}"
-            )
-        data = load_dataset(self.data_path)
+        data = load_dataset(self._data_file())
         first = np.array([font == data.fonts[0] for font in data.fonts])
-        return data if first.all() else select(data, np.flatnonzero(first))
+        return data if first.all() else data.select(np.flatnonzero(first))
 
     @cached_property
     def info(self) -> dict[str, Any]:
@@ -154,20 +150,10 @@ class Inputs:
     @cached_property
     def recogniser(self) -> "Recogniser":
         """The network that reads a glyph's radical (evaluate/recogniser.py)."""
-        from glyffuser.evaluate.recogniser import Recogniser
-
-        folder = self.judges_path / "recogniser"
-        if not (folder / "config.json").is_file():
-            raise Missing(
-                f"no recogniser in {self.judges_path} to read glyphs; train one with: glyffuser judges, "
-                "and name its folder with --judges"
-            )
         try:
-            return Recogniser.from_pretrained(folder).float().eval()
-        except BROKEN as error:
-            raise Missing(
-                f"cannot load the recogniser in {folder}; copy it again, or train it with: glyffuser judges"
-            ) from error
+            return load_part(self.judges_path, "recogniser").float().eval()
+        except UserError as error:
+            raise Missing(str(error)) from error
 
     @cached_property
     def atlas(self) -> "Atlas":
@@ -201,17 +187,3 @@ def files_hash(paths: Iterable[Path]) -> str:
     """16 hex digits over the names and contents of some files."""
     facts = [f"{path.name} {_file_hash(path, path.stat().st_mtime_ns)}" for path in sorted(paths)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
-
-
-def select(data: GlyphData, rows: np.ndarray) -> GlyphData:
-    """Some rows of a data set."""
-    fields = {}
-    for field in dataclasses.fields(data):
-        value = getattr(data, field.name)
-        if isinstance(value, np.ndarray):
-            fields[field.name] = value[rows]
-        elif isinstance(value, list):
-            fields[field.name] = [value[row] for row in rows]
-        else:
-            fields[field.name] = value
-    return GlyphData(**fields)

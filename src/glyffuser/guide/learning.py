@@ -6,12 +6,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from glyffuser.config import STEPS
 from glyffuser.data.dataset import GlyphData
+from glyffuser.drawing import Tick, draw, quiet
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Slider, Sliders, Still
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.mixtures import normal
-from glyffuser.guide.sampling import Tick, draw, quiet, sheet, unseen_definitions
+from glyffuser.guide.sampling import sheet, unseen_definitions
 from glyffuser.pipeline import GlyffuserPipeline
 
 DRAWS = (5, 10, 30, 100, 300, 1000, 10_000, 100_000)
@@ -43,7 +45,7 @@ def figure_samples(real: np.ndarray, invented: np.ndarray) -> Figure:
 
 def samples(inputs: Inputs) -> Still:
     """Real glyphs beside invented ones. Needs the data set and the model."""
-    n, steps = inputs.count(16, 9), inputs.count(30, 12)
+    n, steps = inputs.count(16, 9), inputs.count(STEPS, 12)
     real, invented = real_and_invented(inputs.data, inputs.pipe, n, steps, inputs.seed, inputs.tick)
     ink = [100 * (1 - images.mean() / 255) for images in (real, invented)]
     return Still(

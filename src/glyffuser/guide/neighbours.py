@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
+from glyffuser.config import STEPS
 from glyffuser.data.dataset import GlyphData, split_of
+from glyffuser.drawing import draw
 from glyffuser.evaluate.metrics import Neighbours, nearest
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Still
-from glyffuser.guide.inputs import Inputs, select
-from glyffuser.guide.sampling import draw
+from glyffuser.guide.inputs import Inputs
 
 PROMPTS = ("gold", "a kind of fish", "tree", "illness", "water", "bamboo basket", "silk", "horse")
 UNSEEN = 200  # real glyphs outside the training split that set the yardstick
@@ -108,10 +109,10 @@ def neighbours(inputs: Inputs) -> Still:
     """Generated glyphs and their nearest training glyphs. Needs the data set and the model."""
     data = inputs.data
     test = np.array([split_of(int(codepoint)) == "test" for codepoint in data.codepoints])
-    training = select(data, np.flatnonzero(~test))
+    training = data.select(np.flatnonzero(~test))
     # Where nothing was kept out, some of the training glyphs must do: they are their own neighbours, and say so.
     kept_out = (data.images[test] if test.any() else data.images)[:UNSEEN]
-    glyphs = draw(inputs.pipe, PROMPTS, inputs.count(30, 10), seed=inputs.seed, tick=inputs.tick)
+    glyphs = draw(inputs.pipe, PROMPTS, inputs.count(STEPS, 10), seed=inputs.seed, tick=inputs.tick)
     compared = compare(glyphs, training, kept_out)
     copies = int((compared.overlap >= compared.copy_at).sum())
     return Still(

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from glyffuser.diffusion.process import noised
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.drawing import Tick, quiet
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import Tick, quiet
 from glyffuser.pipeline import GlyffuserPipeline, seeded
 
 CHAIN_CHAR = "锂"

@@ -6,14 +6,16 @@ from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 
+from glyffuser.config import GUIDANCE
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.drawing import Tick, quiet
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation
 from glyffuser.guide.frames import rhythm
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.mixtures import Mixture, ink_mixture
-from glyffuser.guide.sampling import GUIDANCE, Tick, grey, quiet, steps_of
+from glyffuser.guide.sampling import grey, steps_of
 from glyffuser.pipeline import GlyffuserPipeline, noise_source, seeded
 
 TOY_CHAR = "火"

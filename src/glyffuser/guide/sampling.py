@@ -1,24 +1,17 @@
-"""Drawing glyphs for figures: every step kept, each glyph from noise of its own, batches as large as a CPU likes."""
+"""Drawing glyphs for figures, every step kept; and what figures of glyphs share."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from glyffuser.config import GUIDANCE
 from glyffuser.data.dataset import GlyphData, split_of
 from glyffuser.diffusion.guidance import Denoiser, denoiser
-from glyffuser.pictures import to_output
+from glyffuser.drawing import Tick, quiet
 from glyffuser.pipeline import GlyffuserPipeline, seeded
-from glyffuser.sample import BATCH
 from glyffuser.schedulers import GlyphStep
-
-Tick = Callable[[int, int], None]  # told (steps done, steps in all)
-GUIDANCE = 4.0  # what `glyffuser sample` uses
-
-
-def quiet(done: int, total: int) -> None:
-    """A Tick that says nothing."""
 
 
 def steps_of(
@@ -40,35 +33,6 @@ def steps_of(
     for step in pipe.stream(list(prompts), generator=generators, **settings):  # type: ignore[arg-type]
         tick(step.i + 1, steps)
         yield step._replace(x=step.x.clone(), x0=step.x0.clone())
-
-
-def draw(
-    pipe: GlyffuserPipeline,
-    prompts: Sequence[str],
-    steps: int,
-    guidance: float = GUIDANCE,
-    sampler: str | None = None,
-    seed: int = 0,
-    tick: Tick = quiet,
-) -> np.ndarray:
-    """One finished glyph a prompt, uint8 (N, H, W), in batches."""
-    done = []
-    batches = [prompts[first : first + BATCH] for first in range(0, len(prompts), BATCH)]
-    for i, batch in enumerate(batches):
-        first = i * BATCH
-        generators = [seeded(seed, first + k) for k in range(len(batch))]
-        for step in pipe.stream(
-            list(batch), num_inference_steps=steps, guidance_scale=guidance, sampler=sampler, generator=generators
-        ):
-            x = step.x
-            tick(i * steps + step.i + 1, len(batches) * steps)
-        done.append(pictures(x))
-    return np.concatenate(done)
-
-
-def pictures(images: Tensor) -> np.ndarray:
-    """Images (B, 1, H, W) in [-1, 1] as `glyffuser sample` would save them: uint8 (B, H, W)."""
-    return np.stack([np.asarray(picture) for picture in to_output(images, "pil")])
 
 
 def grey(images: Tensor) -> np.ndarray:

