@@ -1,11 +1,16 @@
-"""Muon: orthogonal updates against the polar factor, its Adam half against torch's, and who gets which."""
+"""Muon against the polar factor, its Adam half against torch's, who gets which; the learning rate over a run."""
+
+from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
+from glyffuser.config import TrainConfig
 from glyffuser.models.unet import UNet
-from glyffuser.optimizer import Muon, orthogonal, split_parameters
+from glyffuser.optimizer import Muon, learning_rate, orthogonal, run_fraction, split_parameters
 
 
 def polar(matrix):
@@ -90,3 +95,31 @@ def test_every_parameter_has_one_place():
         "stem.weight",
         "conv_out.weight",
     }
+
+
+configs = st.builds(
+    TrainConfig,
+    max_steps=st.integers(1, 10_000),
+    max_minutes=st.floats(0, 100),
+    lr=st.floats(0, 1),
+    warmup_steps=st.integers(0, 1000),
+    decay=st.floats(0, 1),
+)
+
+
+@given(configs, st.integers(0, 20_000), st.floats(0, 200))
+def test_learning_rate_stays_between_zero_and_its_peak(c, step, minutes):
+    assert 0 <= run_fraction(c, step, minutes) <= 1
+    assert 0 <= learning_rate(c, step, minutes) <= c.lr
+    assert learning_rate(c, step + 1, minutes) <= learning_rate(c, step, minutes) or step < c.warmup_steps
+
+
+def test_learning_rate_warms_up_stays_and_decays():
+    c = replace(TrainConfig(), max_steps=100, warmup_steps=10, decay=0.2, lr=1.0)
+    rates = [learning_rate(c, step, 0.0) for step in range(101)]
+    assert rates[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
+    assert rates[10:81] == pytest.approx([1.0] * 71)
+    assert rates[80:] == pytest.approx([0.05 * k for k in range(20, -1, -1)], abs=1e-9)
+    c.max_minutes = 10.0  # the clock may be further than the steps
+    assert learning_rate(c, 50, 9.0) == pytest.approx(0.5)
+    assert learning_rate(c, 95, 1.0) == pytest.approx(0.25)
