@@ -8,12 +8,13 @@ checkpoint's; without it those rows are left out.
 """
 
 import argparse
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from glyffuser.config import GUIDANCE, SAMPLER, STEPS
+from glyffuser.config import GUIDANCE, INTERVAL, SAMPLER, STEPS
 from glyffuser.diffusion.guidance import Condition, Denoiser, autoguided, classifier_free, denoiser
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.drawing import BATCH
@@ -22,8 +23,6 @@ from glyffuser.evaluate.measure import prompt_hits
 from glyffuser.evaluate.prompts import PROMPTS
 from glyffuser.pictures import to_grey
 from glyffuser.pipeline import BUNDLED, GlyffuserPipeline, load_pipeline, noise_source, seeded
-
-INF = float("inf")
 
 
 def sample(pipe: GlyffuserPipeline, D: Denoiser, sampler: str, steps: int, texts: list[str]) -> tuple[np.ndarray, int]:
@@ -66,7 +65,7 @@ def main() -> None:
     texts = [prompt.text for prompt in PROMPTS for _ in range(options.per_prompt)]
     plain, empty = bare(pipe), pipe.condition([""])
 
-    def guided(scale: float, low: float = 0.0, high: float = INF) -> Denoiser:
+    def guided(scale: float, low: float = INTERVAL[0], high: float = inf) -> Denoiser:
         return classifier_free(plain, scale, empty, (low, high))
 
     ways: list[tuple[str, Denoiser, str, int]] = [
@@ -75,7 +74,7 @@ def main() -> None:
         *((f"{SAMPLER}, {n} steps", guided(GUIDANCE), SAMPLER, n) for n in (10, 20, 60, 100)),
         *(
             (f"{SAMPLER}, sigma {low:g} to {high:g}", guided(GUIDANCE, low, high), SAMPLER, options.steps)
-            for low, high in ((0.3, INF), (0.0, 10.0), (0.3, 10.0))
+            for low, high in ((0.0, inf), (1.0, inf), (0.3, 10.0))
         ),
     ]
     if options.worse:

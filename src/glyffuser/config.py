@@ -18,6 +18,7 @@ from glyffuser.errors import UserError
 
 # How glyphs are drawn where nothing else is said; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6).
 SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 40, 3.0
+INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: what is left below is to be cleaned, not steered
 
 
 @dataclass

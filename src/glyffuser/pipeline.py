@@ -17,7 +17,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from glyffuser.config import GUIDANCE, STEPS
+from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
@@ -76,7 +76,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         num_images_per_prompt: int = 1,
         num_inference_steps: int = STEPS,
         guidance_scale: float = GUIDANCE,
-        guidance_interval: tuple[float, float] = (0.0, float("inf")),
+        guidance_interval: tuple[float, float] = INTERVAL,
         sampler: str | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
@@ -131,7 +131,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         num_images_per_prompt: int = 1,
         num_inference_steps: int = STEPS,
         guidance_scale: float = GUIDANCE,
-        guidance_interval: tuple[float, float] = (0.0, float("inf")),
+        guidance_interval: tuple[float, float] = INTERVAL,
         sampler: str | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,

@@ -27,9 +27,20 @@ def splits(tiny_data) -> tuple[GlyphData, GlyphData]:
     return some(192), some(64)
 
 
-@pytest.fixture
-def judges() -> Judges:
+def small_judges() -> Judges:
     """Untrained ones, small; the threshold lies where an untrained network's scores do."""
     torch.manual_seed(0)
     recogniser = Recogniser("金木水火土日月山石人", widths=(8, 8, 8, 8), feature_dim=8, character_dim=4)
     return Judges(recogniser, Plausibility(widths=(4, 4, 8, 8)), RadicalPrior(dim=16))
+
+
+@pytest.fixture
+def judges() -> Judges:
+    """Small judges that a test may change."""
+    return small_judges()
+
+
+@pytest.fixture(scope="session")
+def shared_judges() -> Judges:
+    """Small judges that tests leave as they are."""
+    return small_judges()

@@ -35,10 +35,10 @@ def pipe(make_pipe):
     return make_pipe()
 
 
-@pytest.fixture
-def evaluation(pipe, judges, splits):
+@pytest.fixture(scope="module")
+def evaluation(pipe, shared_judges, splits):
     done = []
-    result = evaluate(pipe, judges, splits[0], splits[1], SMALL, lambda now, total: done.append((now, total)))
+    result = evaluate(pipe, shared_judges, splits[0], splits[1], SMALL, lambda now, total: done.append((now, total)))
     assert done[-1] == (work(SMALL), work(SMALL))
     return result
 

@@ -33,7 +33,7 @@ def data(tmp_path_factory):
 
 
 def test_training_lowers_the_loss(data):
-    settings = PlausibilitySettings(kinds=("overlay", "blur"), steps=60, batch_size=8)
+    settings = PlausibilitySettings(widths=(8, 16, 16, 16), kinds=("overlay", "blur"), steps=60, batch_size=8)
     losses = [epoch.loss for _, epoch in train_plausibility(data, settings)]
     assert losses[-1] < 0.8 * losses[0]
 

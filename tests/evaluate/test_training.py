@@ -17,8 +17,8 @@ from glyffuser.evaluate.recogniser import RecogniserSettings, held_out_character
 from glyffuser.evaluate.training import Material, measure_judges, measure_plausibility, train_form, train_judges
 from glyffuser.text import TextEncoder, encode_cached
 
-READER = RecogniserSettings(epochs=1, held_out=0.5)
-FORM = PlausibilitySettings(steps=2, batch_size=4, held_out=0.6)
+READER = RecogniserSettings(widths=(4, 8, 8, 8), epochs=1, held_out=0.5)
+FORM = PlausibilitySettings(widths=(4, 8, 8, 8), steps=2, batch_size=4, held_out=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,18 @@ def material(tmp_path_factory, tiny_encoder):
     return Material(data, data, load_dataset(path, "test"), None, encoder, texts)
 
 
-def test_all_three_are_trained_and_measured(material):
-    heard = []
-    judges = train_judges(material, READER, FORM, lambda done, text: heard.append(done))
+@pytest.fixture(scope="module")
+def heard():
+    """What was reported while the judges were trained."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def judges(material, heard):
+    return train_judges(material, READER, FORM, lambda done, text: heard.append(done))
+
+
+def test_all_three_are_trained_and_measured(material, judges, heard):
     assert heard == sorted(heard)
     assert heard[-1] == 0.95
     held_out = held_out_characters(material.data.codepoints, FORM.held_out)
@@ -47,8 +56,7 @@ def test_all_three_are_trained_and_measured(material):
     assert 0 <= measured["prior"]["prompts"] <= 1
 
 
-def test_an_unseen_font_is_reported(material):
-    judges = train_judges(material, READER, FORM, lambda done, text: None)
+def test_an_unseen_font_is_reported(material, judges):
     another = replace(material, unseen=replace(material.data, fonts=["Another"] * len(material.data)))
     names = measure_judges(judges, another, READER.held_out)["recogniser"]
     assert "unseen font Another, unseen characters" in names

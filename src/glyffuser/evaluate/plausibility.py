@@ -81,6 +81,7 @@ def worst(maps: Tensor) -> Tensor:
 class PlausibilitySettings:
     """How the network is trained."""
 
+    widths: tuple[int, ...] = (24, 48, 96, 128)  # channels at 64, 32, 16 and 8 pixels
     kinds: Sequence[str] = tuple(FLAWS)  # fewer, to see how it does on kinds that it was never shown
     steps: int = 3000
     batch_size: int = 64  # half of them flawed
@@ -126,7 +127,7 @@ def train_plausibility(data: GlyphData, settings: PlausibilitySettings) -> Itera
     torch.manual_seed(settings.seed)
     generator, rng = torch.Generator().manual_seed(settings.seed), np.random.default_rng(settings.seed)
     images = data.images[~held_out_characters(data.codepoints, settings.held_out)]
-    network = Plausibility().train().to(memory_format=torch.channels_last)
+    network = Plausibility(widths=settings.widths).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     start, running = time.perf_counter(), math.nan
     for step in range(settings.steps):

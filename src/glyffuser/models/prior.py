@@ -62,7 +62,7 @@ def sentence(states: Tensor, mask: Tensor) -> Tensor:
 
 
 def train_prior(
-    captions: Captions, texts: EncodedTexts, radicals: np.ndarray, fingerprint: str, seed: int = 0
+    captions: Captions, texts: EncodedTexts, radicals: np.ndarray, fingerprint: str, seed: int = 0, steps: int = STEPS
 ) -> RadicalPrior:
     """Fit on the captions of a data set, whose token states are `texts`; radicals (N,) of its glyphs, 0 = none."""
     rng, device = np.random.default_rng(seed), texts.states.device
@@ -74,8 +74,8 @@ def train_prior(
     labels = torch.from_numpy(radicals.astype(np.int64) - 1).to(device)
     usable = np.flatnonzero(radicals > 0)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for _ in range(STEPS):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
         glyphs = usable[rng.integers(len(usable), size=BATCH)]
         chosen = torch.from_numpy(captions.draw(glyphs, (0.4, 0.4, 0.2), 0.0, rng)).to(device)
         loss = F.cross_entropy(network.radical(vectors[chosen]), labels[torch.from_numpy(glyphs).to(device)])
