@@ -22,22 +22,22 @@ def polar(matrix):
 @pytest.mark.parametrize("shape", [(8, 32), (32, 8), (16, 16), (5, 1)])
 def test_orthogonal_is_close_to_the_polar_factor(shape):
     torch.manual_seed(0)
-    matrix = torch.randn(shape)
-    result = orthogonal(matrix).double()
-    assert result.shape == shape
-    assert torch.linalg.svdvals(result).max() < 1.25
-    alike = nn.functional.cosine_similarity(result.flatten(), polar(matrix).flatten(), dim=0)
-    assert alike > 0.97
+    matrices = torch.randn(3, *shape) * torch.tensor([1.0, 10.0, 0.1])[:, None, None]
+    results = orthogonal(matrices).double()
+    assert results.shape == matrices.shape
+    assert torch.linalg.svdvals(results).max() < 1.25
+    alike = nn.functional.cosine_similarity(results.flatten(1), polar(matrices).flatten(1))
+    assert alike.min() > 0.97
 
 
 def test_orthogonal_does_not_depend_on_scale():
     torch.manual_seed(0)
-    matrix = torch.randn(8, 16)
+    matrix = torch.randn(1, 8, 16)
     torch.testing.assert_close(orthogonal(matrix / 1024), orthogonal(matrix * 1024), atol=0.01, rtol=0)
 
 
 def test_a_gradient_of_zero_changes_nothing():
-    assert orthogonal(torch.zeros(4, 8)).abs().max() == 0
+    assert orthogonal(torch.zeros(1, 4, 8)).abs().max() == 0
 
 
 @pytest.mark.parametrize("shape", [(64, 16), (16, 64), (16, 8, 3, 3)])
@@ -45,7 +45,9 @@ def test_updates_are_as_large_as_they_say(shape):
     torch.manual_seed(0)
     weight = nn.Parameter(torch.zeros(shape))
     weight.grad = torch.randn(shape)
-    Muon([weight], [], lr=0.01, weight_decay=0.0).step()
+    alike, other = (nn.Parameter(torch.zeros(size)) for size in (shape, (3, 5)))
+    alike.grad, other.grad = torch.randn(shape), torch.randn(3, 5)
+    Muon([alike, weight, other], [], lr=0.01, weight_decay=0.0).step()
     assert float(weight.detach().square().mean().sqrt()) == pytest.approx(0.2 * 0.01, rel=0.25)
     assert float((weight.detach() * weight.grad).sum()) < 0  # downhill
 

@@ -48,8 +48,8 @@ class EvaluationSettings:
     guidance: float = GUIDANCE
     sampler: str | None = None
     seed: int = 0
-    curve_steps: tuple[int, ...] = (10, 20, 80)
-    curve_guidance: tuple[float, ...] = (1.0, 2.0, 5.0, 8.0)
+    curve_steps: tuple[int, ...] = (10, 20, 60)
+    curve_guidance: tuple[float, ...] = (1.0, 2.0, 6.0)
 
 
 QUICK = EvaluationSettings(per_prompt=1, gold_seeds=1, definitions=200, steps=15, curve_steps=(), curve_guidance=())
