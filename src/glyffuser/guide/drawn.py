@@ -1,7 +1,7 @@
 """What a figure function returns, the same for a notebook, a file and a page.
 
 `Still.figure` shows in a notebook as it is; `Animation.frames` and `Sliders.pictures` are PIL pictures. How these
-become files is `render.py`'s business, how they stand in a page `site.py`'s.
+become files is `store.py`'s and `build.py`'s business, how they stand in a page `site.py`'s.
 """
 
 from dataclasses import dataclass, field
