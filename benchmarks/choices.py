@@ -70,7 +70,7 @@ def main() -> None:
 
     ways: list[tuple[str, Denoiser, str, int]] = [
         *((f"{sampler}, guidance {GUIDANCE:g}", guided(GUIDANCE), sampler, options.steps) for sampler in SAMPLERS),
-        *((f"{SAMPLER}, guidance {scale:g}", guided(scale), SAMPLER, options.steps) for scale in (1, 2, 4, 6)),
+        *((f"{SAMPLER}, guidance {scale:g}", guided(scale), SAMPLER, options.steps) for scale in (1, 3, 4, 6)),
         *((f"{SAMPLER}, {n} steps", guided(GUIDANCE), SAMPLER, n) for n in (10, 20, 60, 100)),
         *(
             (f"{SAMPLER}, sigma {low:g} to {high:g}", guided(GUIDANCE, low, high), SAMPLER, options.steps)

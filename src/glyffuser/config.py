@@ -16,8 +16,9 @@ from typing import Any
 
 from glyffuser.errors import UserError
 
-# How glyphs are drawn where nothing else is said; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6).
-SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 40, 3.0
+# How glyphs are drawn where nothing else is said; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6) and by
+# the curves of `glyffuser evaluate` (entries 8 and 9).
+SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 40, 2.0
 INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: what is left below is to be cleaned, not steered
 
 

@@ -26,7 +26,12 @@ from glyffuser.evaluate.report import lines, render, table, write_report
 from glyffuser.pipeline import seeded
 
 SMALL = EvaluationSettings(
-    per_prompt=2, gold_seeds=1, definitions=60, steps=1, curve_steps=(2,), curve_guidance=(1.0, 2.0)
+    per_prompt=2,
+    gold_seeds=1,
+    definitions=60,
+    steps=1,
+    curve_steps=(1, 2),
+    curve_guidance=(1.0, GUIDANCE, 3.0),
 )
 
 
@@ -61,7 +66,7 @@ def test_counts_and_hashes_stand_beside_the_numbers(evaluation, judges):
     assert numbers["meaning"]["glyphs"] == 160
     assert {g["of"] for g in numbers["meaning"]["gold"].values()} == {16}
     assert [p["steps"] for p in numbers["curves"]["steps"]] == [1, 2]
-    assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, 2.0, GUIDANCE]
+    assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, GUIDANCE, 3.0]
 
 
 def test_the_report_is_complete_and_asks_nothing_of_the_network(evaluation, tmp_path):

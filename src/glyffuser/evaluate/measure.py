@@ -49,7 +49,12 @@ class EvaluationSettings:
     sampler: str | None = None
     seed: int = 0
     curve_steps: tuple[int, ...] = (10, 20, 60)
-    curve_guidance: tuple[float, ...] = (1.0, 2.0, 6.0)
+    curve_guidance: tuple[float, ...] = (1.0, 3.0, 6.0)
+
+    def __post_init__(self) -> None:
+        # The usual steps and guidance are on each curve in any case: drawn again they would be twice on it.
+        object.__setattr__(self, "curve_steps", tuple(n for n in self.curve_steps if n != self.steps))
+        object.__setattr__(self, "curve_guidance", tuple(g for g in self.curve_guidance if g != self.guidance))
 
 
 QUICK = EvaluationSettings(per_prompt=1, gold_seeds=1, definitions=200, steps=15, curve_steps=(), curve_guidance=())
