@@ -1,15 +1,16 @@
-"""How to sample: samplers, guidance, guidance intervals and autoguidance, judged on the prompts of the evaluation.
+"""How to sample: samplers, guidance, steps, noise levels and autoguidance, judged on the prompts of the evaluation.
 
-    python benchmarks/choices.py [--model FOLDER] [--worse FOLDER] [--steps 40] [--per-prompt 2]
+    python benchmarks/choices.py [--model FOLDER] [--worse FOLDER] [--steps 40] [--per-prompt 2] [--only TEXT]
 
 One table: share of glyphs with the right radical, share flagged as implausible, mean flaw score, and evaluations of the
 network a glyph. Every row starts from the same noise. `--worse` names a model for autoguidance, such as an early
-checkpoint's; without it those rows are left out.
+checkpoint's; without it those rows are left out. `--only` keeps the rows whose name holds a text.
 """
 
 import argparse
 from math import inf
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ import torch
 from glyffuser.config import GUIDANCE, INTERVAL, SAMPLER, STEPS
 from glyffuser.diffusion.guidance import Condition, Denoiser, autoguided, classifier_free, denoiser
 from glyffuser.diffusion.samplers import SAMPLERS
+from glyffuser.diffusion.schedules import karras_sigmas
 from glyffuser.drawing import BATCH
 from glyffuser.evaluate.judges import Judges, load_judges
 from glyffuser.evaluate.measure import prompt_hits
@@ -25,10 +27,19 @@ from glyffuser.pictures import to_grey
 from glyffuser.pipeline import BUNDLED, GlyffuserPipeline, load_pipeline, noise_source, seeded
 
 
-def sample(pipe: GlyffuserPipeline, D: Denoiser, sampler: str, steps: int, texts: list[str]) -> tuple[np.ndarray, int]:
+class Way(NamedTuple):
+    """One row: what draws, and along which falling noise levels."""
+
+    name: str
+    D: Denoiser
+    sampler: str
+    sigmas: torch.Tensor
+
+
+def sample(pipe: GlyffuserPipeline, way: Way, texts: list[str]) -> tuple[np.ndarray, int]:
     """One glyph a text, uint8 (N, H, W), and the evaluations of D that each took."""
     images: list[np.ndarray] = []
-    size, sigmas = pipe.unet.config.sample_size, pipe.schedule.sigmas(steps)
+    size = pipe.unet.config.sample_size
     for first in range(0, len(texts), BATCH):
         part = texts[first : first + BATCH]
         calls = 0
@@ -36,11 +47,11 @@ def sample(pipe: GlyffuserPipeline, D: Denoiser, sampler: str, steps: int, texts
         def counted(x: torch.Tensor, sigma: torch.Tensor, cond: Condition | None) -> torch.Tensor:
             nonlocal calls
             calls += 1
-            return D(x, sigma, cond)
+            return way.D(x, sigma, cond)
 
         noise = noise_source([seeded(0, first + k) for k in range(len(part))], len(part))
         x = noise(torch.empty(len(part), 1, size, size))
-        for step in SAMPLERS[sampler](counted, sigmas[0] * x, sigmas, pipe.condition(part), noise):
+        for step in SAMPLERS[way.sampler](counted, way.sigmas[0] * x, way.sigmas, pipe.condition(part), noise):
             x = step.x
         images.append(to_grey(x))
     return np.concatenate(images), calls
@@ -60,6 +71,7 @@ def main() -> None:
     parser.add_argument("--worse", type=Path)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--per-prompt", type=int, default=2)
+    parser.add_argument("--only", default="")
     options = parser.parse_args()
     pipe, judges = load_pipeline(options.model), load_judges()
     texts = [prompt.text for prompt in PROMPTS for _ in range(options.per_prompt)]
@@ -68,30 +80,30 @@ def main() -> None:
     def guided(scale: float, low: float = INTERVAL[0], high: float = inf) -> Denoiser:
         return classifier_free(plain, scale, empty, (low, high))
 
-    ways: list[tuple[str, Denoiser, str, int]] = [
-        *((f"{sampler}, guidance {GUIDANCE:g}", guided(GUIDANCE), sampler, options.steps) for sampler in SAMPLERS),
-        *((f"{SAMPLER}, guidance {scale:g}", guided(scale), SAMPLER, options.steps) for scale in (1, 3, 4, 6)),
-        *((f"{SAMPLER}, {n} steps", guided(GUIDANCE), SAMPLER, n) for n in (10, 20, 60, 100)),
+    grid = pipe.schedule.sigmas
+    usual = grid(options.steps)
+    ways = [
+        *(Way(f"{sampler}, guidance {GUIDANCE:g}", guided(GUIDANCE), sampler, usual) for sampler in SAMPLERS),
+        *(Way(f"{SAMPLER}, guidance {scale:g}", guided(scale), SAMPLER, usual) for scale in (1, 3, 4, 6)),
+        *(Way(f"{SAMPLER}, {n} steps", guided(GUIDANCE), SAMPLER, grid(n)) for n in (10, 20, 60, 100)),
+        *(Way(f"{SAMPLER}, shift {s:g}", guided(GUIDANCE), SAMPLER, grid(options.steps, s)) for s in (1, 2, 5, 8)),
+        Way(f"{SAMPLER}, Karras", guided(GUIDANCE), SAMPLER, karras_sigmas(options.steps, 0.02, float(usual[0]))),
         *(
-            (f"{SAMPLER}, sigma {low:g} to {high:g}", guided(GUIDANCE, low, high), SAMPLER, options.steps)
+            Way(f"{SAMPLER}, sigma {low:g} to {high:g}", guided(GUIDANCE, low, high), SAMPLER, usual)
             for low, high in ((0.0, inf), (1.0, inf), (0.3, 10.0))
         ),
     ]
     if options.worse:
         worse = bare(load_pipeline(options.worse))
         ways += [
-            (
-                f"{SAMPLER}, autoguidance {s:g} on guidance {g:g}",
-                autoguided(guided(g), worse, s),
-                SAMPLER,
-                options.steps,
-            )
+            Way(f"{SAMPLER}, autoguidance {s:g} on guidance {g:g}", autoguided(guided(g), worse, s), SAMPLER, usual)
             for g in (1, GUIDANCE)
             for s in (1.5, 2)
         ]
     print(f"{'way':44s} {'hits %':>6s} {'flagged %':>9s} {'flaws':>7s} {'calls':>6s}")
-    for name, D, sampler, steps in ways:
-        row(name, judges, *sample(pipe, D, sampler, steps, texts), options.per_prompt)
+    for way in ways:
+        if options.only in way.name:
+            row(way.name, judges, *sample(pipe, way, texts), options.per_prompt)
 
 
 def bare(pipe: GlyffuserPipeline) -> Denoiser:
