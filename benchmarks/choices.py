@@ -21,7 +21,7 @@ from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import karras_sigmas
 from glyffuser.drawing import BATCH
 from glyffuser.evaluate.judges import Judges, load_judges
-from glyffuser.evaluate.measure import prompt_hits
+from glyffuser.evaluate.meaning import prompt_hits
 from glyffuser.evaluate.prompts import PROMPTS
 from glyffuser.pictures import to_grey
 from glyffuser.pipeline import BUNDLED, GlyffuserPipeline, load_pipeline, noise_source, seeded

@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.errors import UserError
-from glyffuser.pictures import CONTRAST
+from glyffuser.pictures import levelled
 from glyffuser.pipeline import GlyffuserPipeline, load_pipeline, noise_source, seeded, weights_hash
 from glyffuser.schedulers import GlyffuserScheduler
 
@@ -163,7 +163,7 @@ def test_callback_sees_every_step_and_may_change_where_sampling_goes(pipe, sched
 def test_output_types(pipe):
     tensor, array, (picture,) = (draw(pipe, output_type=kind) for kind in ("pt", "np", "pil"))
     assert (array.shape, array.dtype) == ((1, SIZE, SIZE, 1), np.float32)
-    assert_close(torch.from_numpy(array).permute(0, 3, 1, 2), (CONTRAST * tensor / 2 + 0.5).clamp(0, 1))
+    assert_close(torch.from_numpy(array).permute(0, 3, 1, 2), levelled(tensor))
     assert (picture.mode, picture.size) == ("L", (SIZE, SIZE))
     np.testing.assert_allclose(np.asarray(picture) / 255, array[0, :, :, 0], atol=0.5 / 255 + 1e-6)
 

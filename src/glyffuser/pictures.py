@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import relu
 
 from glyffuser.errors import UserError
 
-CONTRAST = 1.1  # a network is exact to a few per cent; so much contrast makes its paper exactly white, its ink black
+MARGIN = 0.1  # a network is exact to a few per cent: what comes so close to paper or ink becomes exactly that
 
 
 def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
@@ -25,12 +26,12 @@ def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
 def to_output(images: Tensor, output_type: str) -> Any:
     """Images (B, C, H, W) in [-1, 1] as "pil" (8-bit grey), "np" (B, H, W, C) in [0, 1], or "pt", unchanged.
 
-    Pictures and arrays get a little contrast, so that paper is exactly white.
+    Pictures and arrays are levelled, so that paper is exactly white.
     """
     if output_type == "pt":
         return images
     if output_type == "np":
-        return contrasted(images).permute(0, 2, 3, 1).numpy()
+        return levelled(images).permute(0, 2, 3, 1).numpy()
     if output_type != "pil":
         raise UserError(f"unknown output type {output_type!r}; choose one of pil, np, pt")
     return [Image.fromarray(image) for image in to_grey(images)]
@@ -38,9 +39,14 @@ def to_output(images: Tensor, output_type: str) -> Any:
 
 def to_grey(images: Tensor) -> np.ndarray:
     """Images (B, 1, H, W) in [-1, 1] as they are saved: uint8 (B, H, W)."""
-    return (contrasted(images)[:, 0] * 255).round().byte().numpy()
+    return (levelled(images)[:, 0] * 255).round().byte().numpy()
 
 
-def contrasted(images: Tensor) -> Tensor:
-    """Images in [-1, 1] with a little more contrast, in [0, 1], on the CPU."""
-    return (CONTRAST * images.float().cpu() / 2 + 0.5).clamp(0, 1)
+def levelled(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as greys in [0, 1], on the CPU, with ink exactly 0 and paper exactly 1.
+
+    A curve without a jump: it is 0 and 1 up to MARGIN from the ends, twice as steep for as much again, and leaves the
+    greys between, so that edges stay as soft as they are.
+    """
+    grey = images.float().cpu() / 2 + 0.5
+    return (grey + relu(grey - (1 - 2 * MARGIN)) - relu(2 * MARGIN - grey)).clamp(0, 1)

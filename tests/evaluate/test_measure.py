@@ -9,19 +9,15 @@ import torch
 from glyffuser.config import GUIDANCE
 from glyffuser.drawing import quiet
 from glyffuser.errors import UserError
-from glyffuser.evaluate.judges import Judged
 from glyffuser.evaluate.measure import (
     Artist,
     EvaluationSettings,
     crispness,
     distribution,
     evaluate,
-    mean_states,
-    meaning,
-    references,
     work,
 )
-from glyffuser.evaluate.prompts import GOLD, PROMPTS, Prompt
+from glyffuser.evaluate.prompts import GOLD, PROMPTS
 from glyffuser.evaluate.report import lines, render, table, write_report
 from glyffuser.pipeline import seeded
 
@@ -81,33 +77,6 @@ def test_the_report_is_complete_and_asks_nothing_of_the_network(evaluation, tmp_
     assert render(evaluation) == html
 
 
-def test_meaning_counts_hits_by_prompt():
-    n = 2 * len(PROMPTS)
-    radical = torch.full((n, 214), -9.0)
-    for i, prompt in enumerate(PROMPTS):
-        radical[2 * i, prompt.radicals[-1] - 1] = 0  # the first of each pair is right
-        radical[2 * i + 1, 0] = 0  # the second has radical 1, which no prompt asks for
-    blank = torch.zeros(n)
-    glyphs = Judged(np.zeros((n, 8, 8), np.uint8), torch.zeros(n, 4), radical, blank, blank, blank, blank > 1)
-    result = meaning(glyphs, [{"nearest": 0.25, "majority": 1.0}] * len(PROMPTS), 2)
-    assert (result["rate"], result["nearest"], result["majority"]) == (0.5, 0.25, 1.0)
-    assert {row["rate"] for row in result["prompts"]} == {0.5}
-
-
-def test_references_find_the_definition_itself(pipe, splits):
-    training, _ = splits
-    prompts = [Prompt(training.definitions[3], (85,)), Prompt(training.definitions[5], (1,))]
-    water, none = references(pipe, training, prompts)
-    assert (water["nearest"], water["majority"]) == (1.0, 1.0)  # every character of the tiny data set has water
-    assert (none["nearest"], none["majority"]) == (0.0, 0.0)
-
-
-def test_mean_states_are_in_the_order_of_the_texts(pipe):
-    texts = ["a long text comes first", "short"]
-    one_by_one = torch.cat([mean_states(pipe, [text]) for text in texts])
-    torch.testing.assert_close(mean_states(pipe, texts), one_by_one)
-
-
 def test_equal_sets_are_at_no_distance():
     torch.manual_seed(0)
     a, b = torch.randn(300, 4), torch.randn(300, 4)
@@ -123,7 +92,9 @@ def test_crispness_counts_grey_and_dirt():
     images[:, 4:6, 4:6] = 0  # four pixels of ink each
     images[0, 4, 6] = 128  # one grey pixel
     images[1, 0, 0] = 254  # dirt in a corner
-    assert crispness(images) == {"grey": 1 / 8, "dirty": 0.5}
+    assert crispness(images) == {"grey": 1 / 8, "dirty": 0.5, "specks": 0.5}
+    images[1, 0, 0], images[1, 1, 5] = 255, 254  # three pixels from ink: an edge, not a speck
+    assert crispness(images)["specks"] == 0
 
 
 def test_glyphs_do_not_depend_on_what_else_is_drawn(pipe):

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from glyffuser.config import GUIDANCE, STEPS
 from glyffuser.data.dataset import GlyphData
 from glyffuser.drawing import Tick, draw, quiet
 from glyffuser.errors import UserError
 from glyffuser.evaluate.judges import Judged, Judges
+from glyffuser.evaluate.meaning import meaning, references, shares
 from glyffuser.evaluate.metrics import (
     Neighbours,
     frechet_distance,
@@ -28,12 +30,11 @@ from glyffuser.evaluate.metrics import (
     rbf_distance,
     support,
 )
-from glyffuser.evaluate.prompts import GOLD, PROMPTS, Prompt
-from glyffuser.models.prior import sentence
+from glyffuser.evaluate.prompts import GOLD, PROMPTS
 from glyffuser.pipeline import GlyffuserPipeline, weights_hash
 
 COPY_OVERLAP = 0.85  # ink overlap with a training glyph from which a glyph counts as a copy of it
-NEAREST, MAJORITY = 4, 30  # real definitions nearest to a prompt that the reference lines look at
+CLEAR = 3  # pixels from any ink beyond which paper is to be exactly white
 GOLD_GLYPHS = 16  # a prompt and seed
 
 
@@ -194,51 +195,6 @@ def draw_gold(artist: Artist, judges: Judges) -> tuple[dict[str, Judged], float]
     return gold, seconds
 
 
-def meaning(glyphs: Judged, real: list[dict[str, float]], per_prompt: int) -> dict[str, Any]:
-    """Radical hit rates by prompt and over all, beside the reference lines."""
-    rates = prompt_hits(glyphs, per_prompt).double().mean(dim=1).tolist()
-    rows = [
-        {"prompt": prompt.text, "radicals": prompt.radicals, "rate": rate, **reference}
-        for prompt, rate, reference in zip(PROMPTS, rates, real, strict=True)
-    ]
-    mean = {key: float(np.mean([row[key] for row in rows])) for key in ("rate", "nearest", "majority")}
-    return {**mean, "glyphs": len(glyphs), "prompts": rows}
-
-
-def prompt_hits(glyphs: Judged, per_prompt: int) -> Tensor:
-    """Which glyphs carry a radical that their prompt should bring: bool (prompts, per_prompt)."""
-    n = range(0, len(glyphs), per_prompt)
-    hits = [glyphs.part(slice(i, i + per_prompt)).hits(prompt.radicals) for i, prompt in zip(n, PROMPTS, strict=True)]
-    return torch.stack(hits)
-
-
-def references(pipe: GlyffuserPipeline, real: GlyphData, prompts: Sequence[Prompt] = PROMPTS) -> list[dict[str, float]]:
-    """For each prompt, what the real characters whose definitions lie nearest to it carry.
-
-    "nearest": the share with a fitting radical among the 4 nearest; "majority": whether the commonest radical of the
-    30 nearest fits, 0 or 1. Nearness is the cosine of mean token states.
-    """
-    vectors, asked = mean_states(pipe, real.definitions), mean_states(pipe, [prompt.text for prompt in prompts])
-    order = (asked @ vectors.T).topk(min(MAJORITY, len(vectors)), dim=1).indices.numpy()
-    rates = []
-    for prompt, rows in zip(prompts, order, strict=True):
-        radicals = real.radicals[rows]
-        values, counts = np.unique(radicals, return_counts=True)
-        near = float(np.isin(radicals[:NEAREST], prompt.radicals).mean())
-        rates.append({"nearest": near, "majority": float(values[counts.argmax()] in prompt.radicals)})
-    return rates
-
-
-def mean_states(pipe: GlyffuserPipeline, texts: Sequence[str]) -> Tensor:
-    """One vector a text (N, d), all of one length."""
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length share a batch: less padding
-    vectors = torch.empty(len(texts), pipe.text_encoder.dim)
-    for begin in range(0, len(texts), 256):
-        chosen = order[begin : begin + 256]
-        vectors[chosen] = sentence(*pipe.text_encoder.encode([texts[i] for i in chosen]))
-    return vectors
-
-
 def distribution(fake: Tensor, held_out: Tensor, training: Tensor) -> dict[str, Any]:
     """Distances and support of generated glyphs against held-out real ones; "real" is training glyphs against the same.
 
@@ -259,12 +215,20 @@ def distribution(fake: Tensor, held_out: Tensor, training: Tensor) -> dict[str, 
 
 
 def crispness(images: np.ndarray) -> dict[str, float]:
-    """`grey`: pixels neither ink nor paper for each pixel of ink; `dirty`: share of glyphs whose outermost two rows and
-    columns are not exactly paper, 255."""
+    """How crisp and clean pictures are, uint8 (N, H, W), paper 255.
+
+    `grey`: pixels neither ink nor paper for each pixel of ink; `dirty`: share of glyphs whose outermost two rows and
+    columns are not exactly paper; `specks`: share of those with a pixel that is not exactly paper far from all ink.
+    """
     grey = ((images > 25) & (images < 230)).sum() / np.maximum((images <= 25).sum(), 1)
     inside = np.zeros(images.shape[1:], dtype=bool)
     inside[2:-2, 2:-2] = True
-    return {"grey": float(grey), "dirty": float((images[:, ~inside] < 255).any(axis=1).mean())}
+    near = max_pool2d(torch.from_numpy(images < 128).float()[:, None], 2 * CLEAR + 1, 1, CLEAR)[:, 0].bool().numpy()
+    return {
+        "grey": float(grey),
+        "dirty": float((images[:, ~inside] < 255).any(axis=1).mean()),
+        "specks": float(((images < 255) & ~near).any(axis=(1, 2)).mean()),
+    }
 
 
 def best_of(judges: Judges, glyphs: Judged, pipe: GlyffuserPipeline, per_prompt: int) -> dict[str, float] | None:
@@ -280,14 +244,6 @@ def best_of(judges: Judges, glyphs: Judged, pipe: GlyffuserPipeline, per_prompt:
     merit = judges.merit(glyphs, expected).view(len(texts), per_prompt)
     kept = glyphs.part(merit.argmax(dim=1) + per_prompt * torch.arange(len(texts)))
     return {"k": per_prompt, **shares(kept)}
-
-
-def shares(glyphs: Judged) -> dict[str, float]:
-    """Hit rate and flagged share of one glyph for each prompt."""
-    return {
-        "rate": float(prompt_hits(glyphs, 1).double().mean()),
-        "flagged": float(glyphs.flagged.double().mean()),
-    }
 
 
 def curves(artist: Artist, judges: Judges) -> dict[str, list[dict[str, float]]]:

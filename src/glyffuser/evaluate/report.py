@@ -40,6 +40,7 @@ def table(numbers: dict[str, Any]) -> list[Row]:
         ("copies of training glyphs", percent(new["copy_rate"]), percent(new["real_copy_rate"])),
         ("grey pixels a pixel of ink", f"{crisp['glyphs']['grey']:.3f}", f"{crisp['real']['grey']:.3f}"),
         ("glyphs that touch the border", percent(crisp["glyphs"]["dirty"]), percent(crisp["real"]["dirty"])),
+        ("glyphs with specks on the paper", percent(crisp["glyphs"]["specks"]), percent(crisp["real"]["specks"])),
         *((name, percent(fake[name]), percent(real[name])) for name in ("precision", "recall", "coverage")),
         ("density", f"{fake['density']:.2f}", f"{real['density']:.2f}"),
         ("Fréchet distance, recogniser features", f"{fake['frechet']:.2f}", f"{real['frechet']:.2f}"),
