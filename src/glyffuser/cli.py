@@ -11,7 +11,7 @@ import io
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import tyro
 from tyro.conf import subcommand
@@ -54,6 +54,8 @@ Command = (
     | Annotated[Info, subcommand("info")]
 )
 
+COMMANDS = [command.__metadata__[0].name for command in get_args(Command)]
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
@@ -95,9 +97,6 @@ def _parse(argv: list[str]) -> Any:
             command = f"glyffuser {argv[0]}" if argv and argv[0] in COMMANDS else "glyffuser"
             raise UserError(f"{mistake}; see {command} --help") from None
         raise
-
-
-COMMANDS = ("sample", "dataset", "train", "evaluate", "judge", "judges", "guide", "figures", "map", "info")
 
 
 def _complain(text: str) -> int:
