@@ -54,7 +54,14 @@ class Sample:
 
         pipe = open_pipeline(self.model)
         settings = SampleSettings(
-            *(self.n, self.steps, self.sampler, self.guidance, self.negative, self.seed, self.best_of, self.radical)
+            n=self.n,
+            steps=self.steps,
+            sampler=self.sampler,
+            guidance=self.guidance,
+            negative_prompt=self.negative,
+            seed=self.seed,
+            best_of=self.best_of,
+            radical=self.radical,
         )
         with Progress("denoising") as progress:
             results = sample_to_folder(pipe, list(self.prompts), settings, self.out, progress)

@@ -41,7 +41,6 @@ class FigureSpec:
         return getattr(import_module(f"glyffuser.guide.{module}"), name)
 
 
-# B: put your functions where you like and write the place here; keep the order of FIGURES.md.
 _TABLE = [
     FigureSpec("samples", 1, "Real and invented", "learning:samples", 12),
     FigureSpec("gaussian", 1, "Learning a bell curve", "learning:gaussian", 3, ""),
