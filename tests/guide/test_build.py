@@ -76,6 +76,15 @@ def test_another_seed_quickness_or_model_is_another_figure(inputs, tiny_data, ti
     )
 
 
+def test_a_figure_hangs_on_all_that_draws_it():
+    def inside(figure: str) -> set[str]:
+        return {path.relative_to(store.PACKAGE).as_posix() for path in store.sources(FIGURES[figure].module)}
+
+    assert {"guide/gold.py", "guide/style.py", "pictures.py", "config.py", "diffusion/samplers.py"} <= inside("gold")
+    assert {"guide/explorer.py", "guide/templates/map.html"} <= inside("map")
+    assert "cli.py" not in inside("gold")
+
+
 def test_what_lacks_an_input_is_told_and_the_rest_goes_on(inputs, monkeypatch):
     def draw(inputs: Inputs) -> Still:
         raise Missing("no such thing; make one with: glyffuser thing")

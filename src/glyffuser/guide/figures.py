@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """One figure; `place` is "module:function" under glyffuser.guide, a function of `Inputs` that returns a `Drawn`.
-
-    `version` is raised when something outside of that module changes what is seen, so that cached figures are drawn
-    anew; a change inside is noticed.
-    """
+    """One figure; `place` is "module:function" under glyffuser.guide, a function of `Inputs` that returns a `Drawn`."""
 
     id: str
     chapter: int
@@ -27,7 +23,6 @@ class FigureSpec:
     place: str
     cost: float = 5.0  # seconds, roughly, for progress
     needs: str = "data model"  # what it is made from: words among data, model, run, judges
-    version: int = 1
 
     @property
     def module(self) -> str:

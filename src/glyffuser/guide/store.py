@@ -1,9 +1,10 @@
 """Finished figures on disk: a folder each, with figure.json and the pictures it names.
 
-A figure's folder is named by a hash of all that it was made from (its function's source, data, model, run, seed), so
-that what has not changed is not made again.
+A figure's folder is named by a hash of all that it was made from (the source of its function and of whatever that
+calls, data, model, run, seed), so that what has not changed is not made again, and what has is.
 """
 
+import ast
 import base64
 import functools
 import hashlib
@@ -19,40 +20,45 @@ from PIL import Image
 from glyffuser.files import atomic_path
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation, Drawn, Page, Sliders, Still, Tabs
+from glyffuser.guide.inputs import Inputs, files_hash
 
 if TYPE_CHECKING:
     from glyffuser.guide.figures import FigureSpec
-    from glyffuser.guide.inputs import Inputs
 
-FORMAT = 1  # of the folder: raise it and all figures are made anew
+PACKAGE = Path(__file__).parents[1]
 QUALITY = 82  # of lossy WebP, for frames
 
 
-def folder_of(spec: "FigureSpec", inputs: "Inputs") -> Path:
+def folder_of(spec: "FigureSpec", inputs: Inputs) -> Path:
     """Where the finished figure stands, or is to stand."""
-    facts = [FORMAT, spec.version, inputs.key(spec.needs), _sources(spec.module)]
+    facts = [inputs.key(spec.needs), files_hash(sources(spec.module))]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     return inputs.cache / "figures" / f"{spec.id}-{name}"
 
 
 @functools.cache
-def _sources(module: str) -> str:
-    """A hash of a module of the guide, of the guide's modules that it builds on, and of templates that it fills in."""
-    folder, digest = Path(__file__).parent, hashlib.sha256()
-    found, waiting = set(), {module, "store"}
+def sources(module: str) -> frozenset[Path]:
+    """The files of a module of the guide, of all of glyffuser that it builds on, and of the templates it fills in."""
+    found, waiting = set(), {PACKAGE / "guide" / f"{module}.py", Path(__file__)}
     while waiting:
-        name = waiting.pop()
-        found.add(name)
-        source = (folder / f"{name}.py").read_text(encoding="utf-8")
-        used = set(re.findall(r"from glyffuser\.guide\.(\w+) import", source))
-        for names in re.findall(r"from glyffuser\.guide import (.+)", source):
-            used |= set(re.findall(r"\w+", names))
-        waiting |= {name for name in used if (folder / f"{name}.py").is_file()} - found
-        found |= {f"templates/{page}" for page in re.findall(r'render\(\s*"([\w.-]+)"', source)}
-    for name in sorted(found):
-        path = folder / (name if "/" in name else f"{name}.py")
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+        path = waiting.pop()
+        found.add(path)
+        waiting |= _built_on(path) - found
+    return frozenset(found)
+
+
+@functools.cache
+def _built_on(path: Path) -> set[Path]:
+    """The files of glyffuser that one of its files imports, anywhere in it, or renders."""
+    if path.suffix != ".py":
+        return set()
+    source = path.read_text(encoding="utf-8")
+    files = {PACKAGE / "guide" / "templates" / name for name in re.findall(r'render\(\s*"([\w.-]+)"', source)}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("glyffuser."):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]  # a name may be a module
+            files |= {PACKAGE.parent / f"{str(name).replace('.', '/')}.py" for name in names}
+    return {file for file in files if file.is_file()}
 
 
 def load(folder: Path) -> dict[str, Any]:
