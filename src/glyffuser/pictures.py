@@ -42,11 +42,11 @@ def to_grey(images: Tensor) -> np.ndarray:
     return (levelled(images)[:, 0] * 255).round().byte().numpy()
 
 
-def levelled(images: Tensor) -> Tensor:
+def levelled(images: Tensor, margin: float = MARGIN) -> Tensor:
     """Images in [-1, 1] as greys in [0, 1], on the CPU, with ink exactly 0 and paper exactly 1.
 
-    A curve without a jump: it is 0 and 1 up to MARGIN from the ends, twice as steep for as much again, and leaves the
+    A curve without a jump: it is 0 and 1 up to `margin` from the ends, twice as steep for as much again, and leaves the
     greys between, so that edges stay as soft as they are.
     """
     grey = images.float().cpu() / 2 + 0.5
-    return (grey + relu(grey - (1 - 2 * MARGIN)) - relu(2 * MARGIN - grey)).clamp(0, 1)
+    return (grey + relu(grey - (1 - 2 * margin)) - relu(2 * margin - grey)).clamp(0, 1)

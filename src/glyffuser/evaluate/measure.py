@@ -52,11 +52,6 @@ class EvaluationSettings:
     curve_steps: tuple[int, ...] = (10, 20, 60)
     curve_guidance: tuple[float, ...] = (1.0, 3.0, 6.0)
 
-    def __post_init__(self) -> None:
-        # The usual steps and guidance are on each curve in any case: drawn again they would be twice on it.
-        object.__setattr__(self, "curve_steps", tuple(n for n in self.curve_steps if n != self.steps))
-        object.__setattr__(self, "curve_guidance", tuple(g for g in self.curve_guidance if g != self.guidance))
-
 
 QUICK = EvaluationSettings(per_prompt=1, gold_seeds=1, definitions=200, steps=15, curve_steps=(), curve_guidance=())
 
@@ -178,7 +173,10 @@ def check(pipe: GlyffuserPipeline, training: GlyphData, held_out: GlyphData, set
 def work(settings: EvaluationSettings) -> int:
     """Glyphs times steps of a whole evaluation."""
     glyphs = len(PROMPTS) * settings.per_prompt + len(GOLD) * GOLD_GLYPHS * settings.gold_seeds + settings.definitions
-    curve = sum(settings.curve_steps) + settings.steps * (len(settings.curve_guidance) + bool(settings.curve_steps))
+    curve = 0
+    if settings.curve_steps:
+        curve = sum({settings.steps, *settings.curve_steps})
+        curve += settings.steps * len({*settings.curve_guidance} - {settings.guidance})
     return glyphs * settings.steps + len(PROMPTS) * curve
 
 
@@ -255,10 +253,14 @@ def curves(artist: Artist, judges: Judges) -> dict[str, list[dict[str, float]]]:
 
     if not settings.curve_steps:
         return {}
-    usual = point(steps=settings.steps)
-    steps = [usual, *(point(steps=steps) for steps in settings.curve_steps)]
-    guidance = [{**usual, "guidance": settings.guidance}, *(point(guidance=g) for g in settings.curve_guidance)]
+    usual = point()  # on both curves, drawn once
     return {
-        "steps": sorted(steps, key=lambda p: p["steps"]),
-        "guidance": sorted(guidance, key=lambda p: p["guidance"]),
+        "steps": [
+            usual | {"steps": n} if n == settings.steps else point(steps=n)
+            for n in sorted({settings.steps, *settings.curve_steps})
+        ],
+        "guidance": [
+            usual | {"guidance": g} if g == settings.guidance else point(guidance=g)
+            for g in sorted({settings.guidance, *settings.curve_guidance})
+        ],
     }

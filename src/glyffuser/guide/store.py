@@ -55,9 +55,12 @@ def _built_on(path: Path) -> set[Path]:
     source = path.read_text(encoding="utf-8")
     files = {PACKAGE / "guide" / "templates" / name for name in re.findall(r'render\(\s*"([\w.-]+)"', source)}
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("glyffuser."):
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]  # a name may be a module
-            files |= {PACKAGE.parent / f"{str(name).replace('.', '/')}.py" for name in names}
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("glyffuser."):
+            room = PACKAGE.parent / node.module.replace(".", "/")
+            files |= {
+                room.with_suffix(".py"),
+                *(room / f"{alias.name}.py" for alias in node.names),
+            }  # or a module in it
     return {file for file in files if file.is_file()}
 
 
