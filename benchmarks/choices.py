@@ -15,16 +15,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from glyffuser.config import GUIDANCE, INTERVAL, SAMPLER, STEPS
+from glyffuser.base.noise import noise_source, seeded
+from glyffuser.base.pictures import to_grey
+from glyffuser.config import BUNDLED, GUIDANCE, INTERVAL, SAMPLER, STEPS
 from glyffuser.diffusion.guidance import Condition, Denoiser, autoguided, classifier_free, denoiser
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import karras_sigmas
-from glyffuser.drawing import BATCH
-from glyffuser.evaluate.judges import Judges, load_judges
 from glyffuser.evaluate.meaning import prompt_hits
-from glyffuser.evaluate.prompts import PROMPTS
-from glyffuser.pictures import to_grey
-from glyffuser.pipeline import BUNDLED, GlyffuserPipeline, load_pipeline, noise_source, seeded
+from glyffuser.generate.draw import BATCH
+from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.judge.judges import Judges, load_judges
+from glyffuser.judge.prompts import PROMPTS
 
 
 class Way(NamedTuple):

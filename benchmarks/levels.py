@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from glyffuser.base.noise import seeded
+from glyffuser.base.pictures import levelled
+from glyffuser.config import BUNDLED
 from glyffuser.data.dataset import load_dataset
-from glyffuser.drawing import BATCH
 from glyffuser.evaluate.measure import crispness
-from glyffuser.evaluate.prompts import PROMPTS
-from glyffuser.pictures import levelled
-from glyffuser.pipeline import BUNDLED, load_pipeline, seeded
+from glyffuser.generate.draw import BATCH
+from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.judge.prompts import PROMPTS
 
 
 def row(name: str, images: np.ndarray) -> None:

@@ -10,10 +10,10 @@ import argparse
 from pathlib import Path
 
 from glyffuser.data.dataset import load_dataset
-from glyffuser.evaluate.flaws import FLAWS
-from glyffuser.evaluate.judges import load_judges
-from glyffuser.evaluate.plausibility import PlausibilitySettings
-from glyffuser.evaluate.training import measure_plausibility, train_form
+from glyffuser.judge.flaws import FLAWS
+from glyffuser.judge.judges import load_judges
+from glyffuser.judge.plausibility import PlausibilitySettings
+from glyffuser.judge.training import measure_plausibility, train_form
 
 
 def main() -> None:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from glyffuser.memory import keep_freed_memory
-from glyffuser.models import layers
-from glyffuser.models.unet import UNet
-from glyffuser.optimizer import Muon, split_parameters
+from glyffuser.base.memory import keep_freed_memory
+from glyffuser.networks import layers
+from glyffuser.networks.unet import UNet
+from glyffuser.train.optimizer import Muon, split_parameters
 
 # The prototype's network, then one change at a time, then the `cpu` preset.
 PROTOTYPE = {

@@ -1,13 +1,20 @@
 """A small data set, text encoder, configuration and trained model that the tests share."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from glyffuser.config import Config
+from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.judge.judges import Judges
+from glyffuser.judge.plausibility import Plausibility
+from glyffuser.judge.recogniser import Recogniser
+from glyffuser.text.prior import RadicalPrior
 
 torch.set_num_threads(1)
 
@@ -113,7 +120,7 @@ def make_config(data: Path, encoder: Path) -> Config:
 @pytest.fixture(scope="session")
 def tiny_model(tiny_data: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder as training exports it, from one step."""
-    from glyffuser.train import Trainer
+    from glyffuser.train.loop import Trainer
 
     config = make_config(tiny_data, tiny_encoder)
     config.train.max_steps = 1
@@ -127,10 +134,10 @@ def tiny_model(tiny_data: Path, tiny_encoder: Path, tmp_path_factory: pytest.Tem
 def make_pipe(tiny_encoder: Path) -> Callable[..., Any]:
     """A maker of 16-pixel pipelines, random and with nothing at zero, for a network "trained" under a schedule."""
     from glyffuser.diffusion.schedules import Schedule
-    from glyffuser.models.unet import UNet
-    from glyffuser.pipeline import GlyffuserPipeline
-    from glyffuser.schedulers import GlyffuserScheduler
-    from glyffuser.text import TextEncoder
+    from glyffuser.generate.pipeline import GlyffuserPipeline
+    from glyffuser.generate.schedulers import GlyffuserScheduler
+    from glyffuser.networks.unet import UNet
+    from glyffuser.text.encoder import TextEncoder
 
     predictions = {"flow": "sample", "linear": "epsilon", "cosine": "v_prediction"}
     encoder = TextEncoder(str(tiny_encoder))
@@ -154,3 +161,36 @@ def make_pipe(tiny_encoder: Path) -> Callable[..., Any]:
         return GlyffuserPipeline(unet, encoder, GlyffuserScheduler.for_schedule(Schedule(schedule, shift=shift)))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def splits(tiny_data) -> tuple[GlyphData, GlyphData]:
+    """192 glyphs to train on and 64 held out, 16 pixels, as the pipelines of `make_pipe` draw: noise, but by rows."""
+    data, rng = load_dataset(tiny_data, "train"), np.random.default_rng(0)
+
+    def some(n: int) -> GlyphData:
+        which = np.arange(n) % len(data)
+        small = data.images.reshape(len(data), 16, 2, 16, 2).mean((2, 4))[which]
+        noisy = (small + rng.normal(0, 20, small.shape)).clip(0, 255).astype(np.uint8)
+        return replace(data.select(which), images=noisy)
+
+    return some(192), some(64)
+
+
+def small_judges() -> Judges:
+    """Untrained ones, small; the threshold lies where an untrained network's scores do."""
+    torch.manual_seed(0)
+    recogniser = Recogniser("金木水火土日月山石人", widths=(8, 8, 8, 8), feature_dim=8, character_dim=4)
+    return Judges(recogniser, Plausibility(widths=(4, 4, 8, 8)), RadicalPrior(dim=16))
+
+
+@pytest.fixture
+def judges() -> Judges:
+    """Small judges that a test may change."""
+    return small_judges()
+
+
+@pytest.fixture(scope="session")
+def shared_judges() -> Judges:
+    """Small judges that tests leave as they are."""
+    return small_judges()

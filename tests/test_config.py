@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from glyffuser.base.errors import UserError
 from glyffuser.config import (
     CHOICES,
     FRACTIONS,
@@ -23,7 +24,6 @@ from glyffuser.config import (
 )
 from glyffuser.diffusion.process import PREDICTIONS, WEIGHTINGS
 from glyffuser.diffusion.schedules import SCHEDULES
-from glyffuser.errors import UserError
 
 HINTS = {
     f"{section.name}.{name}": hint for section in fields(Config) for name, hint in get_type_hints(section.type).items()

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glyffuser.checkpoint import flatten
 from glyffuser.config import Config
-from glyffuser.train import Progress, Trainer
+from glyffuser.train.checkpoint import flatten
+from glyffuser.train.loop import Progress, Trainer
 
 
 def finish(trainer: Trainer, stop_at: int | None = None) -> list[Progress]:

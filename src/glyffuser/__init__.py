@@ -13,25 +13,27 @@ from typing import Any
 
 __version__ = version("glyffuser")
 
-# Public name -> the module it lives in. Saved models name these modules in model_index.json: never move one.
+# Public name -> the module it lives in. Saved models name `glyffuser` alone, so a class may move.
 _EXPORTS = {
     "Config": "glyffuser.config",
     "preset": "glyffuser.config",
-    "UserError": "glyffuser.errors",
-    "TextEncoder": "glyffuser.text",
+    "UserError": "glyffuser.base.errors",
+    "TextEncoder": "glyffuser.text.encoder",
     "Schedule": "glyffuser.diffusion.schedules",
     "SAMPLERS": "glyffuser.diffusion.samplers",
-    "UNet": "glyffuser.models.unet",
-    "RadicalPrior": "glyffuser.models.prior",
-    "GlyffuserPipeline": "glyffuser.pipeline",
-    "GlyffuserScheduler": "glyffuser.schedulers",
-    "load_pipeline": "glyffuser.pipeline",
-    "Trainer": "glyffuser.train",
+    "UNet": "glyffuser.networks.unet",
+    "RadicalPrior": "glyffuser.text.prior",
+    "GlyffuserPipeline": "glyffuser.generate.pipeline",
+    "GlyffuserScheduler": "glyffuser.generate.schedulers",
+    "load_pipeline": "glyffuser.generate.pipeline",
+    "Trainer": "glyffuser.train.loop",
 }
 __all__ = [*_EXPORTS]
+# diffusers, loading a model, looks for the base classes of its parts in the module that the parts are named to be in.
+_BASES = {"ModelMixin": "diffusers", "SchedulerMixin": "diffusers"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
+    if place := _EXPORTS.get(name) or _BASES.get(name):
+        return getattr(import_module(place), name)
     raise AttributeError(f"module 'glyffuser' has no attribute {name!r}")

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from glyffuser.errors import UserError
+from glyffuser.base.errors import UserError
+
+BUNDLED = Path(__file__).parent / "weights"  # the model that comes with the package
+DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
 
 # How glyphs are drawn where nothing else is said; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6) and by
 # the curves of `glyffuser evaluate` (entries 8 and 9).
@@ -26,7 +29,7 @@ INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: what is 
 class DataConfig:
     """What is learnt from."""
 
-    path: str = "data/glyphs.parquet"  # the file that `glyffuser dataset build` wrote
+    path: str = str(DATA)  # the file that `glyffuser dataset build` wrote
     definition: float = 0.3  # chance that a caption is the whole definition,
     sense: float = 0.5  # a single sense of it ("gold"), so that one-word prompts work;
     mixture: float = 0.2  # or some of its senses in another order

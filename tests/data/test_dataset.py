@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glyffuser.base.errors import UserError
 from glyffuser.data.dataset import BuildReport, build_dataset, load_dataset, read_info, split_of
 from glyffuser.data.fonts import FontFace, Rasteriser, load_font
 from glyffuser.data.unihan import Entry, Unihan
-from glyffuser.errors import UserError
 
 SIZE = 32
 CODEPOINTS = range(0x6C34, 0x6C34 + 320)  # 水 and what follows it

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glyffuser.base.errors import UserError
 from glyffuser.data import fonts as module
 from glyffuser.data.fonts import EM_SCALE, FontFace, Rasteriser, default_font, load_font, render
-from glyffuser.errors import UserError
 
 SAMPLE = "一丨丶乙十口日田永国國東龍鬱龘上下小心火水山川人入八門鳥魚馬風飛黽齊㐀鿋𠀋"
 

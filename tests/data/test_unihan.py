@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glyffuser.base.errors import UserError
 from glyffuser.data import unihan as module
 from glyffuser.data.unihan import Entry, Unihan, clean_definition, read_unihan, split_senses
-from glyffuser.errors import UserError
 
 CLEANED = {
     # Cross references in parentheses go, and what they part stays parted.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from glyffuser.evaluate.judges import Judged
 from glyffuser.evaluate.meaning import mean_states, meaning, references
-from glyffuser.evaluate.prompts import PROMPTS, Prompt
+from glyffuser.judge.judges import Judged
+from glyffuser.judge.prompts import PROMPTS, Prompt
 
 
 @pytest.fixture(scope="module")

@@ -6,20 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from glyffuser.base.errors import UserError
+from glyffuser.base.noise import seeded
 from glyffuser.config import GUIDANCE
-from glyffuser.drawing import quiet
-from glyffuser.errors import UserError
-from glyffuser.evaluate.measure import (
-    Artist,
-    EvaluationSettings,
-    crispness,
-    distribution,
-    evaluate,
-    work,
-)
-from glyffuser.evaluate.prompts import GOLD, PROMPTS
+from glyffuser.evaluate.measure import Artist, EvaluationSettings, crispness, distribution, evaluate, work
 from glyffuser.evaluate.report import lines, render, table, write_report
-from glyffuser.pipeline import seeded
+from glyffuser.generate.draw import quiet
+from glyffuser.judge.prompts import GOLD, PROMPTS
 
 SMALL = EvaluationSettings(
     per_prompt=2,

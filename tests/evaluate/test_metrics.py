@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from glyffuser.errors import UserError
+from glyffuser.base.errors import UserError
 from glyffuser.evaluate.metrics import (
     frechet_distance,
     ink_overlap,

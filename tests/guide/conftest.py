@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from glyffuser.evaluate.recogniser import Recogniser
 from glyffuser.guide.inputs import Inputs
-from glyffuser.previews import PROMPTS, SEEDS
+from glyffuser.judge.recogniser import Recogniser
+from glyffuser.train.previews import PROMPTS, SEEDS
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The cache, what is missing, and the files that are handed out."""
 
+import dataclasses
 import json
 
 import av
@@ -7,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glyffuser.errors import UserError
+from glyffuser.base.errors import UserError
 from glyffuser.guide import build as building
 from glyffuser.guide import store, style
 from glyffuser.guide.build import Built, build, check_names, export
+from glyffuser.guide.catalogue import FIGURES, FigureSpec
 from glyffuser.guide.drawn import Animation, Missing, Slider, Sliders, Still, Tabs
-from glyffuser.guide.figures import FIGURES, FigureSpec
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.template import signs
+from glyffuser.guide.site.template import signs
 
 
 def still() -> Still:
@@ -76,13 +77,10 @@ def test_another_seed_quickness_or_model_is_another_figure(inputs, tiny_data, ti
     )
 
 
-def test_a_figure_hangs_on_all_that_draws_it():
-    def inside(figure: str) -> set[str]:
-        return {path.relative_to(store.PACKAGE).as_posix() for path in store.sources(FIGURES[figure].module)}
-
-    assert {"guide/gold.py", "guide/style.py", "pictures.py", "config.py", "diffusion/samplers.py"} <= inside("gold")
-    assert {"guide/explorer.py", "guide/templates/map.html"} <= inside("map")
-    assert "cli.py" not in inside("gold")
+def test_another_version_of_its_drawing_is_another_figure(inputs):
+    spec = FIGURES["gold"]
+    newer = dataclasses.replace(spec, version=spec.version + 1)
+    assert store.folder_of(newer, inputs) != store.folder_of(spec, inputs)
 
 
 def test_what_lacks_an_input_is_told_and_the_rest_goes_on(inputs, monkeypatch):
@@ -177,7 +175,7 @@ def test_listing_figures_needs_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, glyffuser.guide.figures; print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
+    code = "import sys, glyffuser.guide.catalogue; print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 

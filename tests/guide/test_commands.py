@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from glyffuser.cli import main
-from glyffuser.guide.figures import FIGURES
+from glyffuser.commands.cli import main
+from glyffuser.guide.catalogue import FIGURES
 
 
 def run(*argv) -> int:

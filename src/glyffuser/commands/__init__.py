@@ -1,1 +1,1 @@
-"""Commands of the command line that are too long for cli.py; each parses, validates, calls one function and prints."""
+"""The command line: one file a group of commands, thin: parse, validate, call one library function, print."""

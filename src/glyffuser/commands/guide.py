@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from glyffuser.base.errors import UserError
+from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, print_results
-from glyffuser.errors import UserError
-from glyffuser.progress import Progress
-
-DATA = Path("data/glyphs.parquet")
+from glyffuser.config import BUNDLED, DATA
 
 
 @dataclass
@@ -45,8 +44,8 @@ class Guide:
     def run(self) -> None:
         _need_extra()
         from glyffuser.guide.build import build, check_names, made_before
-        from glyffuser.guide.figures import FIGURES
-        from glyffuser.guide.site import write_site
+        from glyffuser.guide.catalogue import FIGURES
+        from glyffuser.guide.site.pages import write_site
 
         specs = check_names(self.only)
         inputs = _inputs(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
@@ -86,7 +85,7 @@ class Figures:
     """Print the results as JSON."""
 
     def run(self) -> None:
-        from glyffuser.guide.figures import FIGURES
+        from glyffuser.guide.catalogue import FIGURES
 
         if not self.names:
             facts = [{"id": spec.id, "chapter": spec.chapter, "title": spec.title} for spec in FIGURES.values()]
@@ -123,9 +122,9 @@ class Map:
 
     def run(self) -> None:
         _need_extra()
-        from glyffuser.files import write_text
+        from glyffuser.base.files import write_text
         from glyffuser.guide.build import build, check_names
-        from glyffuser.guide.explorer import stand_alone
+        from glyffuser.guide.figures.data.glyph_map import stand_alone
         from glyffuser.guide.store import load
 
         inputs = _inputs(self.data, self.model, None, None, False, self.seed)
@@ -150,8 +149,8 @@ def _need_extra() -> None:
 
 def _inputs(data: Path, model: str, run: Path | None, judges: Path | None, quick: bool, seed: int) -> Any:
     """The inputs of the figures. The default data set is built where it is missing: it takes some seconds."""
+    from glyffuser.generate.pipeline import model_folder
     from glyffuser.guide.inputs import Inputs
-    from glyffuser.pipeline import BUNDLED, model_folder
 
     folder = BUNDLED if model == "bundled" else Path(model)
     if run is None and (folder / "metrics.jsonl").is_file():

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from glyffuser.base.errors import UserError
+from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, open_pipeline, print_results
 from glyffuser.config import GUIDANCE, STEPS
-from glyffuser.errors import UserError
-from glyffuser.progress import Progress
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Sample:
     def run(self) -> None:
         if not self.prompts:
             raise UserError('give at least one English meaning, for example: glyffuser sample "gold"')
-        from glyffuser.sample import SampleSettings, sample_to_folder
+        from glyffuser.generate.files import SampleSettings, sample_to_folder
 
         pipe = open_pipeline(self.model)
         settings = SampleSettings(

@@ -10,7 +10,8 @@ Flag = FlagCreatePairsOff[bool]  # --json, without a --no-json
 
 def open_pipeline(model: str) -> Any:
     """The pipeline of a model folder, of a run folder, or the bundled one."""
-    from glyffuser.pipeline import BUNDLED, load_pipeline
+    from glyffuser.config import BUNDLED
+    from glyffuser.generate.pipeline import load_pipeline
 
     return load_pipeline(BUNDLED if model == "bundled" else model)
 

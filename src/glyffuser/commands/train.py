@@ -10,8 +10,8 @@ from typing import Any
 
 from tyro.conf import UseAppendAction
 
+from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, print_results
-from glyffuser.progress import Progress
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Train:
 
     def run(self) -> None:
         config, out = self.settings()
-        from glyffuser.train import Trainer
+        from glyffuser.train.loop import Trainer
 
         with Progress("reading captions") as progress:
             trainer = Trainer(config, out, progress)

@@ -17,10 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from glyffuser.base.errors import UserError
+from glyffuser.base.files import atomic_path
 from glyffuser.data.fonts import FontFace, Rasteriser
 from glyffuser.data.unihan import Unihan, clean_definition, split_senses
-from glyffuser.errors import UserError
-from glyffuser.files import atomic_path
 
 SCHEMA_VERSION = 1
 SIZES = range(16, 1025)  # pixels; below 16 a character is a blot

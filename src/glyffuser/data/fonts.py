@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from glyffuser.errors import UserError
+from glyffuser.base.errors import UserError
 
 if TYPE_CHECKING:
     from fontTools.ttLib import TTFont

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from glyffuser.errors import UserError
+from glyffuser.base.errors import UserError
 
 FIELDS = ("kDefinition", "kRSUnicode", "kTotalStrokes")
 DEBIAN_FOLDER = Path("/usr/share/unicode")  # Debian's package unicode-data

@@ -1,1 +1,1 @@
-"""Measuring glyphs: are they well formed, do they mean what was asked, are they new and varied."""
+"""One evaluation of one model: glyphs drawn, measured, compared with real ones, and reported."""

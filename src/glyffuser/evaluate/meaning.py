@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from glyffuser.data.dataset import GlyphData
-from glyffuser.evaluate.judges import Judged
-from glyffuser.evaluate.prompts import PROMPTS, Prompt
-from glyffuser.models.prior import sentence
-from glyffuser.pipeline import GlyffuserPipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.judge.judges import Judged
+from glyffuser.judge.prompts import PROMPTS, Prompt
+from glyffuser.text.prior import sentence
 
 NEAREST, MAJORITY = 4, 30  # real definitions nearest to a prompt that the reference lines look at
 

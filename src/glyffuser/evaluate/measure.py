@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from glyffuser.base.errors import UserError
+from glyffuser.base.weights import weights_hash
 from glyffuser.config import GUIDANCE, STEPS
 from glyffuser.data.dataset import GlyphData
-from glyffuser.drawing import Tick, draw, quiet
-from glyffuser.errors import UserError
-from glyffuser.evaluate.judges import Judged, Judges
 from glyffuser.evaluate.meaning import meaning, references, shares
 from glyffuser.evaluate.metrics import (
     Neighbours,
@@ -30,8 +29,10 @@ from glyffuser.evaluate.metrics import (
     rbf_distance,
     support,
 )
-from glyffuser.evaluate.prompts import GOLD, PROMPTS
-from glyffuser.pipeline import GlyffuserPipeline, weights_hash
+from glyffuser.generate.draw import Tick, draw, quiet
+from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.judge.judges import Judged, Judges
+from glyffuser.judge.prompts import GOLD, PROMPTS
 
 COPY_OVERLAP = 0.85  # ink overlap with a training glyph from which a glyph counts as a copy of it
 CLEAR = 3  # pixels from any ink beyond which paper is to be exactly white

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glyffuser.errors import UserError
+from glyffuser.base.errors import UserError
 
 
 class Support(NamedTuple):

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
-from torch import Tensor
 
+from glyffuser.base.files import output_folder, write_text
+from glyffuser.base.pictures import grid, heat
 from glyffuser.evaluate.measure import Evaluation
 from glyffuser.evaluate.metrics import Neighbours
-from glyffuser.evaluate.prompts import PROMPTS
-from glyffuser.files import output_folder, write_text
-from glyffuser.pictures import grid
+from glyffuser.judge.prompts import PROMPTS
 
 Row = tuple[str, str, str]  # what, the model's number, the same of real glyphs
 SHOWN = 24  # best, worst and nearest glyphs on the page
@@ -135,16 +134,6 @@ def pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
         }
         for i, row in zip(closest, rows, strict=True)
     ]
-
-
-def heat(image: np.ndarray, flaws: Tensor) -> Image.Image:
-    """The glyph (H, W) with its flaw map (16, 16), logits, laid over in orange: the redder, the surer."""
-    chance = Image.fromarray(flaws.sigmoid().numpy()).resize(image.shape[::-1], Image.Resampling.BICUBIC)
-    mark = np.clip(np.asarray(chance), 0, 1)[..., None]
-    grey = np.repeat(image[..., None] / 255.0, 3, axis=2)
-    paint = np.array([0.93, 0.36, 0.13])
-    mixed = grey * (1 - 0.75 * mark) + paint * 0.75 * mark
-    return Image.fromarray((255 * mixed).round().astype(np.uint8))
 
 
 def sheet(images: np.ndarray, columns: int) -> str:

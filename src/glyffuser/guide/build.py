@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glyffuser.errors import UserError
-from glyffuser.files import atomic_path, output_folder
+from glyffuser.base.errors import UserError
+from glyffuser.base.files import atomic_path, output_folder
 from glyffuser.guide import store
-from glyffuser.guide.figures import FIGURES, FigureSpec
+from glyffuser.guide.catalogue import FIGURES, FigureSpec
 from glyffuser.guide.inputs import Inputs
 
 Report = Callable[[float, str], None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from glyffuser.errors import UserError
+from glyffuser.base.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,7 +1,7 @@
 """What figures are made from: the data set, the model, a run's log; each loaded when first asked for.
 
     from glyffuser.guide.inputs import Inputs
-    from glyffuser.guide.landscape import density
+    from glyffuser.guide.figures.data.map_density import density
     density(Inputs("data/glyphs.parquet")).figure      # in a notebook
 
 Where something is missing, asking for it raises `Missing`, which says how to get it.
@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glyffuser.base.errors import UserError
+from glyffuser.config import BUNDLED, DATA
 from glyffuser.data.dataset import GlyphData, load_dataset, read_info
-from glyffuser.errors import UserError
-from glyffuser.evaluate.judges import BUNDLED_JUDGES, load_part
+from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.guide.drawn import Missing
-from glyffuser.pipeline import BUNDLED, load_pipeline
+from glyffuser.judge.judges import BUNDLED_JUDGES, load_part
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from glyffuser.evaluate.recogniser import Recogniser
-    from glyffuser.guide.atlas import Atlas
-    from glyffuser.pipeline import GlyffuserPipeline
+    from glyffuser.generate.pipeline import GlyffuserPipeline
+    from glyffuser.guide.maths.map_layout import Atlas
+    from glyffuser.judge.recogniser import Recogniser
 
-DATA = Path("data/glyphs.parquet")
 NEW_CACHE = "guide"  # a folder beside the data set
 
 
@@ -149,7 +149,7 @@ class Inputs:
 
     @cached_property
     def recogniser(self) -> "Recogniser":
-        """The network that reads a glyph's radical (evaluate/recogniser.py)."""
+        """The network that reads a glyph's radical (judge/recogniser.py)."""
         try:
             return load_part(self.judges_path, "recogniser").float().eval()
         except UserError as error:
@@ -158,7 +158,7 @@ class Inputs:
     @cached_property
     def atlas(self) -> "Atlas":
         """The map of all glyphs, from the cache or computed (about a minute)."""
-        from glyffuser.guide.atlas import load_or_compute
+        from glyffuser.guide.maths.map_layout import load_or_compute
 
         return load_or_compute(self)
 

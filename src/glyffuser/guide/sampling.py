@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glyffuser.base.noise import seeded
 from glyffuser.config import GUIDANCE
 from glyffuser.data.dataset import GlyphData, split_of
 from glyffuser.diffusion.guidance import Denoiser, denoiser
-from glyffuser.drawing import Tick, quiet
-from glyffuser.pipeline import GlyffuserPipeline, seeded
-from glyffuser.schedulers import GlyphStep
+from glyffuser.generate.draw import Tick, quiet
+from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.schedulers import GlyphStep
 
 
 def steps_of(

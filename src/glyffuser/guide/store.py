@@ -1,67 +1,36 @@
 """Finished figures on disk: a folder each, with figure.json and the pictures it names.
 
-A figure's folder is named by a hash of all that it was made from (the source of its function and of whatever that
-calls, data, model, run, seed), so that what has not changed is not made again, and what has is.
+A figure's folder is named by a hash of all that it was made from (the version of its drawing, data, model, run,
+judges, seed), so that what has not changed is not made again, and what has is.
 """
 
-import ast
 import base64
-import functools
 import hashlib
 import io
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from glyffuser.files import atomic_path
+from glyffuser import __version__
+from glyffuser.base.files import atomic_path
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation, Drawn, Page, Sliders, Still, Tabs
-from glyffuser.guide.inputs import Inputs, files_hash
+from glyffuser.guide.inputs import Inputs
 
 if TYPE_CHECKING:
-    from glyffuser.guide.figures import FigureSpec
+    from glyffuser.guide.catalogue import FigureSpec
 
-PACKAGE = Path(__file__).parents[1]
 QUALITY = 82  # of lossy WebP, for frames
 
 
 def folder_of(spec: "FigureSpec", inputs: Inputs) -> Path:
     """Where the finished figure stands, or is to stand."""
-    facts = [inputs.key(spec.needs), files_hash(sources(spec.module))]
+    facts = [inputs.key(spec.needs), spec.version, __version__]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     return inputs.cache / "figures" / f"{spec.id}-{name}"
-
-
-@functools.cache
-def sources(module: str) -> frozenset[Path]:
-    """The files of a module of the guide, of all of glyffuser that it builds on, and of the templates it fills in."""
-    found, waiting = set(), {PACKAGE / "guide" / f"{module}.py", Path(__file__)}
-    while waiting:
-        path = waiting.pop()
-        found.add(path)
-        waiting |= _built_on(path) - found
-    return frozenset(found)
-
-
-@functools.cache
-def _built_on(path: Path) -> set[Path]:
-    """The files of glyffuser that one of its files imports, anywhere in it, or renders."""
-    if path.suffix != ".py":
-        return set()
-    source = path.read_text(encoding="utf-8")
-    files = {PACKAGE / "guide" / "templates" / name for name in re.findall(r'render\(\s*"([\w.-]+)"', source)}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("glyffuser."):
-            room = PACKAGE.parent / node.module.replace(".", "/")
-            files |= {
-                room.with_suffix(".py"),
-                *(room / f"{alias.name}.py" for alias in node.names),
-            }  # or a module in it
-    return {file for file in files if file.is_file()}
 
 
 def load(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
-from glyffuser.errors import UserError
+from glyffuser.base.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

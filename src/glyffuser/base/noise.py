@@ -1,0 +1,26 @@
+"""Noise from seeds: a generator a glyph, so that a glyph does not depend on what is drawn beside it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from glyffuser.base.errors import UserError
+
+
+def noise_source(generator: torch.Generator | list[torch.Generator] | None, batch: int) -> Callable[[Tensor], Tensor]:
+    """A function x -> standard normal like x, from one generator, or from one for each image of the batch."""
+    if isinstance(generator, list) and len(generator) != batch:
+        raise UserError(f"{len(generator)} generators for {batch} glyphs; pass one, or one a glyph")
+
+    def noise(x: Tensor) -> Tensor:
+        return randn_tensor(x.shape, generator=generator, device=x.device, dtype=torch.float32)
+
+    return noise
+
+
+def seeded(seed: int, k: int) -> torch.Generator:
+    """The generator of glyph k under a seed: glyphs of one seed, or of neighbouring seeds, share no noise."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, k]).generate_state(1, np.uint64)[0]))

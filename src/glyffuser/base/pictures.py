@@ -1,0 +1,62 @@
+"""From tensors to pictures, and several pictures on one sheet."""
+
+import math
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import relu
+
+from glyffuser.base.errors import UserError
+
+MARGIN = 0.1  # a network is exact to a few per cent: what comes so close to paper or ink becomes exactly that
+
+
+def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
+    """Pictures of one size side by side, row by row, on white; by default in a block as square as it can be."""
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    width, height = images[0].size
+    sheet = Image.new("L", (columns * width, math.ceil(len(images) / columns) * height), 255)
+    for i, image in enumerate(images):
+        sheet.paste(image, (i % columns * width, i // columns * height))
+    return sheet
+
+
+def to_output(images: Tensor, output_type: str) -> Any:
+    """Images (B, C, H, W) in [-1, 1] as "pil" (8-bit grey), "np" (B, H, W, C) in [0, 1], or "pt", unchanged.
+
+    Pictures and arrays are levelled, so that paper is exactly white.
+    """
+    if output_type == "pt":
+        return images
+    if output_type == "np":
+        return levelled(images).permute(0, 2, 3, 1).numpy()
+    if output_type != "pil":
+        raise UserError(f"unknown output type {output_type!r}; choose one of pil, np, pt")
+    return [Image.fromarray(image) for image in to_grey(images)]
+
+
+def to_grey(images: Tensor) -> np.ndarray:
+    """Images (B, 1, H, W) in [-1, 1] as they are saved: uint8 (B, H, W)."""
+    return (levelled(images)[:, 0] * 255).round().byte().numpy()
+
+
+def levelled(images: Tensor, margin: float = MARGIN) -> Tensor:
+    """Images in [-1, 1] as greys in [0, 1], on the CPU, with ink exactly 0 and paper exactly 1.
+
+    A curve without a jump: it is 0 and 1 up to `margin` from the ends, twice as steep for as much again, and leaves the
+    greys between, so that edges stay as soft as they are.
+    """
+    grey = images.float().cpu() / 2 + 0.5
+    return (grey + relu(grey - (1 - 2 * margin)) - relu(2 * margin - grey)).clamp(0, 1)
+
+
+def heat(image: np.ndarray, flaws: Tensor) -> Image.Image:
+    """The glyph (H, W) with its flaw map (16, 16), logits, laid over in orange: the redder, the surer."""
+    chance = Image.fromarray(flaws.sigmoid().numpy()).resize(image.shape[::-1], Image.Resampling.BICUBIC)
+    mark = np.clip(np.asarray(chance), 0, 1)[..., None]
+    grey = np.repeat(image[..., None] / 255.0, 3, axis=2)
+    paint = np.array([0.93, 0.36, 0.13])
+    mixed = grey * (1 - 0.75 * mark) + paint * 0.75 * mark
+    return Image.fromarray((255 * mixed).round().astype(np.uint8))

@@ -1,0 +1,42 @@
+"""Weights on disk: whether they fit their config, and a hash to tell networks apart."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from diffusers import ModelMixin
+from safetensors import SafetensorError, safe_open
+
+from glyffuser.base.errors import UserError
+
+# What bad files lead to.
+BROKEN = (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError, RuntimeError, SafetensorError)
+
+
+def check_weights(folder: Path, network: type[ModelMixin]) -> None:
+    """UserError unless the weights in `folder` are exactly those, by name and shape, that its config asks for."""
+    with torch.device("meta"):
+        wanted = {k: tuple(v.shape) for k, v in network.from_config(network.load_config(folder)).state_dict().items()}
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{folder} has no safetensors weights; export or copy the model again")
+    found: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            found |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+    wrong = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+    if wrong:
+        k = wrong[0]
+        raise UserError(
+            f"the weights in {folder} do not fit its config: {len(wrong)} differ, for example {k} "
+            f"(is {found.get(k)}, should be {wanted.get(k)})"
+        )
+
+
+def weights_hash(network: torch.nn.Module) -> str:
+    """The first 16 hex digits of a SHA-256 over a network's weights, in float32."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

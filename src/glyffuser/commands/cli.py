@@ -1,0 +1,114 @@
+"""The command line: parse, validate, call one library function, print.
+
+Results go to stdout, progress and complaints to stderr. Exit status: 0; 2 for a mistake of the user's, with one line
+that says what is wrong and how to mend it; 1 for a fault of ours. Heavy imports stand inside the commands, so that
+`glyffuser --help` is quick.
+"""
+
+import contextlib
+import errno
+import io
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+import tyro
+from tyro.conf import subcommand
+
+from glyffuser.base.errors import UserError
+from glyffuser.commands.dataset import Dataset
+from glyffuser.commands.evaluate import Evaluate, Judge, TrainJudges
+from glyffuser.commands.guide import Figures, Guide, Map
+from glyffuser.commands.sample import Sample
+from glyffuser.commands.shared import Flag, print_results
+from glyffuser.commands.train import Train
+
+
+@dataclass
+class Info:
+    """Say what is installed and what was found: versions, device, threads, bundled weights, data.
+
+    Example: glyffuser info
+    """
+
+    json: Flag = False
+    """Print as JSON."""
+
+    def run(self) -> None:
+        from glyffuser.commands.info import collect
+
+        print_results(self.json, collect())
+
+
+Command = (
+    Annotated[Sample, subcommand("sample")]
+    | Annotated[Dataset, subcommand("dataset")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Judge, subcommand("judge")]
+    | Annotated[TrainJudges, subcommand("judges")]
+    | Annotated[Guide, subcommand("guide")]
+    | Annotated[Figures, subcommand("figures")]
+    | Annotated[Map, subcommand("map")]
+    | Annotated[Info, subcommand("info")]
+)
+
+COMMANDS = [command.__metadata__[0].name for command in get_args(Command)]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    warnings.showwarning = _show_warning
+    try:
+        _parse(sys.argv[1:] if argv is None else argv).run()
+        sys.stdout.flush()
+    except UserError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        print("glyffuser: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `glyffuser ... | head`
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _complain("the disk is full; free some space and run the same command again")
+    return 0
+
+
+def _parse(argv: list[str]) -> Any:
+    """The command that `argv` names. What tyro says of a mistake, in a box, becomes one line."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(
+                Command,
+                args=argv or ["--help"],
+                prog="glyffuser",
+                description="Invent Chinese glyphs from English meanings.",
+            )
+    except SystemExit as end:
+        if end.code:
+            lines = [line.strip("│╭╮╰╯─|+- \n") for line in box.getvalue().splitlines()]
+            words = [line for line in lines if line]
+            mistake = words[1] if len(words) > 1 else "cannot read the command"
+            command = f"glyffuser {argv[0]}" if argv and argv[0] in COMMANDS else "glyffuser"
+            raise UserError(f"{mistake}; see {command} --help") from None
+        raise
+
+
+def _complain(text: str) -> int:
+    print(f"glyffuser: {text}", file=sys.stderr)
+    return 2
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Our own warnings, one line each; other libraries' are not the user's business."""
+    if category is UserWarning:
+        print(f"glyffuser: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From a prompt to a file: the pipeline, its schedulers, drawing in batches, and what is written."""

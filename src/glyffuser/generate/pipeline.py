@@ -1,0 +1,245 @@
+"""GlyffuserPipeline: prompts in, glyphs out, in the way diffusers users know, with every step open to view."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline, SchedulerMixin
+from diffusers.utils import BaseOutput
+from diffusers.utils.logging import disable_progress_bar
+from torch import Tensor
+
+from glyffuser.base.devices import fast_matmul
+from glyffuser.base.errors import UserError
+from glyffuser.base.noise import noise_source
+from glyffuser.base.pictures import to_output
+from glyffuser.base.weights import BROKEN, check_weights
+from glyffuser.config import BUNDLED, GUIDANCE, INTERVAL, STEPS
+from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, denoiser
+from glyffuser.diffusion.samplers import SAMPLERS
+from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps
+from glyffuser.networks.unet import UNet
+from glyffuser.text.encoder import TextEncoder
+from glyffuser.text.prior import RADICALS, RadicalPrior
+
+
+@dataclass
+class GlyphOutput(BaseOutput):
+    """`images`: PIL pictures (mode L), or an array (B, H, W, C) in [0, 1], or a tensor (B, C, H, W) in [-1, 1]."""
+
+    images: Any
+
+
+class GlyffuserPipeline(DiffusionPipeline):
+    """Text -> glyphs.
+
+    Components: `unet` (glyffuser.UNet), `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any
+    diffusers scheduler), `prior` (glyffuser.RadicalPrior, or None for a network that is not told a radical).
+    `GlyffuserPipeline.from_pretrained()` loads one, without a folder the bundled model.
+    """
+
+    __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
+
+    model_cpu_offload_seq = "text_encoder->prior->unet"
+    _optional_components: ClassVar[list[str]] = ["prior"]  # a list, since diffusers adds to it
+
+    def __init__(
+        self, unet: UNet, text_encoder: TextEncoder, scheduler: SchedulerMixin, prior: RadicalPrior | None = None
+    ):
+        super().__init__()
+        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, prior=prior)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
+        """Load from a folder in diffusers' layout (default: the bundled model), on the CPU, in float32."""
+        kwargs.setdefault("local_files_only", True)
+        return super().from_pretrained(folder, **kwargs)
+
+    @classmethod
+    def load_config(cls, *args: Any, **kwargs: Any) -> Any:
+        """What model_index.json says. Models saved before classes left their modules' names out load too."""
+        found = super().load_config(*args, **kwargs)
+        config = found[0] if isinstance(found, tuple) else found
+        for name, place in config.items():
+            if isinstance(place, list | tuple) and str(place[0]).startswith("glyffuser."):
+                config[name] = ["glyffuser", place[1]]
+        return found
+
+    @property
+    def schedule(self) -> Schedule:
+        """The noise schedule that the network was trained under, whichever scheduler samples."""
+        config = self.unet.config
+        return Schedule(config.schedule, config.num_train_timesteps, config.shift)
+
+    def __call__(
+        self,
+        prompt: str | list[str],
+        negative_prompt: str | None = None,
+        num_images_per_prompt: int = 1,
+        num_inference_steps: int = STEPS,
+        guidance_scale: float = GUIDANCE,
+        guidance_interval: tuple[float, float] = INTERVAL,
+        sampler: str | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        radical: int | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[..., dict | None] | None = None,
+    ) -> GlyphOutput | tuple[Any]:
+        """Draw `num_images_per_prompt` glyphs a prompt; those of the first prompt come first.
+
+        Args:
+            prompt: English, one or several.
+            negative_prompt: what to steer away from, for all prompts; default: the empty prompt.
+            num_inference_steps: 1 or more.
+            guidance_scale: 1 = off.
+            guidance_interval: noise levels (low, high) between which guidance acts.
+            sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
+            generator: one, or one a glyph (then a glyph does not depend on the others), on the CPU or the device.
+            latents: starting noise, standard normal (B, C, H, W), in place of the generator's.
+            radical: Kangxi number, 1 ... 214, for all glyphs; default: the prior draws one for each.
+            output_type: "pil", "np" or "pt".
+            callback_on_step_end: called as f(pipe, i, t, {"latents": x, "x0": x0}), x the sampler's own state (see
+                GlyphStep); if it returns a dict with "latents", sampling goes on from those.
+
+        Raises: UserError for a setting out of range or a prompt that cannot be read.
+        """
+        images = torch.empty(0)
+        for step in self.stream(
+            prompt,
+            negative_prompt,
+            num_images_per_prompt=num_images_per_prompt,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            guidance_interval=guidance_interval,
+            sampler=sampler,
+            generator=generator,
+            latents=latents,
+            radical=radical,
+        ):
+            if callback_on_step_end is not None:
+                changed = callback_on_step_end(self, step.i, step.t, {"latents": step.x, "x0": step.x0})
+                if changed and "latents" in changed:
+                    step.x.copy_(changed["latents"])
+            images = step.x
+        images = to_output(images, output_type)
+        return GlyphOutput(images=images) if return_dict else (images,)
+
+    def stream(
+        self,
+        prompt: str | list[str],
+        negative_prompt: str | None = None,
+        num_images_per_prompt: int = 1,
+        num_inference_steps: int = STEPS,
+        guidance_scale: float = GUIDANCE,
+        guidance_interval: tuple[float, float] = INTERVAL,
+        sampler: str | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        radical: int | None = None,
+    ) -> Iterator[GlyphStep]:
+        """The generator behind `__call__`, same arguments: yields a GlyphStep per step; the last x is the result."""
+        config = self.unet.config
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale, sampler)
+        cond = self.condition(prompts, num_images_per_prompt)
+        shape = (len(cond.mask), config.in_channels, config.sample_size, config.sample_size)
+        noise = noise_source(generator, shape[0])
+        x = noise(torch.empty(shape, device=self.device)) if latents is None else latents.to(self.device)
+        cond = cond._replace(labels=self._labels(cond, radical, noise))
+        D: Denoiser = denoiser(self._network, config.prediction_type, self.schedule)
+        if guidance_scale != 1:
+            D = classifier_free(D, guidance_scale, self.condition([negative_prompt or ""], 1), guidance_interval)
+        if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
+            highest = self.schedule.sigma_max()
+            yield from scheduler_steps(self.scheduler, D, highest, x, num_inference_steps, cond, generator)
+            return
+        sigmas = self.schedule.sigmas(num_inference_steps)
+        draw = SAMPLERS[sampler or self.scheduler.config.sampler]
+        for step in draw(D, sigmas[0] * x, sigmas, cond, noise):
+            t = float(self.schedule.timestep(step.sigma)) if step.sigma > 0 else 0.0
+            yield GlyphStep(step.i, t, step.x, step.x0, float(self.schedule.alpha(step.sigma)))
+
+    @property
+    def sampler_name(self) -> str:
+        """The sampler used where none is named: one of SAMPLERS, or the class of a diffusers scheduler."""
+        own = isinstance(self.scheduler, GlyffuserScheduler)
+        return self.scheduler.config.sampler if own else type(self.scheduler).__name__
+
+    def condition(self, prompts: list[str], repeats: int = 1) -> Condition:
+        """Token states of the prompts, each `repeats` times over, and, if there is a prior, the likeliest radicals.
+
+        An empty prompt means "no text" and has the radical 0, "none". A prompt that occurs again is encoded once.
+        """
+        texts = list(dict.fromkeys(prompts))
+        rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
+        states, mask = (part.to(self.device) for part in self.text_encoder.encode(texts))
+        labels = None
+        if self.prior is not None:
+            told = torch.tensor([bool(text.strip()) for text in texts], device=self.device)
+            labels = torch.where(told, self.prior.draw(states, mask), 0)[rows]
+        return Condition(states[rows], mask[rows], labels)
+
+    def _labels(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """The radicals (B,) that the network is told: the user's, or drawn by the prior from each glyph's own noise."""
+        if cond.labels is None or self.prior is None:
+            if radical is not None:
+                raise UserError("this model takes no radical; it was trained without")
+            return None
+        # Drawn in either case, so that a radical that is given brings the glyph that the prior would have brought.
+        chance = torch.special.ndtr(noise(torch.empty(len(cond.mask), 1, 1, 1, device=self.device)).flatten())
+        if radical is None:
+            return torch.where(cond.labels > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
+        if not 1 <= radical <= RADICALS:
+            raise UserError(f"the radical must be between 1 and {RADICALS}, not {radical}")
+        return torch.full_like(cond.labels, radical)
+
+    def _network(self, xt: Tensor, t: Tensor, states: Tensor, mask: Tensor, labels: Tensor | None = None) -> Tensor:
+        with torch.no_grad(), fast_matmul(self.device):
+            return self.unet(xt, t, states, mask, labels, return_dict=False)[0].float()
+
+    def _check(self, prompts: list[str], images: int, steps: int, guidance: float, sampler: str | None) -> None:
+        for prompt in prompts or [""]:
+            self.text_encoder.check(prompt)
+        if images < 1:
+            raise UserError(f"the number of glyphs must be 1 or more, not {images}")
+        if not 1 <= steps <= self.schedule.T:
+            raise UserError(f"the number of steps must be between 1 and {self.schedule.T}, not {steps}")
+        if not np.isfinite(guidance):
+            raise UserError(
+                f"guidance must be a finite number, not {guidance}; 1 turns it off, {GUIDANCE:g} is the default"
+            )
+        if sampler is not None and sampler not in SAMPLERS:
+            raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
+
+
+def model_folder(folder: str | Path) -> Path:
+    """The model in a run folder; any other folder as it is."""
+    folder = Path(folder)
+    return folder / "model" if (folder / "model" / "model_index.json").is_file() else folder
+
+
+def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
+    """The pipeline of a model or run folder that a user named: whatever is wrong with it is a UserError."""
+    folder = model_folder(folder)
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise UserError(f"{folder} is no model folder (it has no model_index.json); name one that `train` wrote")
+    try:
+        name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+        if name != GlyffuserPipeline.__name__:
+            raise UserError(f"{folder} holds a {name}, not a {GlyffuserPipeline.__name__}")
+        check_weights(folder / "unet", UNet)
+        disable_progress_bar()
+        return GlyffuserPipeline.from_pretrained(folder)
+    except UserError:
+        raise
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"cannot load the model in {folder}: {reason}; export or copy it again") from error

@@ -1,0 +1,124 @@
+"""diffusers' schedulers at work under our denoisers, and the scheduler component of a saved model.
+
+What a network sees is a matter of the noise level alone, so a network trained under any noise schedule can be sampled
+with any diffusers scheduler: its state is brought to x0 + sigma * eps, and the denoiser's answer to the prediction type
+that the scheduler asks for.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import ConfigMixin, SchedulerMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+
+from glyffuser.config import SAMPLER
+from glyffuser.diffusion.guidance import Condition, Denoiser
+from glyffuser.diffusion.process import coefficients
+from glyffuser.diffusion.schedules import Schedule
+
+
+class GlyphStep(NamedTuple):
+    """One step of sampling: its number from 0, the timestep reached, the state x and the predicted clean image x0.
+
+    x is what the sampler iterates on, (B, C, H, W); `xt`, alpha times x, is the noised image at the network's scale.
+    Writing into x in place changes where sampling goes on from.
+    """
+
+    i: int
+    t: float
+    x: Tensor
+    x0: Tensor
+    alpha: float
+
+    @property
+    def xt(self) -> Tensor:
+        """The noised image at timestep t."""
+        return self.alpha * self.x
+
+
+class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
+    """The default `pipe.scheduler`: names one of glyffuser's own samplers, and carries what other schedulers need.
+
+    `AnyDiffusersScheduler.from_config(pipe.scheduler.config)` gives a drop-in. Its `prediction_type` is "epsilon"
+    whatever the network predicts, since every diffusers scheduler understands that; the pipeline converts.
+    """
+
+    __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
+
+    @register_to_config
+    def __init__(
+        self,
+        sampler: str = SAMPLER,
+        num_train_timesteps: int = 1000,
+        beta_schedule: str = "linear",
+        prediction_type: str = "epsilon",
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        shift: float = 1.0,
+    ):
+        pass
+
+    @classmethod
+    def for_schedule(cls, schedule: Schedule) -> "GlyffuserScheduler":
+        """The scheduler that samples under the noise schedule of training."""
+        return cls(
+            num_train_timesteps=schedule.T,
+            beta_schedule="squaredcos_cap_v2" if schedule.name == "cosine" else "linear",
+            use_flow_sigmas=schedule.name == "flow",
+            **({"flow_shift": schedule.shift, "shift": schedule.shift} if schedule.name == "flow" else {}),
+        )
+
+
+def scheduler_steps(
+    scheduler: Any,
+    D: Denoiser,
+    highest: float,
+    noise: Tensor,
+    steps: int,
+    cond: Condition,
+    generator: torch.Generator | list[torch.Generator] | None,
+) -> Iterator[GlyphStep]:
+    """Sample with a diffusers scheduler: what the network sees is a matter of the noise level alone, so any will do.
+
+    `highest` is the highest noise level that D knows; what is noisier, up to pure noise, is shown to it at that level.
+    """
+    scheduler.set_timesteps(steps, device=noise.device)
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)  # else it looks the first timestep up, and misses where two are equal
+    extra = {"generator": generator} if takes(scheduler.step, "generator") else {}
+    kind = scheduler.config.prediction_type if takes(type(scheduler), "prediction_type") else "flow_prediction"
+    scale = getattr(scheduler, "scale_model_input", lambda x, t: x)
+    x = noise * getattr(scheduler, "init_noise_sigma", 1.0)
+    timesteps = scheduler.timesteps
+    for i, t in enumerate(timesteps):
+        alpha, s = scheduler_scales(scheduler, i, t)
+        xt, sigma = scale(x, t), (s / alpha).clamp(max=highest)
+        x0 = D((xt / s * sigma).to(x.dtype), sigma, cond)
+        a, b = coefficients(kind, alpha, s)
+        prediction = (a * x0 + b * (xt - alpha * x0) / s).to(x.dtype)
+        x = scheduler.step(prediction, t, x, **extra).prev_sample
+        last = i + 1 == len(timesteps)
+        then = 0.0 if last else float(timesteps[i + 1])
+        yield GlyphStep(i, then, x, x0, 1.0 if last else float(scale(torch.ones(()), timesteps[i + 1])))
+
+
+def scheduler_scales(scheduler: Any, i: int, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Scales of signal and noise in the model input at step i, timestep t, of a diffusers scheduler; float64."""
+    # A config keeps settings of other schedulers that mean nothing to this one, hence `takes`.
+    flow = takes(type(scheduler), "use_flow_sigmas") and scheduler.config.use_flow_sigmas
+    if flow or not hasattr(scheduler, "alphas_cumprod"):
+        s = scheduler.sigmas[i].double()
+        return 1 - s, s
+    if hasattr(scheduler, "sigmas"):  # noise-to-signal ratios
+        sigma = scheduler.sigmas[i].double()
+        return 1 / (1 + sigma**2).sqrt(), sigma / (1 + sigma**2).sqrt()
+    alpha_bar = scheduler.alphas_cumprod[int(t)].double()
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+
+def takes(function: Callable, parameter: str) -> bool:
+    """Whether a function or class has a parameter of this name."""
+    return parameter in inspect.signature(function).parameters

@@ -1,0 +1,64 @@
+"""The table of all figures: id, chapter, title, the function that draws it, and what it needs.
+
+Functions are named by "module:function" and imported when drawn, so that listing figures needs neither torch nor
+matplotlib.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glyffuser.guide.drawn import Drawn
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """One figure; `place` is "module:function" under guide/figures, a function of `Inputs` that returns a `Drawn`."""
+
+    id: str
+    chapter: int
+    title: str
+    place: str
+    cost: float = 5.0  # seconds, roughly, for progress
+    needs: str = "data model"  # what it is made from: words among data, model, run, judges
+    version: int = 1  # raised by whoever changes what is drawn, so that a figure drawn before is drawn again
+
+    @property
+    def build(self) -> "Callable[[Any], Drawn]":
+        """The figure function."""
+        module, name = self.place.split(":")
+        return getattr(import_module(f"glyffuser.guide.figures.{module}"), name)
+
+
+_TABLE = [
+    FigureSpec("samples", 1, "Real and invented", "data.samples:samples", 12),
+    FigureSpec("gaussian", 1, "Learning a bell curve", "data.samples:gaussian", 3, ""),
+    FigureSpec("pixels", 1, "A picture is a point", "data.samples:pixels", 2, "data"),
+    FigureSpec("map", 1, "The map of all glyphs", "data.glyph_map:atlas_map", 90),
+    FigureSpec("density", 1, "Where the map is crowded", "data.map_density:density", 2, "data"),
+    FigureSpec("noise", 2, "Noise", "process.noising:noise", 2),
+    FigureSpec("chain", 2, "A glyph dissolves, and returns", "process.noising:chain", 8),
+    FigureSpec("schedules", 2, "How fast to destroy", "process.schedules:schedules", 4),
+    FigureSpec("one-step", 2, "One small step", "process.toys:one_step", 2, "data"),
+    FigureSpec("forward", 2, "The map melts", "data.map_density:forward", 22, "data"),
+    FigureSpec("prediction", 2, "What the network guesses", "process.denoising:prediction", 5),
+    FigureSpec("unet", 2, "The network", "process.unet:unet", 3, "model"),
+    FigureSpec("time-embedding", 2, "Telling it the time", "process.unet:time_embedding", 2, "model"),
+    FigureSpec("training", 2, "How it learnt", "process.training:training", 4, "model run"),
+    FigureSpec("denoise", 2, "From noise to glyphs", "process.denoising:denoise", 38),
+    FigureSpec("steps", 2, "How many steps", "process.denoising:steps", 140),
+    FigureSpec("samplers", 2, "Ways down", "process.sampler_paths:samplers", 30),
+    FigureSpec("score", 2, "Which way is uphill", "process.score:score", 35),
+    FigureSpec("conditional", 3, "Knowing one thing about another", "process.toys:conditional", 2, ""),
+    FigureSpec("tokens", 3, "From words to numbers", "steering.tokens:tokens", 4, "model"),
+    FigureSpec("single-step", 3, "One step with a prompt", "steering.guidance:single_step", 8),
+    FigureSpec("gold", 3, "Gold", "steering.gold:gold", 60, "model judges"),
+    FigureSpec("guidance", 3, "How hard to pull", "steering.guidance:guidance", 62, "data model judges"),
+    FigureSpec("attention", 3, "Which word drew which stroke", "steering.attention:attention", 10),
+    FigureSpec("latent", 3, "Diffusion in a smaller space", "steering.not_built:latent"),
+    FigureSpec("cascade", 3, "Small first, then large", "steering.not_built:cascade"),
+    FigureSpec("neighbours", 3, "New, or copied?", "steering.neighbours:neighbours", 11),
+]
+FIGURES = {spec.id: spec for spec in _TABLE}

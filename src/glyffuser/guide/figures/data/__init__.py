@@ -1,0 +1,1 @@
+"""Figures of what is learnt from: glyphs, and the map of them."""

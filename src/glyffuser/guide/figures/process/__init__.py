@@ -1,0 +1,1 @@
+"""Figures of the diffusion process and of the network that reverses it."""

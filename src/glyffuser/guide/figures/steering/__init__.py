@@ -1,0 +1,1 @@
+"""Figures of how words steer what is drawn."""

@@ -1,0 +1,108 @@
+"""Chapter 3, "Gold": a radical appears in sixteen glyphs, found and marked by a network that reads glyphs."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from glyffuser.base.pictures import to_grey
+from glyffuser.guide import style
+from glyffuser.guide.drawn import Animation
+from glyffuser.guide.figures.steering.guidance import GOLD, METAL
+from glyffuser.guide.frames import GAP, SheetFrame, rhythm
+from glyffuser.guide.inputs import Inputs
+from glyffuser.guide.sampling import grey, sheet, steps_of
+from glyffuser.judge.recogniser import SIZE, Recogniser
+
+GLYPHS = 16
+WINDOW, STRIDE = 20, 11  # pixels of the recogniser's 64: the patch of paper that hides a part, and how far it moves
+MARKS = 8  # how often during the animation the radical is looked for; in between the marks stay
+FOUND = 0.5  # probability from which the radical counts as read
+
+
+def occlusion(recogniser: Recogniser, images: np.ndarray, radical: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where a radical is: how far its log-probability falls when a part is hidden (Zeiler and Fergus 2014, 4.2).
+
+    images: uint8 (N, H, W). Returns its probability (N,), and the fall at each place (N, 64, 64): zero where it rises,
+    and in glyphs that are not read as having the radical.
+    """
+    small = F.interpolate(torch.from_numpy(images)[:, None].float(), (SIZE, SIZE), mode="area").round().byte()[:, 0]
+    base = recogniser.read(small).radical[:, radical - 1]
+    fall, count = torch.zeros(small.shape), torch.zeros(SIZE, SIZE)
+    has = base.exp() >= FOUND
+    starts = range(0, SIZE - WINDOW + 1, STRIDE)
+    for place in [(slice(top, top + WINDOW), slice(left, left + WINDOW)) for top in starts for left in starts]:
+        hidden = small[has]
+        hidden[:, *place] = 255
+        if len(hidden):
+            fall[has, *place] += (base[has] - recogniser.read(hidden).radical[:, radical - 1]).clamp(min=0)[
+                :, None, None
+            ]
+        count[place] += 1
+    return base.exp().numpy(), (fall / count.clamp(min=1)).numpy()
+
+
+def marked(images: np.ndarray, probability: np.ndarray, fall: np.ndarray) -> np.ndarray:
+    """Glyphs uint8 (N, H, W) in colour (N, H, W, 3): ink in red where hiding it hurts, if they have the radical."""
+    size = images.shape[-1]
+    smooth: Tensor = F.interpolate(torch.from_numpy(fall)[:, None], (size, size), mode="bilinear")[:, 0]
+    peak = smooth.flatten(1).max(dim=1).values.clamp(min=1e-6)
+    weight = ((smooth / peak[:, None, None] - 0.25) / 0.15).clamp(0, 1).numpy()  # a soft edge at a third of the peak
+    weight *= (probability >= FOUND)[:, None, None]
+    ink = 1 - images[..., None] / 255.0
+    red = np.array([int(style.ACCENT[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    colour = weight[..., None] * red  # black where there is no mark
+    return ((1 - ink * (1 - colour)) * 255).round().astype(np.uint8)
+
+
+def colour_sheet(images: np.ndarray, columns: int) -> np.ndarray:
+    """As `sheet`, of pictures in colour (N, H, W, 3)."""
+    return np.stack([sheet(images[..., channel], columns, GAP) for channel in range(3)], axis=-1)
+
+
+def figure_gold(
+    noisy: list[np.ndarray], clean: list[np.ndarray], recogniser: Recogniser, radical: int = METAL
+) -> tuple[list[Image.Image], list[int]]:
+    """Frames of what there is and what the network sees, the radical marked red; and in how many glyphs it was read.
+
+    noisy, clean: uint8 (N, H, W) for each step.
+    """
+    titles = [(f"what there is, {style.XT}", style.INK), (f"what the network sees in it, {style.X0}", style.ACCENT)]
+    columns = int(np.ceil(len(noisy[0]) ** 0.5))
+    frame = SheetFrame(titles, sheet(noisy[0], columns, GAP).shape, note=True)
+    every = max(1, len(clean) // MARKS)
+    frames, counts = [], []
+    for i, (xt, x0) in enumerate(zip(noisy, clean, strict=True)):
+        read = recogniser.read(x0).radical[:, radical - 1].exp().numpy()
+        if i % every == 0 or i == len(clean) - 1:
+            _, fall = occlusion(recogniser, x0, radical)
+        counts.append(int((read >= FOUND).sum()))
+        foot = f"red: the metal radical, read in {counts[-1]} of {len(x0)} glyphs"
+        sheets = [sheet(xt, columns, GAP), colour_sheet(marked(x0, read, fall), columns)]
+        frames.append(frame.frame(sheets, foot))
+    return frames, counts
+
+
+def gold(inputs: Inputs) -> Animation:
+    """Sixteen glyphs for "Gold". Needs the model and the recogniser."""
+    recogniser = inputs.recogniser
+    steps = inputs.count(120, 16)
+    noisy, clean, times = [], [], []
+    for step in steps_of(inputs.pipe, [GOLD] * GLYPHS, steps, seed=inputs.seed, tick=inputs.tick):
+        noisy.append(grey(step.xt))
+        clean.append(to_grey(step.x0))
+        times.append(step.t)
+    frames, counts = figure_gold(noisy, clean, recogniser)
+    order = rhythm(len(frames), hold=inputs.count(24, 8))
+    most = next(i for i, count in enumerate(counts) if count >= 0.8 * counts[-1])
+    early = f" At step {most + 1} (t = {times[most]:.0f}) already {counts[most]} had it." if counts[-1] else ""
+    return Animation(
+        [frames[i] for i in order],
+        alt="Sixteen fields of noise turn into glyphs; in most of them the metal radical at the left is drawn in red.",
+        caption=f"“{GOLD}”, {GLYPHS} glyphs, {steps} steps. A second network, the recogniser, was trained to read the "
+        "radicals of real glyphs. It reads the metal radical (金, 釒, 钅; number 167 of the old 214) in "
+        f"{counts[-1]} of the {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails." + early,
+        labels=[f"step {i + 1} of {steps}, t = {times[i]:.0f}, radical in {counts[i]} of {GLYPHS}" for i in order],
+        fps=12,
+    )

@@ -1,0 +1,1 @@
+"""The local site around the figures: pages, templates, the font they carry."""

@@ -1,0 +1,124 @@
+"""The judges: the three small networks that read glyphs, loaded together, and what they say of a set of pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from glyffuser.base.errors import UserError
+from glyffuser.base.files import atomic_path
+from glyffuser.base.weights import BROKEN, weights_hash
+from glyffuser.judge.plausibility import Plausibility
+from glyffuser.judge.recogniser import Recogniser
+from glyffuser.text.encoder import TextEncoder
+from glyffuser.text.prior import RadicalPrior
+
+BUNDLED_JUDGES = Path(__file__).parent / "weights"
+PARTS = {"recogniser": Recogniser, "plausibility": Plausibility, "prior": RadicalPrior}
+
+
+@dataclass
+class Judged:
+    """N glyphs with what the judges say of them.
+
+    images: uint8 (N, H, W); features: (N, D); radical: log-probabilities (N, 214); strokes: (N,); flaws: scores (N,),
+    higher = worse; maps: where (N, 16, 16); flagged: whether a glyph is worse than 95 % of real ones (N,), bool.
+    """
+
+    images: np.ndarray
+    features: Tensor
+    radical: Tensor
+    strokes: Tensor
+    flaws: Tensor
+    maps: Tensor
+    flagged: Tensor
+
+    READ: ClassVar[tuple[str, ...]] = ("features", "radical", "strokes", "flaws", "maps", "flagged")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def hits(self, radicals: Sequence[int]) -> Tensor:
+        """Which glyphs are read as having one of these radicals, (N,) bool."""
+        return torch.isin(self.radical.argmax(dim=1) + 1, torch.tensor(radicals))
+
+    def __add__(self, other: "Judged") -> "Judged":
+        """These glyphs and then the others."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.READ)
+        return Judged(np.concatenate([self.images, other.images]), *(torch.cat(pair) for pair in pairs))
+
+    def part(self, rows: slice | Tensor) -> "Judged":
+        """Some of the glyphs."""
+        which = np.arange(len(self))[rows if isinstance(rows, slice) else rows.numpy()]
+        return Judged(self.images[which], *(getattr(self, name)[which] for name in self.READ))
+
+
+class Judges:
+    """Recogniser, plausibility and prior, in agreement about what they were trained on."""
+
+    def __init__(self, recogniser: Recogniser, plausibility: Plausibility, prior: RadicalPrior):
+        # Channels last is the order in which convolutions are quick on a CPU.
+        self.recogniser, self.plausibility = (
+            network.float().eval().to(memory_format=torch.channels_last) for network in (recogniser, plausibility)
+        )
+        self.prior = prior.float().eval()
+
+    def __call__(self, images: np.ndarray | Tensor) -> Judged:
+        """Judge uint8 pictures (N, H, H), ink 0, paper 255. UserError for pictures of another form."""
+        reading = self.recogniser.read(images)
+        flaws, maps = self.plausibility.score(images)
+        flagged = flaws > self.plausibility.config.threshold
+        return Judged(np.asarray(images), reading.features, reading.radical, reading.strokes, flaws, maps, flagged)
+
+    def merit(self, judged: Judged, expected: Tensor) -> Tensor:
+        """How good glyphs are for prompts, (N,): log-probability that meaning and form are both right.
+
+        `expected`: log-probabilities of radicals (N, 214) or (214,), see RadicalPrior. Meaning: the chance that the
+        radical in the glyph and the one that the prompt leads one to expect are the same. Form: the logistic function
+        of the flaw score below its threshold.
+        """
+        meaning = torch.logsumexp(judged.radical + expected, dim=1)
+        return meaning + F.logsigmoid(self.plausibility.config.threshold - judged.flaws)
+
+    def expect(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
+        """Log-probabilities of radicals (N, 214) that texts lead one to expect, in the reading of the encoder."""
+        if not self.understand(encoder):
+            raise UserError("meaning is judged with the text encoder minilm; this model has another: sample without")
+        return self.prior.expect(encoder, texts)
+
+    def understand(self, encoder: TextEncoder) -> bool:
+        """Whether the judges read texts as this encoder does."""
+        return self.prior.config.encoder in ("", encoder.fingerprint())
+
+    def hashes(self) -> dict[str, str]:
+        """A hash of each judge's weights, for reports: numbers of different judges must not be compared."""
+        return {name: weights_hash(getattr(self, name)) for name in PARTS}
+
+    def save(self, folder: Path) -> None:
+        """Write the three as model folders, in bfloat16; from then on these judges are as exact as the saved ones."""
+        for name in PARTS:
+            network = getattr(self, name).to(memory_format=torch.contiguous_format).bfloat16()
+            with atomic_path(folder / name) as temporary:
+                network.save_pretrained(temporary)
+            network.float()
+
+
+def load_judges(folder: str | Path = BUNDLED_JUDGES) -> Judges:
+    """The judges that `save` wrote; default: the bundled ones. UserError where one is missing or damaged."""
+    return Judges(*(load_part(Path(folder), name) for name in PARTS))
+
+
+def load_part(folder: Path, name: str) -> Any:
+    """One of PARTS. UserError where it is missing or damaged."""
+    if not (folder / name / "config.json").is_file():
+        raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser judges` wrote")
+    try:
+        return PARTS[name].from_pretrained(folder / name)
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"cannot load the {name} in {folder}: {reason}; train or copy it again") from error

@@ -1,0 +1,94 @@
+"""Judging pictures from files: what the judges read in each, and where they see flaws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from glyffuser.base.errors import UserError
+from glyffuser.base.files import atomic_path, output_folder
+from glyffuser.base.pictures import heat
+from glyffuser.judge.judges import Judges
+
+SMALLEST = 32  # pixels: below, strokes run together
+SIZE = 128  # the judges' own; other sizes are resized to it
+KANGXI = 0x2F00  # the code point of the first of 214 radicals, in their order
+GREY = 12  # channels of a grey picture may differ by so much: JPEG does that
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judges say of one picture: the likeliest radical, its chance, strokes, flaw score, whether
+    it is implausible, and the file that shows its flaws, where one was asked for."""
+
+    file: str
+    radical: int
+    radical_char: str
+    chance: float
+    strokes: float
+    flaws: float
+    flagged: bool
+    map: str | None = None
+
+
+def judge_files(judges: Judges, paths: Sequence[Path], out: Path | None = None) -> list[Verdict]:
+    """Judge picture files, or all PNGs of folders. With `out`, a heat map of the flaws of each is written there.
+
+    Raises UserError for what is no picture, not square, coloured or too small, and for a folder without pictures.
+    """
+    files = [file for path in paths for file in pictures_in(path)]
+    judged = judges(np.stack([read_picture(file) for file in files]))
+    chances, radicals = judged.radical.exp().max(dim=1)
+    verdicts = []
+    for i, file in enumerate(files):
+        radical = int(radicals[i]) + 1
+        place = None
+        if out is not None:
+            place = output_folder(out) / f"{file.stem}-flaws.png"
+            with atomic_path(place) as temporary:
+                heat(judged.images[i], judged.maps[i]).save(temporary)
+        verdicts.append(
+            Verdict(
+                str(file),
+                radical,
+                chr(KANGXI + radical - 1),
+                round(float(chances[i]), 4),
+                round(float(judged.strokes[i]), 1),
+                round(float(judged.flaws[i]), 3),
+                bool(judged.flagged[i]),
+                None if place is None else str(place),
+            )
+        )
+    return verdicts
+
+
+def pictures_in(path: Path) -> list[Path]:
+    """A file itself, or the square PNGs of a folder; grids, which are no single glyphs, are left out."""
+    if not path.is_dir():
+        return [path]
+    files = [file for file in sorted(path.glob("*.png")) if not (file.parent / f"{file.stem}.json").exists()]
+    if not files:
+        raise UserError(f"{path} has no PNG pictures of glyphs; name files, or a folder that `glyffuser sample` wrote")
+    return files
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture as uint8 (128, 128), ink 0, paper 255. UserError says what is wrong with it."""
+    try:
+        with Image.open(path) as image:
+            colours = np.asarray(image.convert("RGB")).astype(np.int16)
+            picture = image.convert("L")
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} is no picture that can be read") from error
+    width, height = picture.size
+    if width != height:
+        raise UserError(f"{path} is {width} x {height} pixels; a glyph must be square")
+    if width < SMALLEST:
+        raise UserError(f"{path} is {width} pixels wide; at least {SMALLEST} are needed to see strokes")
+    if np.ptp(colours, axis=2).max() > GREY:
+        raise UserError(f"{path} has colours; a glyph must be black ink on white paper")
+    return np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BOX if width > SIZE else Image.Resampling.BICUBIC))

@@ -1,0 +1,120 @@
+"""Training the judges, and measuring them on glyphs they have not seen."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from glyffuser.base.errors import UserError
+from glyffuser.data.captions import build_captions
+from glyffuser.data.dataset import GlyphData
+from glyffuser.judge.flaws import FLAWS, flawed
+from glyffuser.judge.judges import Judges
+from glyffuser.judge.plausibility import CALIBRATION, Plausibility, PlausibilitySettings, auc, train_plausibility
+from glyffuser.judge.prompts import PROMPTS
+from glyffuser.judge.recogniser import RecogniserSettings, held_out_characters, train_recogniser
+from glyffuser.text.cache import EncodedTexts
+from glyffuser.text.encoder import TextEncoder
+from glyffuser.text.prior import train_prior
+
+FLAWED_GLYPHS = 420  # of each kind, to measure with
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the judges are trained on and measured with.
+
+    fonts: training split in several fonts, for the recogniser; data, test: the two splits of the model's own data set;
+    unseen: training split in a font that `fonts` lacks, or None; encoder, texts: text encoder and the token states of
+    all captions of `data`.
+    """
+
+    fonts: GlyphData
+    data: GlyphData
+    test: GlyphData
+    unseen: GlyphData | None
+    encoder: TextEncoder
+    texts: EncodedTexts
+
+
+def train_judges(
+    material: Material, recogniser: RecogniserSettings, plausibility: PlausibilitySettings, report: Report
+) -> Judges:
+    """Train all three. `report(fraction, text)` hears how far the work is."""
+    for reader, epoch in train_recogniser(material.fonts, recogniser):  # noqa: B007
+        report(0.6 * epoch.done, f"recogniser, loss {epoch.loss:.2f}, {epoch.speed:.0f} glyphs/s")
+    form = train_form(material.data, plausibility, lambda done, text: report(0.6 + 0.35 * done, text))
+    report(0.95, "prior")
+    captions = build_captions(material.data.definitions, material.data.senses)
+    prior = train_prior(captions, material.texts, material.data.radicals, material.encoder.fingerprint())
+    return Judges(reader, form, prior)
+
+
+def train_form(data: GlyphData, settings: PlausibilitySettings, report: Report) -> Plausibility:
+    """The plausibility network, calibrated on characters of `data` that it was not trained on."""
+    real = data.images[held_out_characters(data.codepoints, settings.held_out)]
+    if len(real) < CALIBRATION:
+        raise UserError(f"calibration needs {CALIBRATION} real glyphs kept from training, here are {len(real)}")
+    for network, epoch in train_plausibility(data, settings):  # noqa: B007
+        report(epoch.done, f"plausibility, loss {epoch.loss:.3f}, {epoch.speed:.0f} glyphs/s")
+    network.calibrate(real)
+    return network
+
+
+def measure_judges(judges: Judges, material: Material, held_out: float) -> dict[str, Any]:
+    """How right the judges are, on glyphs they were not trained on; see README for what each number means."""
+    return {
+        "recogniser": measure_recogniser(judges, material, held_out),
+        "plausibility": measure_plausibility(judges.plausibility, material.test.images),
+        "prior": measure_prior(judges, material),
+    }
+
+
+def measure_recogniser(judges: Judges, material: Material, held_out: float) -> dict[str, dict[str, float]]:
+    """Shares read rightly: unseen characters in each seen font, in the model's own test split, in an unseen font."""
+
+    def scores(data: GlyphData, rows: np.ndarray) -> dict[str, float]:
+        reading = judges.recogniser.read(data.images[rows])
+        radical = reading.radical.argmax(dim=1).numpy() + 1 == data.radicals[rows]
+        error = np.abs(reading.strokes.numpy() - data.strokes[rows])
+        return {"n": len(rows), "radical": float(radical.mean()), "stroke_error": float(error.mean())}
+
+    result = {}
+    fonts = np.array(material.fonts.fonts)
+    unseen = held_out_characters(material.fonts.codepoints, held_out) & (material.fonts.radicals > 0)
+    for font in sorted(set(fonts)):
+        result[f"unseen characters, {font}"] = scores(material.fonts, np.flatnonzero(unseen & (fonts == font)))
+    result["test split"] = scores(material.test, np.arange(len(material.test)))
+    if material.unseen is not None:
+        name, new = material.unseen.fonts[0], held_out_characters(material.unseen.codepoints, held_out)
+        result[f"unseen font {name}, unseen characters"] = scores(material.unseen, np.flatnonzero(new))
+        result[f"unseen font {name}, seen characters"] = scores(material.unseen, np.flatnonzero(~new)[:4000])
+    return result
+
+
+def measure_plausibility(network: Plausibility, images: np.ndarray, kinds: Sequence[str] = tuple(FLAWS)) -> dict:
+    """Area under the curve for each kind of synthetic flaw, and the share of real glyphs flagged. images (N, H, W)."""
+    real, threshold = network.score(images)[0], network.config.threshold
+    result: dict[str, dict[str, float] | float] = {"real_flagged": float((real > threshold).double().mean())}
+    for kind in kinds:
+        rng = np.random.default_rng(0)
+        pictures = []
+        for i in range(min(FLAWED_GLYPHS, len(images))):
+            glyph, other = (1 - images[j].astype(np.float32) / 255 for j in (i, rng.integers(len(images))))
+            pictures.append((255 * (1 - flawed(kind, glyph, other, rng)[0])).round().astype(np.uint8))
+        scores = network.score(np.stack(pictures))[0]
+        result[kind] = {"auc": auc(real, scores), "flagged": float((scores > threshold).double().mean())}
+    return result
+
+
+def measure_prior(judges: Judges, material: Material) -> dict[str, float]:
+    """How often the likeliest radical is right: for held-out definitions, and for the prompts of the evaluation."""
+    of_test = judges.expect(material.encoder, material.test.definitions).argmax(1).numpy() + 1
+    of_prompts = judges.expect(material.encoder, [prompt.text for prompt in PROMPTS]).argmax(1).tolist()
+    return {
+        "test definitions": float((of_test == material.test.radicals).mean()),
+        "prompts": float(np.mean([i + 1 in p.radicals for i, p in zip(of_prompts, PROMPTS, strict=True)])),
+    }

@@ -1,0 +1,1 @@
+"""The denoising networks and the layers they are made of."""

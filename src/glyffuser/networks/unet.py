@@ -1,0 +1,210 @@
+"""The denoising network: a U-Net with attention to the text, behind a space-to-depth stem of any factor.
+
+With `patch_size=1` it is the classic text-conditioned U-Net on plain pixels (Ho et al. 2020; Rombach et al. 2022). With
+`patch_size=8` the same class works on a 16 x 16 grid of 8 x 8 pixel patches, as JiT (Li and He 2025) does, and becomes
+some hundred times cheaper. The network then predicts the clean image: 64 pixels of noise do not fit through a narrow
+stem, 64 pixels of strokes do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.utils import BaseOutput
+from torch import Tensor, nn
+
+from glyffuser.base.errors import UserError
+from glyffuser.networks.layers import (
+    Downsample,
+    ResBlock,
+    TransformerBlock,
+    Upsample,
+    build_norm,
+    timestep_embedding,
+    zero_init,
+)
+
+
+@dataclass
+class UNetOutput(BaseOutput):
+    """`sample`: what the network predicts (see its `prediction_type`), shape of the input."""
+
+    sample: Tensor
+
+
+class Stage(nn.Module):
+    """One residual block and, at levels with attention, a transformer block after it."""
+
+    def __init__(self, in_channels: int, out_channels: int, cond_dim: int, attention: dict | None, **block: Any):
+        super().__init__()
+        self.block = ResBlock(in_channels, out_channels, cond_dim, **block)
+        self.attention = TransformerBlock(out_channels, **attention) if attention else None
+
+    def forward(self, x: Tensor, cond: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        x = self.block(x, cond)
+        return x if self.attention is None else self.attention(x, context, mask)
+
+
+class UNet(ModelMixin, ConfigMixin):
+    """Predict noise, clean image or velocity from a noised glyph, its timestep and token states of the text.
+
+    Args:
+        sample_size: height and width of the image in pixels; a multiple of patch_size * 2 ** (levels - 1).
+        in_channels: colour channels of the image (1 = grey).
+        patch_size: space-to-depth factor of the stem; 1 = plain pixels.
+        block_out_channels: width of each level, finest first.
+        layers_per_block: residual blocks a level on the way down (one more on the way up).
+        attention_levels: for each level, whether its blocks attend to themselves and to the text.
+        attention_head_dim: width of one attention head.
+        mlp_ratio: hidden width of the transformer blocks' MLP, as a multiple of the level's width; 0 = none.
+        cross_attention_dim: width d of the token states.
+        num_class_embeds: class labels (radicals, 0 = none) that it takes besides the text; 0 = it takes none.
+        norm_groups: groups of the group normalisation; 0 = normalise each pixel by itself, quicker on a CPU.
+        dropout: dropout rate inside the blocks.
+        prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, since its
+            weights mean nothing without it: see diffusion/process.py and diffusion/schedules.py.
+    """
+
+    __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int = 128,
+        in_channels: int = 1,
+        patch_size: int = 8,
+        block_out_channels: tuple[int, ...] = (96, 160),
+        layers_per_block: int = 2,
+        attention_levels: tuple[bool, ...] = (True, True),
+        attention_head_dim: int = 32,
+        mlp_ratio: float = 0.0,
+        cross_attention_dim: int = 384,
+        num_class_embeds: int = 0,
+        norm_groups: int = 32,
+        dropout: float = 0.0,
+        prediction_type: str = "sample",
+        schedule: str = "flow",
+        num_train_timesteps: int = 1000,
+        shift: float = 3.0,
+    ):
+        super().__init__()
+        check_shape(sample_size, patch_size, block_out_channels, attention_levels, attention_head_dim)
+        widths = list(block_out_channels)
+        cond_dim = 4 * widths[0]
+        self.time_mlp = nn.Sequential(nn.Linear(widths[0], cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
+        self.text_mlp = nn.Sequential(
+            nn.LayerNorm(cross_attention_dim),
+            nn.Linear(cross_attention_dim, cond_dim),
+            nn.SiLU(),
+            nn.Linear(cond_dim, cond_dim),
+        )
+        # Zeros at first: a network that was trained without labels can go on with them.
+        self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
+        pixels = in_channels * patch_size**2
+        self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
+        attention = {
+            "head_dim": attention_head_dim,
+            "context_dim": cross_attention_dim,
+            "mlp_ratio": mlp_ratio,
+            "dropout": dropout,
+        }
+
+        def stage(n_in: int, n_out: int, attend: bool) -> Stage:
+            return Stage(n_in, n_out, cond_dim, attention if attend else None, groups=norm_groups, dropout=dropout)
+
+        self.down = nn.ModuleList()
+        skips, width = [widths[0]], widths[0]
+        for level, (n, attend) in enumerate(zip(widths, attention_levels, strict=True)):
+            for _ in range(layers_per_block):
+                self.down.append(stage(width, n, attend))
+                width = n
+                skips.append(width)
+            if level + 1 < len(widths):
+                self.down.append(Downsample(width))
+                skips.append(width)
+        self.middle = nn.ModuleList([stage(width, width, True), stage(width, width, False)])
+        self.up = nn.ModuleList()
+        for level, (n, attend) in reversed(list(enumerate(zip(widths, attention_levels, strict=True)))):
+            for _ in range(layers_per_block + 1):
+                self.up.append(stage(width + skips.pop(), n, attend))
+                width = n
+            if level:
+                self.up.append(Upsample(width))
+        self.norm_out = build_norm(width, norm_groups)
+        self.conv_out = zero_init(nn.Conv2d(width, pixels, 3, padding=1))
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        encoder_hidden_states: Tensor,
+        encoder_attention_mask: Tensor | None = None,
+        class_labels: Tensor | None = None,
+        return_dict: bool = True,
+    ) -> UNetOutput | tuple[Tensor]:
+        """Args: sample (B, C, H, W); timestep in [0, T), one number or (B,); encoder_hidden_states (B, L, D);
+        encoder_attention_mask (B, L), True where a token is real; class_labels (B,), None = all 0.
+        Returns: UNetOutput, shape of `sample`.
+        """
+        t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
+        mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
+        context = encoder_hidden_states.to(self.dtype)
+        cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
+        cond = cond + self.text_mlp(masked_mean(context, mask))
+        if self.class_embedding is not None:
+            labels = torch.zeros_like(t, dtype=torch.long) if class_labels is None else class_labels
+            cond = cond + self.class_embedding(labels)
+
+        x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
+        if not self.config.norm_groups:  # nothing below then needs another order in memory
+            x = x.contiguous(memory_format=torch.channels_last)
+        x = self.stem(x)
+        skips = [x]
+        for module in self.down:
+            x = module(x, cond, context, mask) if isinstance(module, Stage) else module(x)
+            skips.append(x)
+        for module in self.middle:
+            x = module(x, cond, context, mask)
+        for module in self.up:
+            if isinstance(module, Stage):
+                x = module(torch.cat([x, skips.pop()], dim=1), cond, context, mask)
+            else:
+                x = module(x)
+        x = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(x))), self.config.patch_size)
+        return UNetOutput(sample=x) if return_dict else (x,)
+
+
+def check_shape(
+    sample_size: int, patch_size: int, widths: Sequence[int], attention_levels: Sequence[bool], head_dim: int
+) -> None:
+    """UserError where the settings of a UNet contradict one another."""
+    if not widths or len(widths) != len(attention_levels):
+        raise UserError(
+            f"model.block_out_channels has {len(widths)} levels, model.attention_levels {len(attention_levels)}; "
+            "give both one value a level"
+        )
+    factor = patch_size * 2 ** (len(widths) - 1)
+    if sample_size % factor:
+        raise UserError(
+            f"model.sample_size {sample_size} is no multiple of {factor}, the side of a patch at the coarsest "
+            f"of {len(widths)} levels for patch_size {patch_size}; change one of these"
+        )
+    attending = {w for w, attends in zip(widths, attention_levels, strict=True) if attends} | {widths[-1]}
+    wrong = [w for w in sorted(attending) if w % head_dim]
+    if wrong or widths[0] % 2:
+        raise UserError(
+            f"model.block_out_channels {list(widths)}: widths with attention must be multiples of "
+            f"model.attention_head_dim {head_dim}, and the first one even"
+        )
+
+
+def masked_mean(states: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the real tokens: (B, L, D), (B, L) -> (B, D)."""
+    if mask is None:
+        return states.mean(dim=1)
+    weight = mask.to(states.dtype)[:, :, None]
+    return (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)

@@ -1,0 +1,67 @@
+"""The token states of all captions: encoded once, kept on disk, and drawn from a batch at a time."""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from glyffuser.base.files import atomic_path
+from glyffuser.text.encoder import TextEncoder
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class EncodedTexts:
+    """Token states of many texts end to end, float16 (M, d); those of text i are starts[i] : starts[i + 1]."""
+
+    states: Tensor
+    starts: Tensor
+
+    def batch(self, numbers: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
+        """Token states float16 (B, L, d), zero where padded, and mask (B, L) of the texts with these numbers (B,)."""
+        numbers = torch.as_tensor(numbers, device=self.starts.device)
+        first, last = self.starts[numbers], self.starts[numbers + 1]
+        length = int((last - first).max())
+        index = first[:, None] + torch.arange(length, device=first.device)  # (B, L)
+        mask = index < last[:, None]
+        return self.states[index.clamp(max=len(self.states) - 1)] * mask[:, :, None], mask
+
+    def to(self, device: str | torch.device) -> "EncodedTexts":
+        """The same on another device."""
+        return EncodedTexts(self.states.to(device), self.starts.to(device))
+
+
+def encode_cached(
+    encoder: TextEncoder, texts: Sequence[str], folder: Path, progress: Callable[[int, int], None] | None = None
+) -> EncodedTexts:
+    """Encode `texts` once; a file in `folder`, named by encoder and texts, holds the result from then on."""
+    key = hashlib.sha256("\n".join([encoder.fingerprint(), *texts]).encode()).hexdigest()[:16]
+    path = folder / f"{Path(encoder.config.encoder).name}-{key}.safetensors"
+    if path.exists():
+        try:
+            with safe_open(path, framework="pt") as file:
+                return EncodedTexts(file.get_tensor("states"), file.get_tensor("starts"))
+        except SafetensorError:
+            warnings.warn(f"{path} is damaged and is made anew", stacklevel=2)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length share a batch: less padding
+    rows: list[Tensor] = [torch.empty(0)] * len(texts)
+    for begin in range(0, len(texts), BATCH):
+        chosen = order[begin : begin + BATCH]
+        states, mask = encoder.encode([texts[i] for i in chosen])
+        for i, state, real in zip(chosen, states.half().cpu(), mask.cpu(), strict=True):
+            rows[i] = state[real]
+        if progress:
+            progress(min(begin + BATCH, len(texts)), len(texts))
+    starts = torch.cumsum(torch.tensor([0] + [len(row) for row in rows]), dim=0)
+    encoded = EncodedTexts(torch.cat(rows), starts)
+    with atomic_path(path) as temporary:
+        save_file({"states": encoded.states, "starts": encoded.starts}, temporary)
+    return encoded

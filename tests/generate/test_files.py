@@ -1,0 +1,90 @@
+"""sample.py: from prompts to files."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glyffuser.base.errors import UserError
+from glyffuser.config import GUIDANCE, SAMPLER
+from glyffuser.generate.files import SampleSettings, sample_to_folder, slugs
+from glyffuser.generate.pipeline import load_pipeline
+
+FEW = SampleSettings(n=3, steps=2)
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_model):
+    return load_pipeline(tiny_model)
+
+
+def test_files_are_those_of_the_contract(pipe, tmp_path):
+    (result,) = sample_to_folder(pipe, ["A kind of fish!"], FEW, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a-kind-of-fish-0-0.png",
+        "a-kind-of-fish-0-1.png",
+        "a-kind-of-fish-0-2.png",
+        "a-kind-of-fish-0.json",
+        "a-kind-of-fish-0.png",
+    ]
+    size = pipe.unet.config.sample_size
+    with Image.open(result.glyphs[0]) as picture:
+        assert (picture.size, picture.mode) == ((size, size), "L")
+    with Image.open(result.grid) as sheet:
+        assert sheet.size == (2 * size, 2 * size)  # three glyphs in a block of four, the last place blank
+        assert np.asarray(sheet)[size:, size:].min() == 255
+        single = np.asarray(Image.open(result.glyphs[1]))
+        np.testing.assert_array_equal(np.asarray(sheet)[:size, size:], single)
+    facts = json.loads(result.json.read_text())
+    assert facts["prompt"] == "A kind of fish!"
+    assert (facts["n"], facts["steps"], facts["guidance"], facts["seed"]) == (3, 2, GUIDANCE, 0)
+    assert facts["sampler"] == SAMPLER
+    assert len(facts["model"]) == 16
+    assert facts["seconds"] >= 0
+
+
+def test_same_arguments_give_the_same_bytes_and_another_seed_others(pipe, tmp_path):
+    once, twice, other = (
+        sample_to_folder(pipe, ["gold"], SampleSettings(n=2, steps=2, seed=seed), tmp_path / name)[0]
+        for name, seed in (("a", 7), ("b", 7), ("c", 8))
+    )
+    for first, second in zip(once.glyphs, twice.glyphs, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+    assert once.glyphs[0].read_bytes() != other.glyphs[0].read_bytes()
+
+
+def test_a_glyph_does_not_depend_on_how_many_are_drawn(pipe, tmp_path):
+    few = sample_to_folder(pipe, ["gold"], SampleSettings(n=1, steps=2), tmp_path / "few")[0]
+    many = sample_to_folder(pipe, ["gold"], SampleSettings(n=18, steps=2), tmp_path / "many")[0]
+    assert len(many.glyphs) == 18  # more than one batch
+    first, same = (np.asarray(Image.open(r.glyphs[0])).astype(int) for r in (few, many))
+    assert np.abs(first - same).max() <= 2  # batches of another size round otherwise
+
+
+def test_progress_counts_every_step_of_every_batch(pipe, tmp_path):
+    seen = []
+    sample_to_folder(pipe, ["gold", "fish"], SampleSettings(n=17, steps=2), tmp_path, lambda *at: seen.append(at))
+    assert seen == [(i, 8) for i in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "names"),
+    [
+        (["gold"], ["gold"]),
+        (["A kind of fish"], ["a-kind-of-fish"]),
+        (["gold!", "gold?"], ["gold", "gold-2"]),
+        (["../../etc/passwd"], ["etc-passwd"]),
+        (["..."], ["glyph"]),
+        (["x" * 300], ["x" * 48]),
+    ],
+)
+def test_slugs_are_safe_and_distinct(prompts, names):
+    assert slugs(prompts) == names
+
+
+@pytest.mark.parametrize("settings", [{"n": 0}, {"n": 10**6}, {"seed": -1}, {"seed": 2**64}])
+def test_settings_out_of_range_are_named(pipe, tmp_path, settings):
+    with pytest.raises(UserError, match=r"must be between"):
+        sample_to_folder(pipe, ["gold"], SampleSettings(**settings), tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,59 @@
+"""The network's plan: parameters and operations add up; counting changes nothing."""
+
+import pytest
+import torch
+from torch import nn
+
+from glyffuser.guide.figures.process.unet import block_facts, counted
+from glyffuser.networks.layers import Attention
+from glyffuser.networks.unet import UNet
+
+
+@pytest.fixture(params=[0, 5], ids=["text alone", "and a label"])
+def unet(request) -> UNet:
+    return UNet(
+        sample_size=32,
+        patch_size=4,
+        block_out_channels=(8, 16, 16),
+        attention_levels=(False, True, False),
+        attention_head_dim=8,
+        cross_attention_dim=12,
+        num_class_embeds=request.param,
+    ).eval()
+
+
+def test_parameters_of_the_blocks_sum_to_the_networks(unet):
+    facts = block_facts(unet)
+    assert sum(block.parameters for block in facts) == sum(p.numel() for p in unet.parameters())
+
+
+def test_operations_of_the_blocks_sum_to_the_networks(unet):
+    with torch.no_grad(), counted(unet) as counts:
+        unet(torch.zeros(1, 1, 32, 32), 1.0, torch.zeros(1, 8, 12))
+    assert sum(block.operations for block in block_facts(unet, tokens=8)) == 2 * sum(counts.values())
+
+
+def test_counts_are_those_of_paper_and_pencil():
+    convolution, linear = nn.Conv2d(3, 5, 3, padding=1), nn.Linear(7, 11)
+    with counted(nn.ModuleList([convolution, linear])) as counts:
+        convolution(torch.zeros(2, 3, 6, 6))
+        linear(torch.zeros(4, 7))
+    assert counts == {convolution: 2 * 6 * 6 * 5 * 3 * 9, linear: 4 * 7 * 11}
+    attention = Attention(16, 8, 12)
+    with counted(attention) as counts:
+        attention(torch.zeros(1, 9, 16), torch.zeros(1, 5, 12), torch.ones(1, 5, dtype=torch.bool))
+    assert counts[attention] == 2 * 9 * 5 * 16
+
+
+def test_sizes_and_entrances_are_those_of_the_config(unet):
+    facts = {block.name: block for block in block_facts(unet)}
+    assert (facts["in"].size, facts["in"].channels) == (8, 8)
+    assert (facts["middle 1"].size, facts["middle 1"].attends) == (2, True)
+    assert facts["out"].size == 8
+    assert {block.size for block in facts.values() if block.attends and block.part != "middle"} == {4}
+    assert facts["time"].size == facts["text"].size == 0
+
+
+def test_hooks_are_gone_afterwards(unet):
+    block_facts(unet)
+    assert not any(module._forward_hooks for module in unet.modules())

@@ -1,0 +1,80 @@
+"""The map: neighbours and components against scikit-learn, new glyphs landing where they should, the kept file."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from glyffuser.base.errors import UserError
+from glyffuser.guide.maths.map_layout import (
+    atlas_path,
+    compute,
+    load_or_compute,
+    nearest_rows,
+    principal_components,
+    shrink,
+)
+
+
+def test_components_are_those_of_scikit_learn():
+    rows = np.random.default_rng(0).normal(size=(200, 30)) * np.linspace(3, 0.1, 30)
+    centred = rows - rows.mean(axis=0)
+    ours = principal_components(centred, 5)
+    theirs = PCA(5, svd_solver="full").fit(rows).components_.T
+    np.testing.assert_allclose(np.abs((ours * theirs).sum(axis=0)), 1, atol=1e-5)
+
+
+def test_neighbours_are_those_of_scikit_learn():
+    rows = np.random.default_rng(1).normal(size=(300, 8)).astype(np.float32)
+    number, distance = nearest_rows(rows, rows, 7)
+    far, near = NearestNeighbors(n_neighbors=7, algorithm="brute").fit(rows).kneighbors(rows)
+    np.testing.assert_array_equal(number, near)
+    np.testing.assert_allclose(distance, far, atol=1e-4)
+    np.testing.assert_array_equal(number[:, 0], np.arange(300))
+
+
+def test_a_glyph_of_the_map_lands_on_its_own_place(inputs):
+    np.testing.assert_allclose(inputs.atlas.project(inputs.data.images), inputs.atlas.points, atol=1e-6)
+
+
+def test_a_glyph_almost_like_one_of_the_map_lands_near_it_and_others_among_their_neighbours(inputs):
+    atlas, images = inputs.atlas, inputs.data.images
+    changed = images[:8].copy()
+    changed[:, :2, :2] = 128
+    shift = np.linalg.norm(atlas.project(changed) - atlas.points[:8], axis=1)
+    assert shift.max() < 0.5
+    blank = atlas.project(np.full_like(images[:1], 255))
+    low, high = atlas.points.min(axis=0), atlas.points.max(axis=0)
+    assert np.all((blank >= low) & (blank <= high))
+
+
+def test_points_have_mean_0_and_variance_1(inputs):
+    np.testing.assert_allclose(inputs.atlas.points.mean(axis=0), 0, atol=1e-6)
+    assert (inputs.atlas.points**2).mean() == pytest.approx(1)
+
+
+def test_the_same_seed_gives_the_same_map(inputs):
+    again = compute(inputs.data.images, inputs.data.codepoints, seed=inputs.seed)
+    np.testing.assert_array_equal(again.coordinates, inputs.atlas.coordinates)
+
+
+def test_the_map_is_kept_and_a_damaged_file_is_made_anew(inputs, monkeypatch):
+    kept = inputs.atlas
+    monkeypatch.setattr("glyffuser.guide.maths.map_layout.compute", lambda *a: pytest.fail("computed again"))
+    np.testing.assert_array_equal(load_or_compute(inputs).coordinates, kept.coordinates)
+    monkeypatch.undo()
+    atlas_path(inputs).write_bytes(b"PK\x03\x04 no more")
+    with pytest.warns(UserWarning, match="made anew"):
+        np.testing.assert_array_equal(load_or_compute(inputs).coordinates, kept.coordinates)
+
+
+def test_shrinking_keeps_the_ink():
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    small = shrink(images)
+    assert small.shape == (3, 1024)
+    np.testing.assert_allclose(small.mean(axis=1), 1 - images.mean(axis=(1, 2)) / 255, atol=1e-5)
+
+
+def test_too_few_glyphs(inputs):
+    with pytest.raises(UserError, match="four glyphs"):
+        compute(inputs.data.images[:3], inputs.data.codepoints[:3])

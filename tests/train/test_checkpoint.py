@@ -1,0 +1,226 @@
+"""Checkpoints: exact, whole or absent, and what happens when one is damaged."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from glyffuser.base.errors import UserError
+from glyffuser.train import checkpoint
+from glyffuser.train.checkpoint import FILES, flatten, list_checkpoints, prune, resume, save_checkpoint, trim_log
+
+
+class Run(NamedTuple):
+    network: nn.Module
+    ema: EMAModel
+    optimizer: torch.optim.Optimizer
+
+
+def make_run(seed: int = 0, steps: int = 0, width: int = 4) -> Run:
+    """A small network after some steps on noise."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 2))
+    ema = EMAModel(network.parameters(), decay=0.8, foreach=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
+    run = Run(network, ema, optimizer)
+    for _ in range(steps):
+        update(run)
+    return run
+
+
+def update(run: Run) -> None:
+    run.optimizer.zero_grad()
+    run.network(torch.randn(8, 3)).square().mean().backward()
+    run.optimizer.step()
+    run.ema.step(run.network.parameters())
+
+
+def state(run: Run) -> dict[str, Tensor]:
+    averaged = {f"ema.{i}": p.clone() for i, p in enumerate(run.ema.shadow_params)}
+    weights = {f"network.{name}": p.clone() for name, p in run.network.state_dict().items()}
+    return weights | averaged | {name: p.clone() for name, p in flatten(run.optimizer).items()}
+
+
+def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def names(folder: Path) -> list[str]:
+    """All that is in the folder, hidden leftovers too."""
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_round_trip_is_exact_and_training_goes_on_alike(tmp_path):
+    run, restored = make_run(0, steps=3), make_run(1)
+    path = save_checkpoint(tmp_path, 3, *run, {"minutes": 0.1 + 0.2, "best_loss": float("inf")})
+    assert sorted(p.name for p in path.iterdir()) == sorted(FILES)
+    found = resume(tmp_path, *restored)
+    assert found == (path, {"step": 3, "ema_step": 3, "minutes": 0.1 + 0.2, "best_loss": float("inf")})
+    assert_equal(state(run), state(restored))
+    for each in (run, restored):
+        torch.manual_seed(2)
+        for _ in range(2):
+            update(each)
+    assert_equal(state(run), state(restored))
+
+
+def test_nothing_to_resume(tmp_path):
+    assert resume(tmp_path / "missing", *make_run()) is None
+
+
+def test_the_newest_is_resumed(tmp_path):
+    for step in (9, 10, 100):
+        save_checkpoint(tmp_path, step, *make_run(step), {})
+    restored = make_run()
+    found = resume(tmp_path, *restored)
+    assert found is not None
+    assert found[1]["step"] == 100
+    assert_equal(state(make_run(100)), state(restored))
+
+
+@pytest.mark.parametrize("fatal", range(4))
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error (os error 28)")],
+    ids=["interrupt", "disk full", "disk full, says safetensors"],
+)
+def test_an_error_at_any_write_leaves_the_one_before(tmp_path, monkeypatch, fatal, error):
+    before = make_run(0, steps=2)
+    save_checkpoint(tmp_path, 2, *before, {})
+    count = 0
+
+    def failing(write):
+        def wrapper(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count == fatal + 1:
+                raise error
+            return write(*args, **kwargs)
+
+        return wrapper
+
+    monkeypatch.setattr(checkpoint, "save_file", failing(checkpoint.save_file))
+    monkeypatch.setattr(Path, "write_text", failing(Path.write_text))
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        save_checkpoint(tmp_path, 4, *make_run(1, steps=4), {})
+    assert count == fatal + 1
+    assert names(tmp_path) == ["step-00000002"]
+    restored = make_run(3)
+    resume(tmp_path, *restored)
+    assert_equal(state(before), state(restored))
+
+
+SAVE_FOR_EVER = """
+import itertools, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from safetensors.torch import save_file
+from test_checkpoint import make_run, state
+from glyffuser.train.checkpoint import contiguous, prune, save_checkpoint
+
+folder, run = Path(sys.argv[1]), make_run(0, steps=2, width=20_000)
+save_file(contiguous(state(run)), sys.argv[2])
+for step in itertools.count(1):
+    save_checkpoint(folder, step, *run, {{}})
+    prune(folder, 2, step)
+    print(step, flush=True)
+"""
+
+
+def test_a_killed_process_leaves_whole_checkpoints_only(tmp_path):
+    folder, expected = tmp_path / "checkpoints", tmp_path / "expected.safetensors"
+    folder.mkdir()
+    script = SAVE_FOR_EVER.format(tests=str(Path(__file__).parent))
+    command = [sys.executable, "-c", script, str(folder), str(expected)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for _ in range(3):
+        last = int(process.stdout.readline())
+    # Wait until it is in the middle of the next one.
+    while not any(p.name.startswith(".") for p in folder.iterdir()):
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    restored = make_run(3, width=20_000)
+    found = resume(folder, *restored)
+    assert found is not None
+    assert found[1]["step"] >= last
+    assert_equal(load_file(expected), state(restored))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("keep", [0, 10, -1])
+def test_a_damaged_one_falls_back_to_the_one_before(tmp_path, name, keep):
+    before = make_run(0, steps=2)
+    save_checkpoint(tmp_path, 2, *before, {})
+    damaged = save_checkpoint(tmp_path, 4, *make_run(1, steps=4), {}) / name
+    damaged.write_bytes(damaged.read_bytes()[:keep])
+    restored = make_run(3)
+    with pytest.warns(UserWarning, match="going on from step-00000002, since newer is damaged .*step-00000004"):
+        found = resume(tmp_path, *restored)
+    assert found is not None
+    assert found[1]["step"] == 2
+    assert_equal(state(before), state(restored))
+    # The next checkpoint takes the damaged one's place.
+    save_checkpoint(tmp_path, 4, *restored, {})
+    assert resume(tmp_path, *make_run()) is not None
+
+
+def test_an_incomplete_one_is_none(tmp_path):
+    path = save_checkpoint(tmp_path, 2, *make_run(), {})
+    (path / "ema.safetensors").unlink()
+    assert list_checkpoints(tmp_path) == []
+    assert resume(tmp_path, *make_run()) is None
+
+
+def test_all_damaged_is_one_line(tmp_path):
+    for step in (2, 4):
+        (save_checkpoint(tmp_path, step, *make_run(), {}) / "network.safetensors").write_bytes(b"")
+    with pytest.raises(UserError) as caught:
+        resume(tmp_path, *make_run())
+    message = str(caught.value)
+    assert all(word in message for word in ("step-00000002", "step-00000004", str(tmp_path), "choose another --out"))
+    assert "\n" not in message
+
+
+def test_another_network_is_one_line(tmp_path):
+    save_checkpoint(tmp_path, 2, *make_run(width=4), {})
+    with pytest.raises(UserError, match=r"no checkpoint in .* fits this run") as caught:
+        resume(tmp_path, *make_run(width=5))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keep", "step", "left"),
+    [(2, 30, [10, 30]), (1, 30, [30]), (9, 30, [5, 10, 30]), (1, 10, [10])],  # 30 is later than step 10: unreadable
+)
+def test_prune_keeps_the_newest(tmp_path, keep, step, left):
+    for each in (5, 10, 30):
+        save_checkpoint(tmp_path, each, *make_run(), {})
+    (tmp_path / "notes").mkdir()
+    prune(tmp_path, keep, step)
+    assert names(tmp_path) == ["notes", *(f"step-{each:08d}" for each in left)]
+
+
+def test_log_is_cut_where_training_goes_on(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    trim_log(path, 2)
+    assert not path.exists()
+    lines = [json.dumps({"step": step, "loss": 1.0}) + "\n" for step in (1, 2, 3)]
+    for content in (lines, [*lines[:2], '{"step": 3, "lo']):
+        path.write_text("".join(content))
+        trim_log(path, 2)
+        assert path.read_text() == "".join(lines[:2])
