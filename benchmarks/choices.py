@@ -18,7 +18,8 @@ import torch
 from glyffuser.base.noise import noise_source, seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.config import BUNDLED, GUIDANCE, INTERVAL, SAMPLER, STEPS
-from glyffuser.diffusion.guidance import Condition, Denoiser, autoguided, classifier_free, denoiser
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.guidance import Denoiser, autoguided, classifier_free
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import karras_sigmas
 from glyffuser.evaluate.meaning import prompt_hits
@@ -76,7 +77,7 @@ def main() -> None:
     options = parser.parse_args()
     pipe, judges = load_pipeline(options.model), load_judges()
     texts = [prompt.text for prompt in PROMPTS for _ in range(options.per_prompt)]
-    plain, empty = bare(pipe), pipe.condition([""])
+    plain, empty = pipe.denoiser(), pipe.condition([""])
 
     def guided(scale: float, low: float = INTERVAL[0], high: float = inf) -> Denoiser:
         return classifier_free(plain, scale, empty, (low, high))
@@ -95,7 +96,7 @@ def main() -> None:
         ),
     ]
     if options.worse:
-        worse = bare(load_pipeline(options.worse))
+        worse = load_pipeline(options.worse).denoiser()
         ways += [
             Way(f"{SAMPLER}, autoguidance {s:g} on guidance {g:g}", autoguided(guided(g), worse, s), SAMPLER, usual)
             for g in (1, GUIDANCE)
@@ -105,11 +106,6 @@ def main() -> None:
     for way in ways:
         if options.only in way.name:
             row(way.name, judges, *sample(pipe, way, texts), options.per_prompt)
-
-
-def bare(pipe: GlyffuserPipeline) -> Denoiser:
-    """The pipeline's network as a denoiser, without guidance."""
-    return denoiser(pipe._network, pipe.unet.config.prediction_type, pipe.schedule)
 
 
 if __name__ == "__main__":

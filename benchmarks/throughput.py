@@ -8,11 +8,14 @@ Timed alone on the machine; other work makes the numbers, though hardly the rati
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 import torch
 import torch.nn.functional as F
 
 from glyffuser.base.memory import keep_freed_memory
+from glyffuser.config import ModelConfig
+from glyffuser.diffusion.process import Process
 from glyffuser.networks import layers
 from glyffuser.networks.unet import UNet
 from glyffuser.train.optimizer import Muon, split_parameters
@@ -71,7 +74,7 @@ def measure(
     torch.manual_seed(0)
     plain = layers.plain_attention
     layers.plain_attention = fused_attention if fused else plain
-    network = UNet(**config)
+    network = UNet(**asdict(ModelConfig()) | config, **Process().to_config(), cross_attention_dim=384)
     if channels_last:
         network.to(memory_format=torch.channels_last)
     if keep:

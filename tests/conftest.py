@@ -131,12 +131,29 @@ def tiny_model(tiny_data: Path, tiny_encoder: Path, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="session")
-def make_pipe(tiny_encoder: Path) -> Callable[..., Any]:
+def small_unet() -> Callable[..., Any]:
+    """A maker of small networks from some settings; the others are small, or those of config.py."""
+    from dataclasses import asdict
+
+    from glyffuser.config import ModelConfig
+    from glyffuser.diffusion.process import Process
+    from glyffuser.networks.unet import UNet
+
+    def make(process: Process = Process(), **settings: Any) -> UNet:  # noqa: B008 (it is frozen)
+        small = {"sample_size": 16, "patch_size": 4, "block_out_channels": (8, 16), "attention_head_dim": 8}
+        told = {"mlp_ratio": 0.0, "cross_attention_dim": 16}
+        return UNet(**{**asdict(ModelConfig()), **process.to_config(), **small, **told, **settings})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..., Any]:
     """A maker of 16-pixel pipelines, random and with nothing at zero, for a network "trained" under a schedule."""
+    from glyffuser.diffusion.process import Process
     from glyffuser.diffusion.schedules import Schedule
     from glyffuser.generate.pipeline import GlyffuserPipeline
     from glyffuser.generate.schedulers import GlyffuserScheduler
-    from glyffuser.networks.unet import UNet
     from glyffuser.text.encoder import TextEncoder
 
     predictions = {"flow": "sample", "linear": "epsilon", "cosine": "v_prediction"}
@@ -145,20 +162,11 @@ def make_pipe(tiny_encoder: Path) -> Callable[..., Any]:
     def make(schedule: str = "flow") -> GlyffuserPipeline:
         torch.manual_seed(0)
         shift = 3.0 if schedule == "flow" else 1.0
-        unet = UNet(
-            sample_size=16,
-            patch_size=4,
-            block_out_channels=(8, 16),
-            attention_levels=(False, True),
-            attention_head_dim=8,
-            cross_attention_dim=16,
-            schedule=schedule,
-            prediction_type=predictions[schedule],
-            shift=shift,
-        ).eval()
+        process = Process(Schedule(schedule, shift=shift), predictions[schedule])
+        unet = small_unet(process).eval()
         for parameter in unet.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)
-        return GlyffuserPipeline(unet, encoder, GlyffuserScheduler.for_schedule(Schedule(schedule, shift=shift)))
+        return GlyffuserPipeline(unet, encoder, GlyffuserScheduler.for_schedule(process.schedule))
 
     return make
 

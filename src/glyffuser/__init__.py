@@ -7,9 +7,14 @@
 Importing this package is quick; a class loads torch when it is first asked for.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
+
+# torch's threads spin while they wait for one another (libgomp). Beside any other busy program that makes everything
+# many times slower; a short spin costs nothing (docs/LOG.md, entry 11). It is read when torch is first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 __version__ = version("glyffuser")
 

@@ -6,7 +6,6 @@ D(x, sigma) = mu + S (S + sigma^2 I)^-1 (x - mu), and the probability flow from 
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, denoiser
-from glyffuser.diffusion.process import PREDICTIONS, target
-from glyffuser.diffusion.samplers import SAMPLERS
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
+from glyffuser.diffusion.process import PREDICTIONS, Process
+from glyffuser.diffusion.samplers import SAMPLERS, Noise
 from glyffuser.diffusion.schedules import SCHEDULES, Schedule, karras_sigmas
 
 ODE = ["euler", "ddim", "heun", "dpm++2m"]
@@ -60,13 +60,11 @@ def images(batch: int, seed: int = 1) -> Tensor:
     return torch.randn(batch, 1, 1, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def zeros(x: Tensor) -> Tensor:
+def zeros(x: Tensor, now: Tensor, then: Tensor) -> Tensor:
     return torch.zeros_like(x)
 
 
-def last(
-    sampler: str, D: Any, x: Tensor, sigmas: Tensor, noise: Callable[[Tensor], Tensor] = zeros, **options: float
-) -> Tensor:
+def last(sampler: str, D: Any, x: Tensor, sigmas: Tensor, noise: Noise = zeros, **options: float) -> Tensor:
     """The result of the sampler."""
     *_, step = SAMPLERS[sampler](D, x, sigmas, None, noise, **options)
     return step.x
@@ -111,7 +109,7 @@ def moments(sampler: str, sigmas: Tensor, **options: float) -> tuple[Tensor, Ten
     x[1 : 1 + DIM, 0, 0] = sigmas[0] * units
     calls = 0
 
-    def impulse(x: Tensor) -> Tensor:
+    def impulse(x: Tensor, now: Tensor, then: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
         noise = torch.zeros_like(x)
@@ -144,7 +142,7 @@ def test_samples_have_mean_and_covariance_of_the_data(sampler: str) -> None:
     # allowed are five times that and the error of 200 steps, which the test above bounds.
     n, generator = 20_000, torch.Generator().manual_seed(0)
 
-    def noise(x: Tensor) -> Tensor:
+    def noise(x: Tensor, now: Tensor, then: Tensor) -> Tensor:
         return torch.randn(x.shape, dtype=x.dtype, generator=generator)
 
     sigmas = karras_sigmas(200, 0.002, 80.0)
@@ -163,15 +161,15 @@ def test_a_perfect_network_is_sampled_rightly_under_every_schedule(
 ) -> None:
     schedule = Schedule(name, shift=3.0)
 
-    def network(xt: Tensor, t: Tensor, states: None, mask: None) -> Tensor:
+    def network(xt: Tensor, t: Tensor, cond: Condition | None) -> Tensor:
         sigma = schedule.sigma(t[0])
         x = xt.double() / schedule.alpha(sigma)
         x0 = DATA.D(x, sigma)
-        return target(prediction_type, x0, (x - x0) / sigma, sigma, schedule).to(dtype)
+        return Process(schedule, prediction_type).target(x0, (x - x0) / sigma, sigma).to(dtype)
 
     sigmas = schedule.sigmas(300)
     x = sigmas[0] * images(8)
-    result = last("dpm++2m", denoiser(network, prediction_type, schedule), x.to(dtype), sigmas)
+    result = last("dpm++2m", denoiser(network, Process(schedule, prediction_type)), x.to(dtype), sigmas)
     assert result.dtype == dtype
     assert_close(result.double(), DATA.flow(x, sigmas[0], sigmas[-1]), rtol=0, atol=5e-3)
 

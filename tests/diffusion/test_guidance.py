@@ -1,5 +1,6 @@
 """The denoiser wrapper and classifier-free guidance, on networks that note what they were asked."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from glyffuser.diffusion.guidance import Condition, Denoiser, autoguided, classifier_free, denoiser, join, pad
-from glyffuser.diffusion.process import PREDICTIONS, target
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.guidance import Denoiser, autoguided, classifier_free, denoiser
+from glyffuser.diffusion.process import PREDICTIONS, Process
 from glyffuser.diffusion.schedules import SCHEDULES, Schedule
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers
@@ -54,20 +56,19 @@ def test_a_network_that_knows_the_answer_gives_the_clean_image(name: str, predic
     x0, eps, cond = image(0), image(1), condition(1.0)
     seen = []
 
-    def network(xt: Tensor, t: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        seen.append((xt, t, states, mask))
-        return target(prediction_type, x0, eps, sigma, schedule)
+    def network(xt: Tensor, t: Tensor, cond: Condition | None) -> Tensor:
+        seen.append((xt, t, cond))
+        return Process(schedule, prediction_type).target(x0, eps, sigma)
 
     for timestep in (3, 500, 990):
         sigma = schedule.sigma(torch.tensor(timestep))
         x = x0 + sigma * eps
-        assert_close(denoiser(network, prediction_type, schedule)(x, sigma, cond), x0, rtol=0, atol=1e-9)
-        xt, t, states, mask = seen[-1]
+        assert_close(denoiser(network, Process(schedule, prediction_type))(x, sigma, cond), x0, rtol=0, atol=1e-9)
+        xt, t, told = seen[-1]
         assert_close(xt, schedule.alpha(sigma) * x)
         assert t.dtype == torch.float32
         assert_close(t, torch.full((2,), float(timestep)), rtol=0, atol=1e-3)
-        assert states is cond.states
-        assert mask is cond.mask
+        assert told is cond
 
 
 @pytest.mark.parametrize("t", [0, 500, 999])
@@ -76,27 +77,27 @@ def test_the_network_input_is_scaled_as_by_diffusers(t: int) -> None:
     theirs.set_timesteps(timesteps=[t])
     x, seen = image(0), []
 
-    def network(xt: Tensor, *_: Tensor) -> Tensor:
+    def network(xt: Tensor, *_: object) -> Tensor:
         seen.append(xt)
         return xt
 
-    denoiser(network, "sample", schedule)(x, schedule.sigma(torch.tensor(t)), None)
+    denoiser(network, Process(schedule, "sample"))(x, schedule.sigma(torch.tensor(t)), None)
     assert_close(seen[0], theirs.scale_model_input(x, theirs.timesteps[0]), rtol=1e-6, atol=1e-6)
 
 
 def test_without_a_condition_the_network_gets_none() -> None:
     seen = []
 
-    def network(xt: Tensor, t: Tensor, states: Tensor | None, mask: Tensor | None) -> Tensor:
-        seen.append((states, mask))
+    def network(xt: Tensor, t: Tensor, cond: Condition | None) -> Tensor:
+        seen.append(cond)
         return xt
 
-    denoiser(network, "sample", Schedule())(image(0), SIGMA, None)
-    assert seen == [(None, None)]
+    denoiser(network, Process(Schedule(), "sample"))(image(0), SIGMA, None)
+    assert seen == [None]
 
 
 def test_the_denoiser_keeps_the_dtype_of_the_image_whatever_the_network_returns() -> None:
-    D = denoiser(lambda xt, *_: xt.bfloat16(), "epsilon", Schedule())
+    D = denoiser(lambda xt, *_: xt.bfloat16(), Process(Schedule(), "epsilon"))
     assert D(image(0).float(), SIGMA, None).dtype == torch.float32
 
 
@@ -104,11 +105,11 @@ def test_timesteps_are_on_the_device_of_the_image() -> None:
     # Noise levels stay on the CPU, where samplers compare them; the meta device stands in for a GPU.
     devices = []
 
-    def network(xt: Tensor, t: Tensor, *_: Tensor) -> Tensor:
+    def network(xt: Tensor, t: Tensor, *_: object) -> Tensor:
         devices.append(t.device.type)
         return xt
 
-    denoiser(network, "sample", Schedule())(image(0).to("meta"), SIGMA, None)
+    denoiser(network, Process(Schedule(), "sample"))(image(0).to("meta"), SIGMA, None)
     assert devices == ["meta"]
 
 
@@ -173,7 +174,7 @@ def test_without_a_condition_there_is_nothing_to_guide() -> None:
 
 @pytest.mark.parametrize(("short", "long"), [(1, 4), (4, 1), (3, 3)])
 def test_join_pads_with_masked_zeros_and_repeats_one_row(short: int, long: int) -> None:
-    both = join(condition(1.0, batch=1, length=short), condition(2.0, batch=3, length=long))
+    both = condition(1.0, batch=1, length=short).repeat(3).cat(condition(2.0, batch=3, length=long))
     assert both.states.shape == (6, max(short, long), 5)
     assert both.mask.dtype == torch.bool
     assert both.mask.sum(dim=1).tolist() == [short] * 3 + [long] * 3
@@ -188,7 +189,7 @@ def test_padding_does_not_change_the_meaning() -> None:
 
 
 def test_pad_appends_at_the_end() -> None:
-    cond = pad(Condition(torch.ones(1, 2, 5), torch.tensor([[True, False]])), 4)
+    cond = Condition(torch.ones(1, 2, 5), torch.tensor([[True, False]])).pad(4)
     assert cond.mask.tolist() == [[True, False, False, False]]
     assert cond.states[0, :, 0].tolist() == [1, 1, 0, 0]
 
@@ -203,3 +204,40 @@ def test_autoguidance_goes_away_from_the_worse_denoiser():
     x = torch.tensor([[1.0, -2.0]])
     assert torch.equal(autoguided(good, worse, 1.0)(x, torch.tensor(1.0), None), 3 * x)
     assert torch.equal(autoguided(good, worse, 2.0)(x, torch.tensor(1.0), None), 5 * x)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
+def test_guidance_leaves_every_row_its_own_radical(scale: float) -> None:
+    told = []
+
+    def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
+        assert cond is not None
+        assert cond.radical is not None
+        told.append(cond.radical.tolist())
+        return x * cond.radical.view(-1, 1, 1, 1)
+
+    cond = replace(condition(0.1), radical=torch.tensor([85, 167]))
+    negative = replace(condition(0.0, batch=1), radical=torch.tensor([0]))
+    x = image(0)
+    guided = classifier_free(D, scale, negative)(x, SIGMA, cond)
+    assert told == [[85, 167] if scale == 1 else [0, 0, 85, 167]]
+    assert_close(guided, scale * x * torch.tensor([85.0, 167.0]).double().view(2, 1, 1, 1))
+
+
+def test_conditions_that_tell_different_things_do_not_mix() -> None:
+    cond = condition(0.1)
+    told = replace(cond, radical=torch.tensor([85, 167]))
+    for one, other in ((cond, told), (told, cond)):
+        with pytest.raises(ValueError, match="radical"):
+            one.cat(other)
+    with pytest.raises(ValueError, match="2 rows cannot be told to 3 images"):
+        cond.repeat(3)
+
+
+def test_rows_of_a_condition_are_chosen_in_every_part() -> None:
+    cond = replace(condition(0.1, batch=3), radical=torch.tensor([1, 2, 3]))
+    part = cond[torch.tensor([2, 0])]
+    assert len(part) == 2
+    assert part.radical is not None
+    assert part.radical.tolist() == [3, 1]
+    assert part.states.shape == (2, 3, 5)

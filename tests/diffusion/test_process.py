@@ -13,14 +13,12 @@ from torch.testing import assert_close
 from glyffuser.diffusion.process import (
     PREDICTIONS,
     WEIGHTINGS,
+    Process,
     convert,
-    loss,
     noised,
     posterior,
     score,
-    target,
     to_eps,
-    to_x0,
     x0_weight,
 )
 from glyffuser.diffusion.schedules import SCHEDULES, Schedule
@@ -78,10 +76,10 @@ def test_every_prediction_converts_into_every_other(name: str, sigmas: list[floa
     x0, eps = images(0, 1)
     xt = noised(x0, eps, sigma, schedule)
     for source in PREDICTIONS:
-        prediction = target(source, x0, eps, sigma, schedule)
-        assert_close(to_x0(prediction, source, xt, sigma, schedule), x0, rtol=0, atol=1e-9)
+        prediction = Process(schedule, source).target(x0, eps, sigma)
+        assert_close(Process(schedule, source).to_x0(prediction, xt, sigma), x0, rtol=0, atol=1e-9)
         for to in PREDICTIONS:
-            wanted = target(to, x0, eps, sigma, schedule)
+            wanted = Process(schedule, to).target(x0, eps, sigma)
             assert_close(convert(prediction, source, to, xt, sigma, schedule), wanted, rtol=0, atol=1e-7)
     assert_close(to_eps(x0, xt, sigma, schedule), eps, rtol=0, atol=1e-9)
 
@@ -91,7 +89,7 @@ def test_v_prediction_is_the_velocity_of_diffusers(name: str) -> None:
     schedule, t = Schedule(name), torch.tensor([0, 300, 999])
     x0, eps = images(0, 1)
     theirs = ddpm(schedule).get_velocity(x0, eps, t)
-    assert_close(target("v_prediction", x0, eps, schedule.sigma(t), schedule), theirs)
+    assert_close(Process(schedule, "v_prediction").target(x0, eps, schedule.sigma(t)), theirs)
 
 
 def test_flow_prediction_is_the_velocity_of_the_path() -> None:
@@ -99,7 +97,7 @@ def test_flow_prediction_is_the_velocity_of_the_path() -> None:
     x0, eps = images(0, 1)
     ahead, behind = (noised(x0, eps, schedule.sigma(t + dt), schedule) for dt in (1e-3, -1e-3))
     derivative = (ahead - behind) / 2e-3 * schedule.T
-    assert_close(target("flow_prediction", x0, eps, schedule.sigma(t), schedule), derivative, rtol=0, atol=1e-6)
+    assert_close(Process(schedule, "flow_prediction").target(x0, eps, schedule.sigma(t)), derivative, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -124,7 +122,7 @@ def guess(prediction_type: str, schedule: Schedule, sigma: Tensor = SIGMA) -> tu
     """A prediction, the clean image that it implies, and the truth (x0, eps)."""
     x0, eps, error = images(0, 1, 2)
     xt, x0_hat = noised(x0, eps, sigma, schedule), x0 + 0.1 * error
-    prediction = target(prediction_type, x0_hat, to_eps(x0_hat, xt, sigma, schedule), sigma, schedule)
+    prediction = Process(schedule, prediction_type).target(x0_hat, to_eps(x0_hat, xt, sigma, schedule), sigma)
     return prediction, x0_hat, x0, eps
 
 
@@ -137,8 +135,10 @@ def mse(a: Tensor, b: Tensor) -> Tensor:
 def test_simple_weighting_is_the_plain_squared_error_of_the_prediction(name: str, prediction_type: str) -> None:
     schedule = Schedule(name)
     prediction, _, x0, eps = guess(prediction_type, schedule)
-    wanted = mse(prediction, target(prediction_type, x0, eps, SIGMA, schedule))
-    assert_close(loss(prediction, prediction_type, x0, eps, SIGMA, schedule, "simple"), wanted, rtol=1e-5, atol=0)
+    wanted = mse(prediction, Process(schedule, prediction_type).target(x0, eps, SIGMA))
+    assert_close(
+        Process(schedule, prediction_type).loss(prediction, x0, eps, SIGMA, "simple"), wanted, rtol=1e-5, atol=0
+    )
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -154,7 +154,7 @@ def test_a_weighting_means_the_same_for_every_prediction(name: str, prediction_t
         "velocity": 1 / torch.maximum(t, torch.tensor(0.1)) ** 2,
         "min_snr": torch.minimum(snr, torch.tensor(5.0)),
     }[weighting]
-    ours = loss(prediction, prediction_type, x0, eps, SIGMA, schedule, weighting)
+    ours = Process(schedule, prediction_type).loss(prediction, x0, eps, SIGMA, weighting)
     assert_close(ours, (weight * mse(x0_hat, x0)).double(), rtol=1e-4, atol=0, check_dtype=False)
 
 
@@ -165,8 +165,12 @@ def test_min_snr_is_that_of_the_training_scripts_of_diffusers(name: str, predict
     sigma = schedule.sigma(t)
     prediction, _, x0, eps = guess(prediction_type, schedule, sigma)
     snr = compute_snr(ddpm(schedule), t)
-    wanted = snr.clamp(max=5) / (snr + shift) * mse(prediction, target(prediction_type, x0, eps, sigma, schedule))
-    assert_close(loss(prediction, prediction_type, x0, eps, sigma, schedule, "min_snr"), wanted, rtol=1e-4, atol=0)
+    wanted = (
+        snr.clamp(max=5) / (snr + shift) * mse(prediction, Process(schedule, prediction_type).target(x0, eps, sigma))
+    )
+    assert_close(
+        Process(schedule, prediction_type).loss(prediction, x0, eps, sigma, "min_snr"), wanted, rtol=1e-4, atol=0
+    )
 
 
 def test_velocity_weighting_is_the_flow_loss_where_t_is_not_clamped() -> None:
@@ -175,14 +179,14 @@ def test_velocity_weighting_is_the_flow_loss_where_t_is_not_clamped() -> None:
     xt = noised(x0, eps, SIGMA, schedule)
     t = (SIGMA / (1 + SIGMA)).view(3, 1, 1, 1)
     wanted = mse((xt - x0_hat) / t, eps - x0)
-    ours = loss(prediction, "sample", x0, eps, SIGMA, schedule, "velocity")
+    ours = Process(schedule, "sample").loss(prediction, x0, eps, SIGMA, "velocity")
     assert_close(ours[1:], wanted[1:], rtol=1e-5, atol=0)
     assert ours[0] < wanted[0]
 
 
 def test_the_loss_of_half_precision_images_is_float32() -> None:
     x0, eps = (image.bfloat16() for image in images(0, 1))
-    value = loss(x0, "sample", x0, eps, SIGMA, Schedule(), "velocity")
+    value = Process(Schedule(), "sample").loss(x0, x0, eps, SIGMA, "velocity")
     assert value.dtype == torch.float32
     assert value.shape == (3,)
 
@@ -192,23 +196,23 @@ def test_float32_images_stay_float32_and_a_scalar_level_serves_the_batch(predict
     x0, eps = (image.float() for image in images(0, 1))
     schedule, one, three = Schedule(), torch.tensor(0.5), torch.full((3,), 0.5)
     xt = noised(x0, eps, one, schedule)
-    prediction = target(prediction_type, x0, eps, one, schedule)
-    back = to_x0(prediction, prediction_type, xt, one, schedule)
+    prediction = Process(schedule, prediction_type).target(x0, eps, one)
+    back = Process(schedule, prediction_type).to_x0(prediction, xt, one)
     assert xt.dtype == prediction.dtype == back.dtype == torch.float32
     assert_close(back, x0, rtol=0, atol=1e-5)
     assert_close(xt, noised(x0, eps, three, schedule), rtol=0, atol=0)
-    assert_close(back, to_x0(prediction, prediction_type, xt, three, schedule), rtol=0, atol=0)
+    assert_close(back, Process(schedule, prediction_type).to_x0(prediction, xt, three), rtol=0, atol=0)
 
 
 def test_unknown_names_list_the_choices() -> None:
     x0, eps = images(0, 1)
     schedule, types = Schedule(), "epsilon, sample, v_prediction, flow_prediction"
     with pytest.raises(ValueError, match=f"'noise'.*{types}"):
-        target("noise", x0, eps, SIGMA, schedule)
+        Process(schedule, "noise").target(x0, eps, SIGMA)
     with pytest.raises(ValueError, match=f"'noise'.*{types}"):
-        to_x0(x0, "noise", x0, SIGMA, schedule)
+        Process(schedule, "noise").to_x0(x0, x0, SIGMA)
     with pytest.raises(ValueError, match=f"'noise'.*{types}"):
-        loss(x0, "noise", x0, eps, SIGMA, schedule, "simple")
+        Process(schedule, "noise").loss(x0, x0, eps, SIGMA, "simple")
     with pytest.raises(ValueError, match=r"'snr'.*simple, epsilon, velocity, min_snr, sample"):
         x0_weight("snr", "sample", SIGMA, schedule)
     with pytest.raises(ValueError, match="flow matching has no betas"):

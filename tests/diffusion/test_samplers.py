@@ -17,8 +17,10 @@ from diffusers import (
 from torch import Tensor
 from torch.testing import assert_close
 
-from glyffuser.diffusion.guidance import Condition, Denoiser, denoiser
-from glyffuser.diffusion.samplers import SAMPLERS, Step
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.guidance import Denoiser, denoiser
+from glyffuser.diffusion.process import Process
+from glyffuser.diffusion.samplers import SAMPLERS, Noise, Step
 from glyffuser.diffusion.schedules import SCHEDULES, Schedule, karras_sigmas
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers
@@ -36,10 +38,10 @@ def network(xt: Tensor, t: Tensor, *_: Any) -> Tensor:
     return torch.sin(2 * xt + t) * (1 - 0.5 * t) + 0.3 * torch.roll(xt, 1, dims=-1) * torch.cos(3 * t)
 
 
-def noise_source(seed: int, dtype: torch.dtype = torch.float64) -> Callable[[Tensor], Tensor]:
+def noise_source(seed: int, dtype: torch.dtype = torch.float64) -> Noise:
     """Noise like x from one generator, which draws other numbers in float32 than in float64."""
     generator = torch.Generator().manual_seed(seed)
-    return lambda x: torch.randn(x.shape, generator=generator, dtype=dtype).to(x)
+    return lambda x, now, then: torch.randn(x.shape, generator=generator, dtype=dtype).to(x)
 
 
 def start(dtype: torch.dtype = torch.float64) -> Tensor:
@@ -50,7 +52,7 @@ def ours(
     sampler: Sampler, kind: str, schedule: Schedule, sigmas: Tensor, noise_dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor]:
     """x at the scale of xt, and predicted clean images, after every step: (N, B, C, H, W) each."""
-    D, noise = denoiser(network, kind, schedule), noise_source(1, noise_dtype)
+    D, noise = denoiser(network, Process(schedule, kind)), noise_source(1, noise_dtype)
     steps = list(sampler(D, sigmas[0] * start(), sigmas, None, noise))
     return torch.stack([schedule.alpha(s.sigma) * s.x for s in steps]), torch.stack([s.x0 for s in steps])
 
@@ -288,7 +290,7 @@ def test_a_change_of_x_between_steps_is_what_sampling_goes_on_from(sampler: str)
     if not sampler.startswith("dpm"):  # those without memory go on as though they had started there
         noise = noise_source(1)
         for _ in range(0 if sampler in DETERMINISTIC else 3):
-            noise(x)
+            noise(x, GRID[0], GRID[1])
         fresh = list(SAMPLERS[sampler](counted([]), 3 * start().flip(-1), GRID[3:], None, noise))
         assert_close(changed[-1], fresh[-1].x)
 
@@ -308,6 +310,6 @@ def test_the_condition_reaches_the_denoiser(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_images_may_be_on_another_device_than_the_levels(sampler: str) -> None:
     # The meta device stands in for a GPU: like one it refuses to mix with CPU tensors other than scalars.
-    D = denoiser(network, "v_prediction", Schedule())
-    for step in SAMPLERS[sampler](D, start().to("meta"), GRID, None, torch.randn_like):
+    D = denoiser(network, Process(Schedule(), "v_prediction"))
+    for step in SAMPLERS[sampler](D, start().to("meta"), GRID, None, lambda x, *_: torch.randn_like(x)):
         assert step.x.device.type == step.x0.device.type == "meta"

@@ -1,17 +1,21 @@
 """sample.py: from prompts to files."""
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from glyffuser.base.errors import UserError
 from glyffuser.config import GUIDANCE, SAMPLER
-from glyffuser.generate.files import SampleSettings, sample_to_folder, slugs
+from glyffuser.generate.files import read_record, sample_to_folder, slugs
 from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.request import Request
 
-FEW = SampleSettings(n=3, steps=2)
+FEW = Request(n=3, steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +24,7 @@ def pipe(tiny_model):
 
 
 def test_files_are_those_of_the_contract(pipe, tmp_path):
-    (result,) = sample_to_folder(pipe, ["A kind of fish!"], FEW, tmp_path)
+    (result,) = sample_to_folder(pipe, [replace(FEW, prompt="A kind of fish!")], tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "a-kind-of-fish-0-0.png",
         "a-kind-of-fish-0-1.png",
@@ -46,7 +50,7 @@ def test_files_are_those_of_the_contract(pipe, tmp_path):
 
 def test_same_arguments_give_the_same_bytes_and_another_seed_others(pipe, tmp_path):
     once, twice, other = (
-        sample_to_folder(pipe, ["gold"], SampleSettings(n=2, steps=2, seed=seed), tmp_path / name)[0]
+        sample_to_folder(pipe, [Request("gold", n=2, steps=2, seed=seed)], tmp_path / name)[0]
         for name, seed in (("a", 7), ("b", 7), ("c", 8))
     )
     for first, second in zip(once.glyphs, twice.glyphs, strict=True):
@@ -55,8 +59,8 @@ def test_same_arguments_give_the_same_bytes_and_another_seed_others(pipe, tmp_pa
 
 
 def test_a_glyph_does_not_depend_on_how_many_are_drawn(pipe, tmp_path):
-    few = sample_to_folder(pipe, ["gold"], SampleSettings(n=1, steps=2), tmp_path / "few")[0]
-    many = sample_to_folder(pipe, ["gold"], SampleSettings(n=18, steps=2), tmp_path / "many")[0]
+    few = sample_to_folder(pipe, [Request("gold", n=1, steps=2)], tmp_path / "few")[0]
+    many = sample_to_folder(pipe, [Request("gold", n=18, steps=2)], tmp_path / "many")[0]
     assert len(many.glyphs) == 18  # more than one batch
     first, same = (np.asarray(Image.open(r.glyphs[0])).astype(int) for r in (few, many))
     assert np.abs(first - same).max() <= 2  # batches of another size round otherwise
@@ -64,7 +68,9 @@ def test_a_glyph_does_not_depend_on_how_many_are_drawn(pipe, tmp_path):
 
 def test_progress_counts_every_step_of_every_batch(pipe, tmp_path):
     seen = []
-    sample_to_folder(pipe, ["gold", "fish"], SampleSettings(n=17, steps=2), tmp_path, lambda *at: seen.append(at))
+    sample_to_folder(
+        pipe, [Request(word, n=17, steps=2) for word in ("gold", "fish")], tmp_path, lambda *at: seen.append(at)
+    )
     assert seen == [(i, 8) for i in range(1, 9)]
 
 
@@ -86,5 +92,56 @@ def test_slugs_are_safe_and_distinct(prompts, names):
 @pytest.mark.parametrize("settings", [{"n": 0}, {"n": 10**6}, {"seed": -1}, {"seed": 2**64}])
 def test_settings_out_of_range_are_named(pipe, tmp_path, settings):
     with pytest.raises(UserError, match=r"must be between"):
-        sample_to_folder(pipe, ["gold"], SampleSettings(**settings), tmp_path)
+        sample_to_folder(pipe, [Request("gold", **settings)], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_again_gives_the_same_bytes(pipe, tmp_path):
+    request = Request(
+        "gold", n=2, steps=3, guidance=3.0, interval=(0.1, 5.0), negative="fish", seed=7, sampler="ddim", eta=0.5
+    )
+    (first,) = sample_to_folder(pipe, [request], tmp_path / "first")
+    assert read_record(first.json, pipe) == request
+    (again,) = sample_to_folder(pipe, [read_record(first.json, pipe)], tmp_path / "again")
+    assert [p.read_bytes() for p in again.glyphs] == [p.read_bytes() for p in first.glyphs]
+
+
+def test_a_record_is_plain_json_and_holds_every_setting():
+    request = Request("gold", interval=(0.3, math.inf))
+    text = json.dumps(request.record(), allow_nan=False)
+    assert Request.from_record(json.loads(text)) == request
+
+
+def test_records_of_another_kind_or_model_are_refused(pipe, tmp_path):
+    (made,) = sample_to_folder(pipe, [replace(FEW, prompt="gold", n=1)], tmp_path)
+    facts = json.loads(made.json.read_text())
+    without = {name: fact for name, fact in facts.items() if name != "steps"}
+    for broken, words in ((facts | {"model": "0" * 16}, "--model"), (without, "steps")):
+        made.json.write_text(json.dumps(broken))
+        with pytest.raises(UserError, match=words):
+            read_record(made.json, pipe)
+    made.json.write_text("[]")
+    with pytest.raises(UserError, match="no record"):
+        read_record(made.json, pipe)
+    with pytest.raises(UserError, match="cannot read"):
+        read_record(tmp_path / "none.json", pipe)
+
+
+def test_best_of_keeps_what_the_judges_like_best(pipe, tmp_path, monkeypatch):
+    class Judges:
+        def __call__(self, images):
+            return images
+
+        def expect(self, encoder, texts):
+            return [len(text) for text in texts]
+
+        def merit(self, judged, expected):
+            assert expected == len("gold")
+            return torch.tensor([0.0, 5.0, 1.0, 4.0, 2.0, 3.0])
+
+    monkeypatch.setattr("glyffuser.generate.files.load_judges", Judges)
+    few = Request("gold", n=2, steps=2)
+    (best,) = sample_to_folder(pipe, [replace(few, best_of=3)], tmp_path / "best")
+    (whole,) = sample_to_folder(pipe, [replace(few, n=6)], tmp_path / "whole")
+    assert json.loads(best.json.read_text())["kept"] == [1, 3]
+    assert [p.read_bytes() for p in best.glyphs] == [whole.glyphs[k].read_bytes() for k in (1, 3)]

@@ -46,23 +46,52 @@ def test_saving_and_loading_gives_the_same_pictures(pipe, tmp_path):
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1  # the text encoder stays where it is installed
 
 
-def test_saved_models_name_modules_that_must_not_move(pipe, tmp_path):
+def test_saved_models_name_the_package_alone(pipe, tmp_path):
     pipe.save_pretrained(tmp_path)
     index = json.loads((tmp_path / "model_index.json").read_text())
     assert index["_class_name"] == "GlyffuserPipeline"
     assert {key: value for key, value in index.items() if not key.startswith("_")} == {
-        "unet": ["glyffuser.networks.unet", "UNet"],
-        "text_encoder": ["glyffuser.text.encoder", "TextEncoder"],
-        "scheduler": ["glyffuser.generate.schedulers", "GlyffuserScheduler"],
+        "unet": ["glyffuser", "UNet"],
+        "text_encoder": ["glyffuser", "TextEncoder"],
+        "scheduler": ["glyffuser", "GlyffuserScheduler"],
         "prior": [None, None],
     }
-    import glyffuser
 
-    for module, name in [
-        ["glyffuser.generate.pipeline", "GlyffuserPipeline"],
-        *(v for k, v in index.items() if k[0] != "_" and k != "prior"),
-    ]:
-        assert getattr(glyffuser, name).__module__ == module
+
+def test_models_saved_before_the_rooms_were_made_load(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    path = tmp_path / "model_index.json"
+    places = {
+        "unet": "glyffuser.models.unet",
+        "text_encoder": "glyffuser.text",
+        "scheduler": "glyffuser.schedulers",
+    }
+    index = json.loads(path.read_text())
+    path.write_text(json.dumps(index | {name: [place, index[name][1]] for name, place in places.items()}))
+    assert torch.equal(draw(load_pipeline(tmp_path)), draw(pipe))
+
+
+@pytest.mark.parametrize("name", ["flux", "stable_diffusion", "glyffuser"])
+def test_a_folder_may_be_named_like_a_pipeline(pipe, tmp_path, name):
+    pipe.save_pretrained(tmp_path / name)
+    assert torch.equal(draw(load_pipeline(tmp_path / name)), draw(pipe))
+
+
+def test_eta_makes_ddim_the_ddpm_sampler(pipe):
+    assert torch.equal(draw(pipe, sampler="ddim", eta=1.0), draw(pipe, sampler="ddpm"))
+    assert not torch.equal(draw(pipe, sampler="ddim", eta=0.5), draw(pipe, sampler="ddpm"))
+    for settings, words in (({"sampler": "euler", "eta": 0.5}, "no eta"), ({"sampler": "ddim", "eta": 2.0}, "between")):
+        with pytest.raises(UserError, match=words):
+            draw(pipe, **settings)
+
+
+def test_a_denoiser_of_the_pipeline_is_what_it_samples_with(pipe):
+    generator = torch.Generator().manual_seed(3)
+    *_, last = pipe.stream("gold", num_inference_steps=1, guidance_scale=3.0, sampler="euler", generator=generator)
+    sigmas = pipe.schedule.sigmas(1)
+    noise = noise_source(torch.Generator().manual_seed(3), 1)(last.x)
+    x0 = pipe.denoiser(3.0)(sigmas[0] * noise, sigmas[0], pipe.condition(["gold"]))
+    assert torch.allclose(x0, last.x, atol=1e-3)
 
 
 def test_a_loaded_model_is_in_single_precision(pipe, tmp_path):

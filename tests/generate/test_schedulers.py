@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from glyffuser.base.noise import seeded
-from glyffuser.diffusion.process import PREDICTIONS, per_image, target
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.process import PREDICTIONS, Process, per_image
 from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler
 
@@ -47,15 +48,15 @@ S = 0.1
 def ideal(pipe: GlyffuserPipeline) -> GlyffuserPipeline:
     """Put the best denoiser in the network's place, with the same inputs and outputs."""
 
-    def network(xt: Tensor, t: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+    def network(xt: Tensor, t: Tensor, cond: Condition | None) -> Tensor:
         sigma = pipe.schedule.sigma(t)
         level = per_image(sigma, xt)
         x = xt / pipe.schedule.alpha(level)
         x0 = (S**2 * x + level**2 * MU) / (S**2 + level**2)
         kind = pipe.unet.config.prediction_type
-        return target(kind, x0, (x - x0) / level, sigma, pipe.schedule).float()
+        return Process(pipe.schedule, kind).target(x0, (x - x0) / level, sigma).float()
 
-    pipe._network = network  # type: ignore[method-assign, assignment]
+    pipe.network = network  # type: ignore[method-assign]
     return pipe
 
 

@@ -27,7 +27,14 @@ def told(make_pipe):
 
 
 def draw_seeds(pipe, seeds, **how):
-    return pipe("gold", None, len(seeds), 2, generator=[seeded(0, k) for k in seeds], output_type="pt", **how).images
+    return pipe(
+        "gold",
+        num_images_per_prompt=len(seeds),
+        num_inference_steps=2,
+        generator=[seeded(0, k) for k in seeds],
+        output_type="pt",
+        **how,
+    ).images
 
 
 def test_each_glyph_draws_its_radical_from_its_own_noise(told):
@@ -40,9 +47,14 @@ def test_each_glyph_draws_its_radical_from_its_own_noise(told):
     assert_close(draw_seeds(told, [5])[0], drawn[5], atol=1e-4, rtol=0)
 
 
+def test_starting_noise_of_ones_own_leaves_the_radicals_as_they_were(told):
+    noise = torch.cat([torch.randn(1, 1, 16, 16, generator=seeded(0, k)) for k in range(8)])
+    assert_close(draw_seeds(told, range(8), latents=noise), draw_seeds(told, range(8)))
+
+
 def test_an_empty_prompt_has_no_radical(told):
-    assert told.condition(["", "gold"]).labels.tolist() == [0, 85]
-    assert told.condition(["gold"], 3).labels.tolist() == [85, 85, 85]
+    assert told.condition(["", "gold"]).radical.tolist() == [0, 85]
+    assert told.condition(["gold"], 3).radical.tolist() == [85, 85, 85]
 
 
 def test_a_prior_survives_saving(told, tmp_path):

@@ -52,7 +52,8 @@ def test_all_ids_of_the_plan_are_in_the_table():
     assert tuple(FIGURES) == ids
 
 
-def test_a_figure_is_drawn_once(inputs, drawing):
+def test_a_figure_is_drawn_once(drawing, tiny_data, tiny_model, tmp_path):
+    inputs = Inputs(tiny_data, tiny_model, cache=tmp_path)
     (first,) = build([FIGURES["density"]], inputs)
     (second,) = build([FIGURES["density"]], inputs)
     assert len(drawing) == 1
@@ -83,7 +84,9 @@ def test_another_version_of_its_drawing_is_another_figure(inputs):
     assert store.folder_of(newer, inputs) != store.folder_of(spec, inputs)
 
 
-def test_what_lacks_an_input_is_told_and_the_rest_goes_on(inputs, monkeypatch):
+def test_what_lacks_an_input_is_told_and_the_rest_goes_on(monkeypatch, tiny_data, tiny_model, tmp_path):
+    inputs = Inputs(tiny_data, tiny_model, cache=tmp_path)
+
     def draw(inputs: Inputs) -> Still:
         raise Missing("no such thing; make one with: glyffuser thing")
 

@@ -48,7 +48,7 @@ def test_all_three_are_trained_and_measured(material, judges, heard):
     assert heard[-1] == 0.95
     held_out = held_out_characters(material.data.codepoints, FORM.held_out)
     flagged = judges(material.data.images[held_out]).flagged
-    assert float(flagged.double().mean()) == pytest.approx(0.05, abs=0.01)
+    assert 0.03 <= float(flagged.double().mean()) <= 0.055  # scores of so small a network can be equal in bfloat16
     measured = measure_judges(judges, material, READER.held_out)
     recogniser = measured["recogniser"]
     assert recogniser["test split"]["n"] == len(material.test)

@@ -8,13 +8,16 @@ import torch
 from torch.testing import assert_close
 
 from glyffuser.base.errors import UserError
-from glyffuser.config import preset
+from glyffuser.config import ModelConfig, preset
+from glyffuser.diffusion.process import Process
 from glyffuser.networks.unet import Stage, UNet, masked_mean
 
 
 def tiny(**changes: Any) -> UNet:
     torch.manual_seed(0)
     settings: dict[str, Any] = {
+        **asdict(ModelConfig()),
+        **Process().to_config(),
         "sample_size": 16,
         "patch_size": 4,
         "block_out_channels": (8, 16),
@@ -157,7 +160,7 @@ def test_half_precision_takes_single_precision_inputs():
 )
 def test_presets_are_as_large_as_they_say(name, low, high):
     with torch.device("meta"):
-        model = UNet(**asdict(preset(name).model))
+        model = UNet(**asdict(preset(name).model), **Process().to_config(), cross_attention_dim=384)
     assert low < sum(p.numel() for p in model.parameters()) < high
 
 

@@ -9,6 +9,7 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.config import Config, load_config
+from glyffuser.diffusion.process import Process
 from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.train import checkpoint
 from glyffuser.train import loop as train
@@ -57,7 +58,7 @@ class Broken:
     """The loss function, out of order from some call on."""
 
     def __init__(self, factor: float, after: int):
-        self.factor, self.after, self.calls, self.loss = factor, after, 0, train.loss
+        self.factor, self.after, self.calls, self.loss = factor, after, 0, Process.loss
 
     def __call__(self, *args):
         self.calls += 1
@@ -66,7 +67,8 @@ class Broken:
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e4])
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(tiny_config, tmp_path, monkeypatch, factor):
-    monkeypatch.setattr(train, "loss", Broken(factor, after=7))
+    broken = Broken(factor, after=7)
+    monkeypatch.setattr(Process, "loss", lambda *args: broken(*args))
     with pytest.raises(Diverged, match=r"diverged at step 8 .*--set train.lr=0.0004"):
         finish(Trainer(tiny_config, tmp_path))
     assert [p.name for p in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000005"]

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from glyffuser.config import TrainConfig
-from glyffuser.networks.unet import UNet
 from glyffuser.train.optimizer import Muon, learning_rate, orthogonal, run_fraction, split_parameters
 
 
@@ -85,9 +84,10 @@ def test_it_solves_a_linear_regression():
     assert float(closure().detach()) < 1e-3 * first
 
 
-def test_every_parameter_has_one_place():
-    network = UNet(
-        sample_size=32, patch_size=8, block_out_channels=(16, 32), attention_levels=(False, True), attention_head_dim=8
+@pytest.mark.parametrize("labels", [0, 5])
+def test_every_parameter_has_one_place(small_unet, labels):
+    network = small_unet(
+        sample_size=32, patch_size=8, block_out_channels=(16, 32), attention_head_dim=8, num_class_embeds=labels
     )
     matrices, others = split_parameters(network)
     assert {id(p) for p in matrices} | {id(p) for p in others} == {id(p) for p in network.parameters()}
@@ -96,7 +96,17 @@ def test_every_parameter_has_one_place():
     assert {n for n, p in network.named_parameters() if p.ndim >= 2 and any(p is o for o in others)} == {
         "stem.weight",
         "conv_out.weight",
+        *(["class_embedding.weight"] if labels else []),
     }
+
+
+def test_a_parameter_in_no_group_or_in_two_is_told(small_unet, monkeypatch):
+    network = small_unet()
+    whole = network.parameter_groups()
+    for groups in (whole | {"vectors": whole["vectors"][1:]}, whole | {"more": whole["vectors"][:1]}):
+        monkeypatch.setattr(network, "parameter_groups", lambda groups=groups: groups)
+        with pytest.raises(ValueError, match="exactly once"):
+            split_parameters(network)
 
 
 configs = st.builds(

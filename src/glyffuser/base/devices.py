@@ -5,6 +5,13 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 
+def default_device() -> torch.device:
+    """The accelerator that is here, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware."""
     if device.type == "cuda":

@@ -1,6 +1,7 @@
 """Noise from seeds: a generator a glyph, so that a glyph does not depend on what is drawn beside it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,12 +11,15 @@ from torch import Tensor
 from glyffuser.base.errors import UserError
 
 
-def noise_source(generator: torch.Generator | list[torch.Generator] | None, batch: int) -> Callable[[Tensor], Tensor]:
-    """A function x -> standard normal like x, from one generator, or from one for each image of the batch."""
+def noise_source(generator: torch.Generator | list[torch.Generator] | None, batch: int) -> Callable[..., Tensor]:
+    """A noise source of the samplers: noise(x, now, then) -> standard normal like x, whatever the interval is.
+
+    It draws from one generator, or from one for each image of the batch.
+    """
     if isinstance(generator, list) and len(generator) != batch:
         raise UserError(f"{len(generator)} generators for {batch} glyphs; pass one, or one a glyph")
 
-    def noise(x: Tensor) -> Tensor:
+    def noise(x: Tensor, *interval: Any) -> Tensor:
         return randn_tensor(x.shape, generator=generator, device=x.device, dtype=torch.float32)
 
     return noise

@@ -1,19 +1,25 @@
 """Weights on disk: whether they fit their config, and a hash to tell networks apart."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import ModelMixin
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
 
 from glyffuser.base.errors import UserError
+
+if TYPE_CHECKING:
+    from diffusers import ModelMixin
 
 # What bad files lead to.
 BROKEN = (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError, RuntimeError, SafetensorError)
 
 
-def check_weights(folder: Path, network: type[ModelMixin]) -> None:
+def check_weights(folder: Path, network: "type[ModelMixin]") -> None:
     """UserError unless the weights in `folder` are exactly those, by name and shape, that its config asks for."""
     with torch.device("meta"):
         wanted = {k: tuple(v.shape) for k, v in network.from_config(network.load_config(folder)).state_dict().items()}
@@ -35,8 +41,20 @@ def check_weights(folder: Path, network: type[ModelMixin]) -> None:
 
 def weights_hash(network: torch.nn.Module) -> str:
     """The first 16 hex digits of a SHA-256 over a network's weights, in float32."""
+    return _hash(network.state_dict())
+
+
+def saved_weights(folder: Path) -> tuple[str, int]:
+    """The `weights_hash` and the number of parameters of the network saved in `folder`, from its files alone."""
+    weights: dict[str, Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        weights |= load_file(file)
+    return _hash(weights), sum(weight.numel() for weight in weights.values())
+
+
+def _hash(weights: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, weight in sorted(network.state_dict().items()):
+    for name, weight in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(weight.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 
-from glyffuser.base.devices import bfloat16_is_fast
-from glyffuser.base.weights import weights_hash
+from glyffuser.base.devices import bfloat16_is_fast, default_device
+from glyffuser.base.weights import saved_weights
 from glyffuser.config import BUNDLED, DATA
-from glyffuser.generate.pipeline import load_pipeline
 
 PACKAGES = ("glyffuser", "torch", "diffusers", "transformers", "accelerate", "pyarrow", "fonttools")
 
@@ -18,7 +17,7 @@ PACKAGES = ("glyffuser", "torch", "diffusers", "transformers", "accelerate", "py
 def collect() -> dict[str, Any]:
     """Versions, device, threads, whether bfloat16 is fast here, the bundled weights and the data set."""
     facts: dict[str, Any] = {name: _version(name) for name in PACKAGES}
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     facts |= {
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
@@ -27,9 +26,8 @@ def collect() -> dict[str, Any]:
         "bf16": "fast" if bfloat16_is_fast(device) else "emulated (float32 is used)",
     }
     if (BUNDLED / "model_index.json").is_file():
-        pipe = load_pipeline(BUNDLED)
-        millions = sum(p.numel() for p in pipe.unet.parameters()) / 1e6
-        facts["bundled_weights"] = f"{weights_hash(pipe.unet)}, {millions:.1f} M parameters"
+        name, parameters = saved_weights(BUNDLED / "unet")
+        facts["bundled_weights"] = f"{name}, {parameters / 1e6:.1f} M parameters"
     else:
         facts["bundled_weights"] = "missing; train a model with: glyffuser train"
     facts["data"] = str(DATA) if DATA.is_file() else f"no {DATA}; make it with: glyffuser dataset build"

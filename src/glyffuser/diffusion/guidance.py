@@ -5,34 +5,25 @@ a scalar tensor, and cond is whatever the denoiser understands (here a `Conditio
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from glyffuser.diffusion.process import to_x0
-from glyffuser.diffusion.schedules import Schedule
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.process import Process
 
-Denoiser = Callable[[Tensor, Tensor, "Condition | None"], Tensor]
-
-
-class Condition(NamedTuple):
-    """Token states (B, L, D), their mask (B, L), True where a token is real, and class labels (B,) or None."""
-
-    states: Tensor
-    mask: Tensor
-    labels: Tensor | None = None
+Denoiser = Callable[[Tensor, Tensor, Condition | None], Tensor]
 
 
-def denoiser(network: Callable[..., Tensor], prediction_type: str, schedule: Schedule) -> Denoiser:
-    """Wrap network(xt, timestep, states, mask[, labels]) -> prediction, trained under `schedule`, as a denoiser."""
+def denoiser(network: Callable[[Tensor, Tensor, Condition | None], Tensor], process: Process) -> Denoiser:
+    """Wrap network(xt, timesteps (B,), cond) -> prediction, trained under `process`, as a denoiser."""
+    schedule = process.schedule
 
     def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
         levels = sigma.expand(x.shape[0])
         xt = (schedule.alpha(sigma.double()) * x).to(x.dtype)  # the scale the network was trained at
-        given = (None, None) if cond is None else cond[: 2 if cond.labels is None else 3]
-        prediction = network(xt, schedule.timestep(levels).to(x.device, torch.float32), *given)
-        return to_x0(prediction.to(x.dtype), prediction_type, xt, levels, schedule)
+        prediction = network(xt, schedule.timestep(levels).to(x.device, torch.float32), cond)
+        return process.to_x0(prediction.to(x.dtype), xt, levels)
 
     return D
 
@@ -50,7 +41,7 @@ def classifier_free(
     def guided(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
         if cond is None or scale == 1 or not interval[0] <= float(sigma) <= interval[1]:
             return D(x, sigma, cond)
-        both = D(torch.cat([x, x]), sigma, join(negative, cond))
+        both = D(torch.cat([x, x]), sigma, negative.repeat(len(cond)).cat(cond))
         away, towards = both.chunk(2)
         return away + scale * (towards - away)
 
@@ -68,26 +59,3 @@ def autoguided(D: Denoiser, worse: Denoiser, scale: float) -> Denoiser:
         return poor + scale * (D(x, sigma, cond) - poor)
 
     return guided
-
-
-def join(first: Condition, second: Condition) -> Condition:
-    """Two conditions as one batch; the shorter is padded with masked zeros, one row is repeated for the whole batch."""
-    batch = max(first.states.shape[0], second.states.shape[0])
-    length = max(first.states.shape[1], second.states.shape[1])
-    parts = [pad(repeat(c, batch), length) for c in (first, second)]
-    labels = [c.labels for c in parts if c.labels is not None]
-    joined = torch.cat(labels) if len(labels) == 2 else None
-    return Condition(torch.cat([c.states for c in parts]), torch.cat([c.mask for c in parts]), joined)
-
-
-def repeat(cond: Condition, batch: int) -> Condition:
-    """One row for a whole batch; a batch as it is."""
-    labels = None if cond.labels is None else cond.labels.expand(batch)
-    return Condition(cond.states.expand(batch, -1, -1), cond.mask.expand(batch, -1), labels)
-
-
-def pad(cond: Condition, length: int) -> Condition:
-    """Append masked zero tokens up to `length`."""
-    missing = length - cond.states.shape[1]
-    states = torch.nn.functional.pad(cond.states, (0, 0, 0, missing))
-    return Condition(states, torch.nn.functional.pad(cond.mask, (0, missing)), cond.labels)

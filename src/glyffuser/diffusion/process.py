@@ -8,7 +8,9 @@ combination of clean image and noise at noise level sigma, where xt = alpha * (x
 Together with xt this determines x0, eps, and thereby every other prediction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +28,61 @@ WEIGHTINGS = ("simple", "epsilon", "velocity", "min_snr", "sample")
 VELOCITY_T_MIN = 0.1  # 1/t^2 is clamped, or the last details would drown everything (Li and He 2025, at 0.05)
 
 
+@dataclass(frozen=True)
+class Process:
+    """What a network is trained to undo, and what it answers. Network and process together make a denoiser.
+
+    Args:
+        schedule: the noise schedule of training.
+        prediction_type: what the network outputs, one of `PREDICTIONS`: ValueError for another.
+    """
+
+    schedule: Schedule = field(default_factory=Schedule)
+    prediction_type: str = "sample"
+
+    def __post_init__(self) -> None:
+        if self.prediction_type not in PREDICTIONS:
+            known = ", ".join(PREDICTIONS)
+            raise ValueError(f"unknown prediction type {self.prediction_type!r}; choose one of {known}")
+
+    def to_config(self) -> dict[str, Any]:
+        """The process under the names that diffusers gives such settings, as a network's config.json holds it."""
+        s = self.schedule
+        process = {"schedule": s.name, "num_train_timesteps": s.T, "shift": s.shift}
+        return process | {"prediction_type": self.prediction_type}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Process":
+        """The process that a network's config holds."""
+        schedule = Schedule(config["schedule"], config["num_train_timesteps"], config["shift"])
+        return cls(schedule, config["prediction_type"])
+
+    def target(self, x0: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
+        """What the network should output for (x0, eps), (B, C, H, W) each, at noise levels sigma (B,)."""
+        a, b = coefficients(self.prediction_type, *scales(sigma, x0, self.schedule))
+        return (a * x0 + b * eps).to(x0.dtype)
+
+    def to_x0(self, prediction: Tensor, xt: Tensor, sigma: Tensor) -> Tensor:
+        """The clean image that a prediction at xt and noise levels sigma (B,) implies.
+
+        Solves the two equations xt = alpha x0 + s eps, prediction = a x0 + b eps for x0.
+        """
+        alpha, s = scales(sigma, xt, self.schedule)
+        a, b = coefficients(self.prediction_type, alpha, s)
+        return ((b * xt - s * prediction) / (b * alpha - s * a)).to(xt.dtype)
+
+    def loss(self, prediction: Tensor, x0: Tensor, eps: Tensor, sigma: Tensor, weighting: str) -> Tensor:
+        """Weighted mean squared error (B,), computed on the prediction itself so that nothing cancels.
+
+        The error of the clean image is the error of the prediction divided by d prediction / d x0, whose square is the
+        "simple" weight; so the ratio of the two weights carries over.
+        """
+        error = (prediction.float() - self.target(x0, eps, sigma)).square().flatten(1).mean(dim=1)
+        kind = self.prediction_type
+        wanted, own = (x0_weight(name, kind, sigma, self.schedule) for name in (weighting, "simple"))
+        return (wanted / own).to(error) * error
+
+
 def noised(x0: Tensor, eps: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
     """xt in one jump (Ho et al. 2020, equation 4): x0, eps (B, C, H, W), sigma (B,) -> (B, C, H, W)."""
     sigma = per_image(sigma, x0)
@@ -40,23 +97,6 @@ def posterior(x0: Tensor, xt: Tensor, t: int, schedule: Schedule) -> tuple[Tenso
     return mean.to(x0.dtype), (1 - before) / (1 - now) * beta
 
 
-def target(prediction_type: str, x0: Tensor, eps: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
-    """What a network of this prediction type should output for (x0, eps) at noise levels sigma (B,)."""
-    alpha, s = scales(sigma, x0, schedule)
-    a, b = coefficients(prediction_type, alpha, s)
-    return (a * x0 + b * eps).to(x0.dtype)
-
-
-def to_x0(prediction: Tensor, prediction_type: str, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
-    """The clean image that a prediction at xt and noise levels sigma (B,) implies.
-
-    Solves the two equations xt = alpha x0 + s eps, prediction = a x0 + b eps for x0.
-    """
-    alpha, s = scales(sigma, xt, schedule)
-    a, b = coefficients(prediction_type, alpha, s)
-    return ((b * xt - s * prediction) / (b * alpha - s * a)).to(xt.dtype)
-
-
 def to_eps(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
     """The noise that is in xt if its clean image is x0."""
     alpha, s = scales(sigma, xt, schedule)
@@ -65,8 +105,8 @@ def to_eps(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
 
 def convert(prediction: Tensor, source: str, to: str, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
     """One prediction type into another, at xt and noise levels sigma (B,)."""
-    x0 = to_x0(prediction, source, xt, sigma, schedule)
-    return target(to, x0, to_eps(x0, xt, sigma, schedule), sigma, schedule)
+    x0 = Process(schedule, source).to_x0(prediction, xt, sigma)
+    return Process(schedule, to).target(x0, to_eps(x0, xt, sigma, schedule), sigma)
 
 
 def score(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
@@ -95,19 +135,6 @@ def x0_weight(weighting: str, prediction_type: str, sigma: Tensor, schedule: Sch
     if weighting == "min_snr":
         return (sigma**-2).clamp(max=5.0)
     raise ValueError(f"unknown weighting {weighting!r}; choose one of {', '.join(WEIGHTINGS)}")
-
-
-def loss(
-    prediction: Tensor, prediction_type: str, x0: Tensor, eps: Tensor, sigma: Tensor, schedule: Schedule, weighting: str
-) -> Tensor:
-    """Weighted mean squared error (B,), computed on the prediction itself so that nothing cancels.
-
-    The error of the clean image is the error of the prediction divided by d prediction / d x0, whose square is the
-    "simple" weight; so the ratio of the two weights carries over.
-    """
-    error = (prediction.float() - target(prediction_type, x0, eps, sigma, schedule)).square().flatten(1).mean(dim=1)
-    wanted, own = (x0_weight(name, prediction_type, sigma, schedule) for name in (weighting, "simple"))
-    return (wanted / own).to(error) * error
 
 
 def scales(sigma: Tensor, image: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]:

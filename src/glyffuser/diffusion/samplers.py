@@ -1,8 +1,9 @@
 """Samplers: from noise to a clean image, one short generator each.
 
 Each takes a denoiser, noise x = sigmas[0] * eps (B, C, H, W), falling noise levels `sigmas` (N + 1,) that end in 0, the
-condition, and a noise source `noise(x) -> standard normal like x`. Each yields a `Step` per step; the last `Step.x` is
-the result. x lives in x0 + sigma * eps coordinates throughout, so the same function serves every noise schedule.
+condition, and a noise source `noise(x, now, then)` -> standard normal like x, for the step between two noise levels.
+Each yields a `Step` per step; the last `Step.x` is the result. Whoever writes into `Step.x` in place changes where
+sampling goes on from. x lives in x0 + sigma * eps coordinates throughout, so one function serves every noise schedule.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,9 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from glyffuser.diffusion.guidance import Condition, Denoiser
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.guidance import Denoiser
 
-Noise = Callable[[Tensor], Tensor]
+Noise = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Step(NamedTuple):
@@ -56,7 +58,7 @@ def ddim(
         down = (then**2 - up**2).clamp(min=0).sqrt()
         x = x0 + down * (x - x0) / now
         if up > 0:
-            x = x + up * noise(x)
+            x = x + up * noise(x, now, then)
         yield Step(i, then, x, x0)
 
 
@@ -90,7 +92,7 @@ def dpmpp_2m_sde(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None,
             estimate = x0 + h / (2 * before[1]) * (x0 - before[0])
         x = then / now * (-h).exp() * x - torch.expm1(-2 * h) * estimate
         if then > 0:
-            x = x + then * (-torch.expm1(-2 * h)).sqrt() * noise(x)
+            x = x + then * (-torch.expm1(-2 * h)).sqrt() * noise(x, now, then)
         before = (x0, h)
         yield Step(i, then, x, x0)
 

@@ -31,6 +31,7 @@ from glyffuser.evaluate.metrics import (
 )
 from glyffuser.generate.draw import Tick, draw, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judged, Judges
 from glyffuser.judge.prompts import GOLD, PROMPTS
 
@@ -90,9 +91,8 @@ class Artist:
             self.tick(self.done, self.total)
 
         numbers = range(first, first + len(prompts))
-        return draw(
-            self.pipe, prompts, s.steps, s.guidance, s.sampler, seed=s.seed + seed, numbers=numbers, tick=advance
-        )
+        request = Request(steps=s.steps, guidance=s.guidance, sampler=s.sampler, seed=s.seed + seed)
+        return draw(self.pipe, prompts, request, numbers=numbers, tick=advance)
 
 
 def evaluate(

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,12 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, write_text
 from glyffuser.base.pictures import grid
 from glyffuser.base.weights import weights_hash
-from glyffuser.config import GUIDANCE, STEPS
 from glyffuser.generate.draw import BATCH, Tick, draw, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
 from glyffuser.judge.judges import load_judges
 
-MAX_GLYPHS = 4096  # a prompt and call
 SLUG_LENGTH = 48
-
-
-@dataclass(frozen=True)
-class SampleSettings:
-    """How glyphs are drawn; see GlyffuserPipeline.__call__."""
-
-    n: int = 16
-    steps: int = STEPS
-    sampler: str | None = None  # None: the model's own choice
-    guidance: float = GUIDANCE
-    negative_prompt: str | None = None
-    seed: int = 0
-    best_of: int = 1  # glyphs drawn for each that is kept
-    radical: int | None = None  # None: drawn for each glyph by the model's prior
 
 
 @dataclass(frozen=True)
@@ -49,93 +34,68 @@ class Sampled:
 
 
 def sample_to_folder(
-    pipe: GlyffuserPipeline,
-    prompts: list[str],
-    settings: SampleSettings,
-    out: str | Path,
-    progress: Tick = quiet,
+    pipe: GlyffuserPipeline, requests: list[Request], out: str | Path, progress: Tick = quiet
 ) -> list[Sampled]:
-    """Draw `settings.n` glyphs for each prompt into the folder `out`; same arguments, same pictures, byte for byte.
+    """Draw the glyphs of each request into the folder `out`; same requests, same pictures, byte for byte.
 
     Glyph k of a seed starts from noise of its own, whatever n is. With `best_of` K, the first n K glyphs are drawn and
     the n that the bundled judges like best are kept. `progress(done, total)` counts denoising steps.
     Raises UserError before anything is written where a setting is out of range.
     """
     out = output_folder(out)
-    prompts = [pipe.text_encoder.check(prompt) for prompt in prompts]
-    check(settings)
-    drawn = settings.n * settings.best_of
-    expected = None
-    if settings.best_of > 1:
-        judges = load_judges()
-        expected = judges.expect(pipe.text_encoder, prompts)
-    each = math.ceil(drawn / BATCH) * settings.steps  # denoising steps a prompt
+    requests = [replace(request, prompt=pipe.text_encoder.check(request.prompt)) for request in requests]
+    for request in requests:
+        request.check()
+    judges = load_judges() if any(request.best_of > 1 for request in requests) else None
+    expected = judges.expect(pipe.text_encoder, [request.prompt for request in requests]) if judges else None
+    work = [math.ceil(request.n * request.best_of / BATCH) * request.steps for request in requests]
     results = []
-    for i, (prompt, slug) in enumerate(zip(prompts, slugs(prompts), strict=True)):
+    for i, (request, slug) in enumerate(zip(requests, slugs([r.prompt for r in requests]), strict=True)):
 
-        def tick(done: int, _: int, before: int = i * each) -> None:
-            progress(before + done, len(prompts) * each)
+        def tick(done: int, _: int, before: int = sum(work[:i])) -> None:
+            progress(before + done, sum(work))
 
         start = time.perf_counter()
-        images = draw(
-            pipe,
-            [prompt] * drawn,
-            settings.steps,
-            settings.guidance,
-            settings.sampler,
-            negative_prompt=settings.negative_prompt,
-            radical=settings.radical,
-            seed=settings.seed,
-            tick=tick,
-        )
+        drawn = request.n * request.best_of
+        images = draw(pipe, [request.prompt] * drawn, request, tick=tick)
         kept = list(range(drawn))
-        if expected is not None:
+        if request.best_of > 1 and judges is not None and expected is not None:
             merit = judges.merit(judges(images), expected[i])
-            kept = sorted(merit.topk(settings.n).indices.tolist())
+            kept = sorted(merit.topk(request.n).indices.tolist())
         glyphs = [Image.fromarray(images[k]) for k in kept]
-        facts = {"kept": kept, "seconds": round(time.perf_counter() - start, 3)}
-        results.append(_write(out, f"{slug}-{settings.seed}", prompt, glyphs, settings, pipe, facts))
+        facts = {
+            **replace(request, sampler=request.sampler or pipe.sampler_name).record(),
+            "model": weights_hash(pipe.unet),
+            "kept": kept,
+            "seconds": round(time.perf_counter() - start, 3),
+        }
+        results.append(_write(out, f"{slug}-{request.seed}", glyphs, facts))
     return results
 
 
-def check(settings: SampleSettings) -> None:
-    """UserError where there would be too few or too many glyphs, or for a seed out of range."""
-    if not 1 <= settings.n <= MAX_GLYPHS:
-        raise UserError(
-            f"-n must be between 1 and {MAX_GLYPHS}, not {settings.n}; for more, run again with another --seed"
-        )
-    if not 1 <= settings.best_of <= MAX_GLYPHS // settings.n:
-        most = MAX_GLYPHS // settings.n
-        raise UserError(f"--best-of must be between 1 and {most} for {settings.n} glyphs, not {settings.best_of}")
-    if not 0 <= settings.seed < 2**64:
-        raise UserError(f"the seed must be between 0 and 2^64 - 1, not {settings.seed}")
+def read_record(path: Path, pipe: GlyffuserPipeline) -> Request:
+    """The request that a JSON beside a picture holds; UserError where it is none, or of another model."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no JSON'}") from error
+    request = Request.from_record(facts)
+    here = weights_hash(pipe.unet)
+    if facts.get("model") != here:
+        raise UserError(f"{path} was drawn by the model {facts.get('model')}, this is {here}; name that with --model")
+    return request
 
 
-def _write(
-    out: Path,
-    stem: str,
-    prompt: str,
-    images: list[Image.Image],
-    settings: SampleSettings,
-    pipe: GlyffuserPipeline,
-    found: dict[str, Any],
-) -> Sampled:
+def _write(out: Path, stem: str, images: list[Image.Image], facts: dict[str, Any]) -> Sampled:
     glyphs = [out / f"{stem}-{k}.png" for k in range(len(images))]
     sheet = out / f"{stem}.png"
     for path, image in zip([*glyphs, sheet], [*images, grid(images)], strict=True):
         with atomic_path(path) as temporary:
             image.save(temporary)
-    facts = {
-        "prompt": prompt,
-        **asdict(settings),
-        "sampler": settings.sampler or pipe.sampler_name,
-        "model": weights_hash(pipe.unet),
-        **found,
-        "files": [path.name for path in glyphs],
-    }
     record = out / f"{stem}.json"
+    facts = facts | {"files": [path.name for path in glyphs]}
     write_text(record, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    return Sampled(prompt, sheet, glyphs, record, found["seconds"])
+    return Sampled(facts["prompt"], sheet, glyphs, record, facts["seconds"])
 
 
 def slugs(prompts: list[str]) -> list[str]:

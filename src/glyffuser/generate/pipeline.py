@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,11 +19,12 @@ from glyffuser.base.noise import noise_source
 from glyffuser.base.pictures import to_output
 from glyffuser.base.weights import BROKEN, check_weights
 from glyffuser.config import BUNDLED, GUIDANCE, INTERVAL, STEPS
-from glyffuser.diffusion.guidance import Condition, Denoiser, classifier_free, denoiser
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
-from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps
-from glyffuser.networks.unet import UNet
+from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
+from glyffuser.networks.unet import UNet, arguments
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import RADICALS, RadicalPrior
 
@@ -73,56 +74,28 @@ class GlyffuserPipeline(DiffusionPipeline):
     @property
     def schedule(self) -> Schedule:
         """The noise schedule that the network was trained under, whichever scheduler samples."""
-        config = self.unet.config
-        return Schedule(config.schedule, config.num_train_timesteps, config.shift)
+        return self.unet.process.schedule
 
     def __call__(
         self,
         prompt: str | list[str],
-        negative_prompt: str | None = None,
-        num_images_per_prompt: int = 1,
-        num_inference_steps: int = STEPS,
-        guidance_scale: float = GUIDANCE,
-        guidance_interval: tuple[float, float] = INTERVAL,
-        sampler: str | None = None,
-        generator: torch.Generator | list[torch.Generator] | None = None,
-        latents: Tensor | None = None,
-        radical: int | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end: Callable[..., dict | None] | None = None,
+        **settings: Any,
     ) -> GlyphOutput | tuple[Any]:
-        """Draw `num_images_per_prompt` glyphs a prompt; those of the first prompt come first.
+        """Draw glyphs for one or several English prompts; those of the first prompt come first.
 
         Args:
-            prompt: English, one or several.
-            negative_prompt: what to steer away from, for all prompts; default: the empty prompt.
-            num_inference_steps: 1 or more.
-            guidance_scale: 1 = off.
-            guidance_interval: noise levels (low, high) between which guidance acts.
-            sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
-            generator: one, or one a glyph (then a glyph does not depend on the others), on the CPU or the device.
-            latents: starting noise, standard normal (B, C, H, W), in place of the generator's.
-            radical: Kangxi number, 1 ... 214, for all glyphs; default: the prior draws one for each.
             output_type: "pil", "np" or "pt".
             callback_on_step_end: called as f(pipe, i, t, {"latents": x, "x0": x0}), x the sampler's own state (see
                 GlyphStep); if it returns a dict with "latents", sampling goes on from those.
+            settings: those of `stream`: num_images_per_prompt, guidance_scale, generator and so on.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """
         images = torch.empty(0)
-        for step in self.stream(
-            prompt,
-            negative_prompt,
-            num_images_per_prompt=num_images_per_prompt,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            guidance_interval=guidance_interval,
-            sampler=sampler,
-            generator=generator,
-            latents=latents,
-            radical=radical,
-        ):
+        for step in self.stream(prompt, **settings):
             if callback_on_step_end is not None:
                 changed = callback_on_step_end(self, step.i, step.t, {"latents": step.x, "x0": step.x0})
                 if changed and "latents" in changed:
@@ -140,31 +113,68 @@ class GlyffuserPipeline(DiffusionPipeline):
         guidance_scale: float = GUIDANCE,
         guidance_interval: tuple[float, float] = INTERVAL,
         sampler: str | None = None,
+        eta: float | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
         radical: int | None = None,
     ) -> Iterator[GlyphStep]:
-        """The generator behind `__call__`, same arguments: yields a GlyphStep per step; the last x is the result."""
+        """The generator behind `__call__`: yields a GlyphStep per step; the last x is the result.
+
+        Args:
+            prompt: English, one or several.
+            negative_prompt: what to steer away from, for all prompts; default: the empty prompt.
+            num_inference_steps: 1 or more.
+            guidance_scale: 1 = off.
+            guidance_interval: noise levels (low, high) between which guidance acts.
+            sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
+            eta: share of fresh noise, 0 to 1, for samplers that have it (ddim).
+            generator: one, or one a glyph (then a glyph does not depend on the others), on the CPU or the device.
+            latents: starting noise, standard normal (B, C, H, W), in place of the generator's.
+            radical: Kangxi number, 1 ... 214, for all glyphs; default: the prior draws one for each.
+
+        Raises: UserError for a setting out of range or a prompt that cannot be read.
+        """
         config = self.unet.config
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale, sampler)
+        self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale, sampler, eta)
         cond = self.condition(prompts, num_images_per_prompt)
-        shape = (len(cond.mask), config.in_channels, config.sample_size, config.sample_size)
+        shape = (len(cond), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
-        x = noise(torch.empty(shape, device=self.device)) if latents is None else latents.to(self.device)
-        cond = cond._replace(labels=self._labels(cond, radical, noise))
-        D: Denoiser = denoiser(self._network, config.prediction_type, self.schedule)
-        if guidance_scale != 1:
-            D = classifier_free(D, guidance_scale, self.condition([negative_prompt or ""], 1), guidance_interval)
+        x = noise(torch.empty(shape, device=self.device))  # drawn in any case: what comes after hangs on it
+        if latents is not None:
+            x = latents.to(self.device)
+        cond = replace(cond, radical=self._radicals(cond, radical, noise))
+        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval)
         if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
             highest = self.schedule.sigma_max()
             yield from scheduler_steps(self.scheduler, D, highest, x, num_inference_steps, cond, generator)
             return
         sigmas = self.schedule.sigmas(num_inference_steps)
         draw = SAMPLERS[sampler or self.scheduler.config.sampler]
-        for step in draw(D, sigmas[0] * x, sigmas, cond, noise):
+        for step in draw(D, sigmas[0] * x, sigmas, cond, noise, **({} if eta is None else {"eta": eta})):
             t = float(self.schedule.timestep(step.sigma)) if step.sigma > 0 else 0.0
             yield GlyphStep(step.i, t, step.x, step.x0, float(self.schedule.alpha(step.sigma)))
+
+    def denoiser(
+        self,
+        guidance_scale: float = 1.0,
+        negative_prompt: str | None = None,
+        guidance_interval: tuple[float, float] = INTERVAL,
+    ) -> Denoiser:
+        """The network as a denoiser D(x, sigma, cond), with guidance where the scale is not 1.
+
+        `condition` gives the cond that it understands.
+        """
+        D = denoiser(self.network, self.unet.process)
+        if guidance_scale == 1:
+            return D
+        return classifier_free(D, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
+
+    def network(self, xt: Tensor, t: Tensor, cond: Condition | None) -> Tensor:
+        """What the network predicts, float32 (B, C, H, W), for noised images xt at timesteps t (B,); no gradient."""
+        cond = self.condition([""]).repeat(len(xt)) if cond is None else cond
+        with torch.no_grad(), fast_matmul(self.device):
+            return self.unet(xt, t, **arguments(cond), return_dict=False)[0].float()
 
     @property
     def sampler_name(self) -> str:
@@ -180,31 +190,29 @@ class GlyffuserPipeline(DiffusionPipeline):
         texts = list(dict.fromkeys(prompts))
         rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
         states, mask = (part.to(self.device) for part in self.text_encoder.encode(texts))
-        labels = None
+        radical = None
         if self.prior is not None:
             told = torch.tensor([bool(text.strip()) for text in texts], device=self.device)
-            labels = torch.where(told, self.prior.draw(states, mask), 0)[rows]
-        return Condition(states[rows], mask[rows], labels)
+            radical = torch.where(told, self.prior.draw(states, mask), 0)
+        return Condition(states, mask, radical)[rows]
 
-    def _labels(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
+    def _radicals(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
         """The radicals (B,) that the network is told: the user's, or drawn by the prior from each glyph's own noise."""
-        if cond.labels is None or self.prior is None:
+        if cond.radical is None or self.prior is None:
             if radical is not None:
                 raise UserError("this model takes no radical; it was trained without")
             return None
         # Drawn in either case, so that a radical that is given brings the glyph that the prior would have brought.
-        chance = torch.special.ndtr(noise(torch.empty(len(cond.mask), 1, 1, 1, device=self.device)).flatten())
+        chance = torch.special.ndtr(noise(torch.empty(len(cond), 1, 1, 1, device=self.device)).flatten())
         if radical is None:
-            return torch.where(cond.labels > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
+            return torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
         if not 1 <= radical <= RADICALS:
             raise UserError(f"the radical must be between 1 and {RADICALS}, not {radical}")
-        return torch.full_like(cond.labels, radical)
+        return torch.full_like(cond.radical, radical)
 
-    def _network(self, xt: Tensor, t: Tensor, states: Tensor, mask: Tensor, labels: Tensor | None = None) -> Tensor:
-        with torch.no_grad(), fast_matmul(self.device):
-            return self.unet(xt, t, states, mask, labels, return_dict=False)[0].float()
-
-    def _check(self, prompts: list[str], images: int, steps: int, guidance: float, sampler: str | None) -> None:
+    def _check(
+        self, prompts: list[str], images: int, steps: int, guidance: float, sampler: str | None, eta: float | None
+    ) -> None:
         for prompt in prompts or [""]:
             self.text_encoder.check(prompt)
         if images < 1:
@@ -217,6 +225,10 @@ class GlyffuserPipeline(DiffusionPipeline):
             )
         if sampler is not None and sampler not in SAMPLERS:
             raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
+        if eta is not None and not 0 <= eta <= 1:
+            raise UserError(f"eta must be between 0 and 1, not {eta}")
+        if eta is not None and not takes(SAMPLERS.get(sampler or self.sampler_name, print), "eta"):
+            raise UserError(f"the sampler {sampler or self.sampler_name} has no eta; choose ddim")
 
 
 def model_folder(folder: str | Path) -> Path:

@@ -15,7 +15,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from glyffuser.config import SAMPLER
-from glyffuser.diffusion.guidance import Condition, Denoiser
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.guidance import Denoiser
 from glyffuser.diffusion.process import coefficients
 from glyffuser.diffusion.schedules import Schedule
 

@@ -9,7 +9,6 @@ from torch import Tensor
 from glyffuser.base.noise import seeded
 from glyffuser.config import GUIDANCE
 from glyffuser.data.dataset import GlyphData, split_of
-from glyffuser.diffusion.guidance import Denoiser, denoiser
 from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyphStep
@@ -39,11 +38,6 @@ def steps_of(
 def grey(images: Tensor) -> np.ndarray:
     """Noised images (B, 1, H, W) as they are, uint8 (B, H, W): what lies beyond [-1, 1] is black or white."""
     return ((images[:, 0].float().clamp(-1, 1) / 2 + 0.5) * 255).round().to(torch.uint8).cpu().numpy()
-
-
-def denoiser_of(pipe: GlyffuserPipeline) -> Denoiser:
-    """The pipeline's network as a denoiser D(x, sigma, cond), without guidance."""
-    return denoiser(pipe._network, pipe.unet.config.prediction_type, pipe.schedule)
 
 
 def unseen_definitions(data: GlyphData, n: int, seed: int) -> list[str]:

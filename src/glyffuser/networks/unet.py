@@ -18,6 +18,8 @@ from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.process import Process
 from glyffuser.networks.layers import (
     Downsample,
     ResBlock,
@@ -52,6 +54,8 @@ class Stage(nn.Module):
 class UNet(ModelMixin, ConfigMixin):
     """Predict noise, clean image or velocity from a noised glyph, its timestep and token states of the text.
 
+    Settings have no defaults here: those stand in config.py.
+
     Args:
         sample_size: height and width of the image in pixels; a multiple of patch_size * 2 ** (levels - 1).
         in_channels: colour channels of the image (1 = grey).
@@ -66,7 +70,7 @@ class UNet(ModelMixin, ConfigMixin):
         norm_groups: groups of the group normalisation; 0 = normalise each pixel by itself, quicker on a CPU.
         dropout: dropout rate inside the blocks.
         prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, since its
-            weights mean nothing without it: see diffusion/process.py and diffusion/schedules.py.
+            weights mean nothing without it: `Process.to_config` gives them, the property `process` gives it back.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -74,22 +78,23 @@ class UNet(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        sample_size: int = 128,
+        *,
+        sample_size: int,
+        patch_size: int,
+        block_out_channels: tuple[int, ...],
+        layers_per_block: int,
+        attention_levels: tuple[bool, ...],
+        attention_head_dim: int,
+        mlp_ratio: float,
+        cross_attention_dim: int,
+        num_class_embeds: int,
+        norm_groups: int,
+        dropout: float,
+        prediction_type: str,
+        schedule: str,
+        num_train_timesteps: int,
+        shift: float,
         in_channels: int = 1,
-        patch_size: int = 8,
-        block_out_channels: tuple[int, ...] = (96, 160),
-        layers_per_block: int = 2,
-        attention_levels: tuple[bool, ...] = (True, True),
-        attention_head_dim: int = 32,
-        mlp_ratio: float = 0.0,
-        cross_attention_dim: int = 384,
-        num_class_embeds: int = 0,
-        norm_groups: int = 32,
-        dropout: float = 0.0,
-        prediction_type: str = "sample",
-        schedule: str = "flow",
-        num_train_timesteps: int = 1000,
-        shift: float = 3.0,
     ):
         super().__init__()
         check_shape(sample_size, patch_size, block_out_channels, attention_levels, attention_head_dim)
@@ -137,6 +142,29 @@ class UNet(ModelMixin, ConfigMixin):
         self.norm_out = build_norm(width, norm_groups)
         self.conv_out = zero_init(nn.Conv2d(width, pixels, 3, padding=1))
 
+    @property
+    def process(self) -> Process:
+        """The process that the network was trained for."""
+        return Process.from_config(self.config)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Every parameter in exactly one group, by the part it plays.
+
+        "matrices" stand between hidden layers and map features to features, convolution kernels among them; "edges"
+        touch pixels; "embeddings" are looked up by labels; "vectors" are biases and scales of norms.
+        """
+        groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
+        edges = {id(self.stem.weight), id(self.conv_out.weight)}
+        labels = set() if self.class_embedding is None else {id(self.class_embedding.weight)}
+        for parameter in self.parameters():
+            if id(parameter) in edges:
+                groups["edges"].append(parameter)
+            elif id(parameter) in labels:
+                groups["embeddings"].append(parameter)
+            else:
+                groups["matrices" if parameter.ndim >= 2 else "vectors"].append(parameter)
+        return groups
+
     def forward(
         self,
         sample: Tensor,
@@ -176,6 +204,15 @@ class UNet(ModelMixin, ConfigMixin):
                 x = module(x)
         x = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(x))), self.config.patch_size)
         return UNetOutput(sample=x) if return_dict else (x,)
+
+
+def arguments(cond: Condition) -> dict[str, Tensor | None]:
+    """A condition under the names that diffusers' networks give its parts."""
+    return {
+        "encoder_hidden_states": cond.states,
+        "encoder_attention_mask": cond.mask,
+        "class_labels": cond.radical,
+    }
 
 
 def check_shape(

@@ -10,21 +10,19 @@ from glyffuser.config import Config
 from glyffuser.data.captions import Captions
 from glyffuser.data.dataset import GlyphData
 from glyffuser.data.order import GlyphOrder
+from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.text.cache import EncodedTexts
 
 
 @dataclass
 class Batch:
-    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, token states and their mask, and
-    radicals (B,), 0 = not told, or None."""
+    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, and what the network is told."""
 
     x0: Tensor
     eps: Tensor
     t: Tensor
-    states: Tensor
-    mask: Tensor
-    labels: Tensor | None
+    cond: Condition
 
 
 class Batches:
@@ -65,8 +63,8 @@ class Batches:
         eps = torch.randn(x0.shape, generator=generator, device=self.device)
         cpu = torch.Generator().manual_seed(int(seeds[3]))
         t = self.schedule.sample_timesteps(c.batch_size, self.config.diffusion.timesteps, cpu)
-        labels = None
+        radical = None
         if self.config.model.num_class_embeds:
             dropped = (numbers == 0) | (np.random.default_rng(seeds[4]).random(len(glyphs)) < d.drop_radical)
-            labels = torch.from_numpy(np.where(dropped, 0, self.radicals[glyphs])).to(self.device)
-        return Batch(x0, eps, t, states, mask, labels)
+            radical = torch.from_numpy(np.where(dropped, 0, self.radicals[glyphs])).to(self.device)
+        return Batch(x0, eps, t, Condition(states, mask, radical))

@@ -18,17 +18,18 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 
+from glyffuser.base.devices import bfloat16_is_fast, default_device
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, remove_leftovers, write_text
 from glyffuser.base.memory import keep_freed_memory
 from glyffuser.config import Config, dump_config, load_config
 from glyffuser.data.captions import build_captions
 from glyffuser.data.dataset import GlyphData, load_dataset
-from glyffuser.diffusion.process import loss, noised
+from glyffuser.diffusion.process import Process, noised
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler
-from glyffuser.networks.unet import UNet
+from glyffuser.networks.unet import UNet, arguments
 from glyffuser.text.cache import encode_cached
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import RadicalPrior, train_prior
@@ -56,6 +57,11 @@ class Diverged(UserError):
     """The loss is not finite, or far above what it was; the last checkpoint is good."""
 
 
+def precision(wanted: str) -> str:
+    """The precision to train in: bfloat16 becomes "no", float32, where it is emulated, and many times slower."""
+    return "no" if wanted == "bf16" and not bfloat16_is_fast(default_device()) else wanted
+
+
 class Trainer:
     """One training run in a folder: builds everything, or takes it up where the folder's last checkpoint left it.
 
@@ -69,11 +75,11 @@ class Trainer:
         self.config, self.out = config, output_folder(out)
         self._agree_with_folder()
         c = config.train
-        cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
+        cpu = default_device().type == "cpu"
         if cpu and c.mixed_precision == "fp16":
             raise UserError("train.mixed_precision = fp16 needs a GPU; use bf16 or no")
         self.accelerator = Accelerator(
-            mixed_precision=c.mixed_precision,
+            mixed_precision=precision(c.mixed_precision),
             cpu=cpu,
             log_with="tensorboard" if c.tensorboard else None,
             project_dir=self.out,
@@ -90,16 +96,13 @@ class Trainer:
             cache = Path(config.data.path).parent / "text"
             texts = encode_cached(self.encoder, captions.texts, cache, progress).to(self.device)
         d = config.diffusion
-        self.schedule = Schedule(d.schedule, d.T, d.shift)
-        self.batches = Batches(config, data, captions, texts, self.schedule, self.device)
+        self.process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
+        self.batches = Batches(config, data, captions, texts, self.process.schedule, self.device)
         self.prior = self._load_prior() if config.model.num_class_embeds else None
         self.network = UNet(
             **asdict(config.model),
             cross_attention_dim=self.encoder.dim,
-            prediction_type=d.prediction_type,
-            schedule=d.schedule,
-            num_train_timesteps=d.T,
-            shift=d.shift,
+            **self.process.to_config(),
         ).to(self.device)
         if c.init and not list_checkpoints(self.out / "checkpoints"):
             start_from(self.network, Path(c.init))
@@ -164,14 +167,14 @@ class Trainer:
 
     def _update(self, batch: Batch, lr: float) -> tuple[float, float]:
         """One optimiser step; returns loss and gradient norm."""
-        d = self.config.diffusion
+        schedule = self.process.schedule
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        sigma = self.schedule.sigma(batch.t)
-        xt = noised(batch.x0, batch.eps, sigma, self.schedule)
+        sigma = schedule.sigma(batch.t)
+        xt = noised(batch.x0, batch.eps, sigma, schedule)
         with self.accelerator.autocast():
-            prediction = self.compiled(xt, batch.t.to(xt), batch.states, batch.mask, batch.labels, return_dict=False)[0]
-        value = loss(prediction, d.prediction_type, batch.x0, batch.eps, sigma, self.schedule, d.weighting).mean()
+            prediction = self.compiled(xt, batch.t.to(xt), **arguments(batch.cond), return_dict=False)[0]
+        value = self.process.loss(prediction, batch.x0, batch.eps, sigma, self.config.diffusion.weighting).mean()
         self.accelerator.backward(value)
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.train.grad_clip)
         self.stepper.step()
@@ -197,7 +200,7 @@ class Trainer:
         """A pipeline around a copy of the network with the averaged weights."""
         averaged = UNet.from_config(self.network.config).to(self.device).eval()
         self.ema.copy_to(averaged.parameters())
-        scheduler = GlyffuserScheduler.for_schedule(self.schedule)
+        scheduler = GlyffuserScheduler.for_schedule(self.process.schedule)
         pipe = GlyffuserPipeline(averaged, self.encoder, scheduler, self.prior).to(self.device)
         pipe.set_progress_bar_config(disable=True)
         return pipe

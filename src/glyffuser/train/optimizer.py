@@ -12,18 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glyffuser.base.devices import bfloat16_is_fast
 from glyffuser.config import TrainConfig
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the iteration's quintic: Jordan et al. 2024, found for fast convergence
 
 
 def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """About U V^T for each matrix U S V^T of (k, m, n): all singular values between 0.7 and 1.2, in bfloat16.
+    """About U V^T for each matrix U S V^T of (k, m, n): all singular values between 0.7 and 1.2.
+
+    Computed in bfloat16 where that is fast, which is exact enough; where it is emulated, in float32.
 
     Newton-Schulz iteration X <- a X + (b A + c A A) X with A = X X^T, on matrices scaled to a norm of at most 1.
     """
     a, b, c = COEFFICIENTS
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if bfloat16_is_fast(matrices.device) else matrices.float()
     if tall := x.shape[1] > x.shape[2]:
         x = x.mT.contiguous()  # the smaller Gram matrix
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
@@ -100,15 +103,16 @@ class Muon(torch.optim.Optimizer):
 
 
 def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(matrices, others) of a network: Muon is for weights between hidden layers, not for biases and norms, nor for the
-    layers that touch pixels or labels, whose inputs or outputs are not features.
+    """(matrices, others) of a network, by the groups it declares: Muon is for weights between hidden layers alone.
+
+    ValueError where a parameter is in no group, or in two.
     """
-    edges = {"stem.weight", "conv_out.weight", "class_embedding.weight"}
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        (matrices if parameter.ndim >= 2 and name not in edges else others).append(parameter)
-    return matrices, others
+    groups = network.parameter_groups()  # type: ignore[operator]
+    others = [parameter for name, group in groups.items() if name != "matrices" for parameter in group]
+    grouped = sorted(id(parameter) for parameter in [*groups["matrices"], *others])
+    if grouped != sorted(id(parameter) for parameter in network.parameters()):
+        raise ValueError(f"the parameter groups of {type(network).__name__} do not hold each parameter exactly once")
+    return groups["matrices"], others
 
 
 def build_optimizer(network: nn.Module, c: TrainConfig) -> torch.optim.Optimizer:

@@ -10,6 +10,7 @@ from glyffuser.base.files import atomic_path
 from glyffuser.base.pictures import grid
 from glyffuser.generate.draw import draw
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judges, load_judges
 from glyffuser.judge.prompts import Prompt
 
@@ -40,7 +41,7 @@ class Previews:
         """
         self.judges = self.judges or load_judges()
         texts = [prompt.text for prompt in PROMPTS for _ in range(SEEDS)]
-        images = draw(pipe, texts, STEPS, numbers=[*range(SEEDS)] * len(PROMPTS))
+        images = draw(pipe, texts, Request(steps=STEPS), numbers=[*range(SEEDS)] * len(PROMPTS))
         with atomic_path(self.out / "samples" / f"step-{step:08d}.png") as temporary:
             grid([Image.fromarray(image) for image in images], SEEDS).save(temporary)
         judged = self.judges(images)

@@ -45,10 +45,10 @@ def test_watching_changes_no_output_and_leaves_no_hook(make_pipe):
     pipe = make_pipe()
     cond = pipe.condition(["gold"])
     x = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    args = (x, torch.tensor(500.0), cond.states, cond.mask)
-    before = pipe._network(*args)
+    args = (x, torch.tensor(500.0), cond)
+    before = pipe.network(*args)
     with text_attention(pipe.unet) as maps:
-        assert torch.equal(pipe._network(*args), before)
+        assert torch.equal(pipe.network(*args), before)
     assert maps
     for weights in maps.values():
         assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from glyffuser.diffusion.process import noised
 from glyffuser.generate.draw import draw
+from glyffuser.generate.request import Request
 from glyffuser.guide.figures.process.denoising import CURVE, changed, figure_denoise, predict, prediction_errors
 from glyffuser.guide.figures.process.noising import CHAIN_PARTS, backward_chain, chain_times, forward_chain
 from glyffuser.guide.frames import SheetFrame
@@ -58,7 +59,7 @@ def test_the_chain_starts_clean_and_ends_in_its_noise(make_pipe, x0):
 def test_glyphs_are_those_of_the_pipeline_whatever_the_batch(make_pipe):
     pipe = make_pipe()
     prompts = ["gold"] * 18  # more than one batch
-    drawn = draw(pipe, prompts, steps=2)
+    drawn = draw(pipe, prompts, Request(steps=2))
     assert drawn.shape == (18, 16, 16)
     *_, last = steps_of(pipe, prompts[:3], steps=2)
     expected = np.stack([np.asarray(p) for p in pipe(prompts[:1], num_inference_steps=2, generator=[_seed()]).images])

@@ -41,7 +41,7 @@ def test_agreement_is_one_where_the_network_is_exact(inputs, monkeypatch):
     def exact(x, sigma, cond):
         return exact_denoised(x.flatten(1), flat, np.full(len(x), float(sigma))).view_as(x)
 
-    monkeypatch.setattr("glyffuser.guide.figures.process.score.denoiser_of", lambda pipe: exact)
+    monkeypatch.setattr(inputs.pipe, "denoiser", lambda: exact)
     found = agreement(inputs, 3)
     assert found.noise.shape == found.pull.shape == (len(LEVELS), 3)
     assert found.noise.min() > 0.999

@@ -10,8 +10,8 @@ from glyffuser.networks.unet import UNet
 
 
 @pytest.fixture(params=[0, 5], ids=["text alone", "and a label"])
-def unet(request) -> UNet:
-    return UNet(
+def unet(request, small_unet) -> UNet:
+    return small_unet(
         sample_size=32,
         patch_size=4,
         block_out_channels=(8, 16, 16),

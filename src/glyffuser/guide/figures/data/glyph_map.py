@@ -18,6 +18,7 @@ from PIL import Image
 
 from glyffuser.config import STEPS
 from glyffuser.generate.draw import draw
+from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Page
 from glyffuser.guide.figures.data.map_density import common_radicals, point_colours, scatter
@@ -72,7 +73,7 @@ def invented(inputs: Inputs, each: int) -> tuple[np.ndarray, list[str]]:
         return np.empty((0, 1, 1), np.uint8), []
     pictures = []
     for k, prompt in enumerate(INVENTED):
-        pictures.append(draw(pipe, [prompt] * each, inputs.count(STEPS, 10), seed=inputs.seed + k))
+        pictures.append(draw(pipe, [prompt] * each, Request(steps=inputs.count(STEPS, 10), seed=inputs.seed + k)))
         inputs.tick(k + 1, len(INVENTED))
     return np.concatenate(pictures), [prompt for prompt in INVENTED for _ in range(each)]
 

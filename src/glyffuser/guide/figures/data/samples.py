@@ -10,6 +10,7 @@ from glyffuser.config import STEPS
 from glyffuser.data.dataset import GlyphData
 from glyffuser.generate.draw import Tick, draw, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Slider, Sliders, Still
 from glyffuser.guide.inputs import Inputs
@@ -27,7 +28,7 @@ def real_and_invented(
 ) -> tuple[np.ndarray, np.ndarray]:
     """n glyphs of the data set at random, and n that the model draws for meanings it was not trained on."""
     rows = np.random.default_rng(seed).choice(len(data), n, replace=n > len(data))
-    return data.images[rows], draw(pipe, unseen_definitions(data, n, seed), steps, seed=seed, tick=tick)
+    return data.images[rows], draw(pipe, unseen_definitions(data, n, seed), Request(steps=steps, seed=seed), tick=tick)
 
 
 @style.styled

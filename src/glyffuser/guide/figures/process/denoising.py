@@ -10,16 +10,17 @@ from torch import Tensor
 
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
-from glyffuser.diffusion.guidance import Condition
+from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import noised, to_eps
 from glyffuser.generate.draw import BATCH, Tick, draw, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
 from glyffuser.generate.schedulers import GlyphStep
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation, Still
 from glyffuser.guide.frames import GAP, SheetFrame, rhythm
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import denoiser_of, grey, sheet, steps_of
+from glyffuser.guide.sampling import grey, sheet, steps_of
 
 CHAR = "锂"
 SHOWN = (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)  # of T, timesteps of the pictures of `prediction`
@@ -41,7 +42,7 @@ def predict(
     schedule = pipe.schedule
     sigma = schedule.sigma(torch.tensor(t, dtype=torch.float64))
     xt = noised(x0, eps, sigma.expand(len(x0)), schedule)
-    guess = denoiser_of(pipe)(xt / float(schedule.alpha(sigma)), sigma, cond)
+    guess = pipe.denoiser()(xt / float(schedule.alpha(sigma)), sigma, cond)
     return xt, to_eps(guess, xt, sigma.expand(len(x0)), schedule), guess
 
 
@@ -151,7 +152,7 @@ def drawn_in(
         def so_far(i: int, of: int, done: int = done) -> None:
             tick(done + i, total)
 
-        sheets.append(draw(pipe, prompts, count, sampler=DETERMINISTIC, seed=seed, tick=so_far))
+        sheets.append(draw(pipe, prompts, Request(steps=count, sampler=DETERMINISTIC, seed=seed), tick=so_far))
         done += count
     return np.stack(sheets)
 

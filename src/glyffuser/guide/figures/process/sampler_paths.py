@@ -38,7 +38,7 @@ def toy_paths(toy: Mixture, schedule: Schedule, sampler: str, steps: int, n: int
     x = sigmas[0] * eps
     fresh = seeded(seed, 1)
 
-    def noise(like: Tensor) -> Tensor:
+    def noise(like: Tensor, now: Tensor, then: Tensor) -> Tensor:
         return torch.randn(like.shape, dtype=like.dtype, generator=fresh)
 
     path = [float(schedule.alpha(sigmas[0])) * x]

@@ -13,7 +13,6 @@ from glyffuser.guide.drawn import Still
 from glyffuser.guide.figures.data.map_density import show_density
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.maths.densities import eps_of_draws, exact_denoised, kernel_density, mixture_score
-from glyffuser.guide.sampling import denoiser_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +131,7 @@ def agreement(inputs: Inputs, glyphs: int) -> Agreement:
     pipe, data = inputs.pipe, inputs.data
     rows = np.random.default_rng(inputs.seed).choice(len(data), size=glyphs, replace=len(data) < glyphs)
     size, channels = pipe.unet.config.sample_size, pipe.unet.config.in_channels
-    D = denoiser_of(pipe)
+    D = pipe.denoiser()
     empty = pipe.condition([""], glyphs)
     x0 = inputs.x0(rows)
     eps = torch.randn(x0.shape, generator=seeded(inputs.seed, 0))

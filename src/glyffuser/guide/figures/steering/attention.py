@@ -18,7 +18,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import denoiser_of, steps_of
+from glyffuser.guide.sampling import steps_of
 from glyffuser.networks.layers import Attention, TransformerBlock
 
 PROMPT = "bamboo basket for rice"
@@ -108,7 +108,7 @@ def watch(pipe: GlyffuserPipeline, prompt: str, steps: int, seed: int, tick: Tic
     eps = torch.randn(last.x.shape, generator=seeded(seed, 1))
     xt = noised(last.x, eps, sigma.expand(1), schedule)
     with text_attention(pipe.unet) as maps:
-        denoiser_of(pipe)(xt / float(schedule.alpha(sigma)), sigma, cond)
+        pipe.denoiser()(xt / float(schedule.alpha(sigma)), sigma, cond)
     if not maps:
         raise Missing("this model's network has no layer that attends to the text")
     words, groups = word_groups(pipe, prompt)

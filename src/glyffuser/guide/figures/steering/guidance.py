@@ -13,10 +13,11 @@ from glyffuser.config import GUIDANCE
 from glyffuser.data.dataset import GlyphData
 from glyffuser.generate.draw import BATCH, draw
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Slider, Sliders, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import denoiser_of, sheet
+from glyffuser.guide.sampling import sheet
 from glyffuser.judge.prompts import Prompt
 from glyffuser.judge.recogniser import Reading
 
@@ -32,7 +33,7 @@ def first_guesses(pipe: GlyffuserPipeline, prompt: str, n: int, seed: int) -> tu
     size = pipe.unet.config.sample_size
     noise = noise_source([seeded(seed, k) for k in range(n)], n)(torch.empty(n, 1, size, size))
     sigma = torch.tensor(pipe.schedule.sigma_max(), dtype=torch.float64)
-    D = denoiser_of(pipe)
+    D = pipe.denoiser()
     without, told = (D(float(sigma) * noise, sigma, pipe.condition([text], n)) for text in ("", prompt))
     return noise, without, told
 
@@ -169,7 +170,7 @@ def guidance(inputs: Inputs) -> Sliders:
     sheets = []
     for i, scale in enumerate(scales):
         inputs.tick(i, len(scales))
-        sheets.append(draw(inputs.pipe, [GUIDED.text] * n, steps, scale, seed=inputs.seed))
+        sheets.append(draw(inputs.pipe, [GUIDED.text] * n, Request(steps=steps, guidance=scale, seed=inputs.seed)))
     guided = measured(scales, np.stack(sheets), [recogniser.read(images) for images in sheets], GUIDED.radicals)
     fidelity, variety = 100 * guided.fidelity, 100 * guided.variety
     usual = scales.index(GUIDANCE)

@@ -11,6 +11,7 @@ from glyffuser.config import STEPS
 from glyffuser.data.dataset import GlyphData, split_of
 from glyffuser.evaluate.metrics import Neighbours, nearest
 from glyffuser.generate.draw import draw
+from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Still
 from glyffuser.guide.inputs import Inputs
@@ -112,7 +113,7 @@ def neighbours(inputs: Inputs) -> Still:
     training = data.select(np.flatnonzero(~test))
     # Where nothing was kept out, some of the training glyphs must do: they are their own neighbours, and say so.
     kept_out = (data.images[test] if test.any() else data.images)[:UNSEEN]
-    glyphs = draw(inputs.pipe, PROMPTS, inputs.count(STEPS, 10), seed=inputs.seed, tick=inputs.tick)
+    glyphs = draw(inputs.pipe, PROMPTS, Request(steps=inputs.count(STEPS, 10), seed=inputs.seed), tick=inputs.tick)
     compared = compare(glyphs, training, kept_out)
     copies = int((compared.overlap >= compared.copy_at).sum())
     return Still(

@@ -1,0 +1,56 @@
+"""Everything that a model is told beside the noised image, in one value with named fields."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """What a batch of B images is told.
+
+    states: token states of the texts (B, L, D). mask: (B, L), True where a token is real.
+    What only some models are told, else None: radical: Kangxi numbers (B,), 0 = not told.
+    """
+
+    states: Tensor
+    mask: Tensor
+    radical: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    def __getitem__(self, rows: Tensor | slice) -> "Condition":
+        """Some rows of the batch."""
+        return self._each(lambda part: part[rows])
+
+    def repeat(self, batch: int) -> "Condition":
+        """One row for a whole batch; a batch of that size as it is. ValueError for a batch of another size."""
+        if len(self) not in (1, batch):
+            raise ValueError(f"a condition of {len(self)} rows cannot be told to {batch} images")
+        return self._each(lambda part: part.expand(batch, *part.shape[1:]))
+
+    def pad(self, length: int) -> "Condition":
+        """Append masked zero tokens up to `length`."""
+        missing = length - self.mask.shape[1]
+        return replace(self, states=F.pad(self.states, (0, 0, 0, missing)), mask=F.pad(self.mask, (0, missing)))
+
+    def cat(self, other: "Condition") -> "Condition":
+        """Both as one batch, the shorter texts padded. ValueError where only one of them is told something."""
+        length = max(self.mask.shape[1], other.mask.shape[1])
+        one, two = self.pad(length), other.pad(length)
+        joined: dict[str, Any] = {}
+        for field in fields(self):
+            pair = [getattr(one, field.name), getattr(two, field.name)]
+            if (pair[0] is None) != (pair[1] is None):
+                raise ValueError(f"one condition has {field.name}, the other has none: they cannot share a batch")
+            joined[field.name] = None if pair[0] is None else torch.cat(pair)
+        return Condition(**joined)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Condition":
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(part) for name, part in told.items() if part is not None})

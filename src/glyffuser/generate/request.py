@@ -1,0 +1,81 @@
+"""Everything that decides a picture, in one value that travels whole: from the command to the pipeline to the record
+beside the picture, and back (`glyffuser sample --again`)."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from tyro.conf import Suppress, arg
+
+from glyffuser.base.errors import UserError
+from glyffuser.config import GUIDANCE, INTERVAL, STEPS
+
+MAX_GLYPHS = 4096  # a prompt and call
+
+
+@dataclass(frozen=True)
+class Request:
+    """How the glyphs of one prompt are drawn. The fields are also the options of `glyffuser sample`."""
+
+    prompt: Suppress[str] = ""
+    """The English meaning."""
+    n: Annotated[int, arg(name="n", aliases=["-n"])] = 16
+    """Glyphs a prompt."""
+    steps: int = STEPS
+    """Denoising steps."""
+    sampler: str | None = None
+    """ddpm, ddim, euler, heun, dpm++2m or dpm++2m-sde; default: the model's own choice."""
+    eta: float | None = None
+    """How much fresh noise ddim adds at each step: 0 none, 1 as much as ddpm; other samplers take none."""
+    guidance: float = GUIDANCE
+    """How strongly the prompt steers; 1 = off."""
+    interval: tuple[float, float] = INTERVAL
+    """Lowest and highest noise level at which guidance acts; inf is no limit."""
+    negative: str | None = None
+    """A meaning to steer away from."""
+    seed: int = 0
+    """Another seed, other glyphs."""
+    radical: int | None = None
+    """Kangxi number of the radical, 1 to 214 (167 is metal); default: what fits the meaning."""
+    best_of: int = 1
+    """Draw so many times as many, and keep those that are best by form and meaning."""
+
+    def check(self) -> None:
+        """UserError where there would be too few or too many glyphs, or for a seed out of range."""
+        if not 1 <= self.n <= MAX_GLYPHS:
+            raise UserError(
+                f"-n must be between 1 and {MAX_GLYPHS}, not {self.n}; for more, run again with another --seed"
+            )
+        most = MAX_GLYPHS // self.n
+        if not 1 <= self.best_of <= most:
+            raise UserError(f"--best-of must be between 1 and {most} for {self.n} glyphs, not {self.best_of}")
+        if not 0 <= self.seed < 2**64:
+            raise UserError(f"the seed must be between 0 and 2^64 - 1, not {self.seed}")
+
+    def settings(self) -> dict[str, Any]:
+        """The settings under the names that diffusers' pipelines give them, for `GlyffuserPipeline.stream`."""
+        return {
+            "negative_prompt": self.negative,
+            "num_inference_steps": self.steps,
+            "guidance_scale": self.guidance,
+            "guidance_interval": self.interval,
+            "sampler": self.sampler,
+            "eta": self.eta,
+            "radical": self.radical,
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The request as JSON has it: a limit at infinity is null."""
+        limits = [None if math.isinf(limit) else limit for limit in self.interval]
+        return dataclasses.asdict(self) | {"interval": limits}
+
+    @classmethod
+    def from_record(cls, facts: Any) -> "Request":
+        """The request in a record that `glyffuser sample` wrote; UserError where it is none."""
+        hints = {field.name: field for field in dataclasses.fields(cls)}
+        missing = [name for name in hints if not isinstance(facts, dict) or name not in facts]
+        if missing:
+            raise UserError(f"this is no record of `glyffuser sample`: it has no {missing[0]!r}")
+        low, high = facts["interval"]
+        return cls(**{name: facts[name] for name in hints} | {"interval": (low, math.inf if high is None else high)})
