@@ -120,13 +120,12 @@ def make_config(data: Path, encoder: Path) -> Config:
 @pytest.fixture(scope="session")
 def tiny_model(tiny_data: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder as training exports it, from one step."""
-    from glyffuser.train.loop import Trainer
+    from training_runs import Run, finish
 
     config = make_config(tiny_data, tiny_encoder)
     config.train.max_steps = 1
     out = tmp_path_factory.mktemp("run")
-    for _ in Trainer(config, out).run():
-        pass
+    finish(Run(config, out))
     return out / "model"
 
 

@@ -1,6 +1,7 @@
 """Training runs for tests: finished, stopped, compared."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,31 +10,47 @@ from torch import Tensor
 
 from glyffuser.config import Config
 from glyffuser.train.checkpoint import flatten
-from glyffuser.train.loop import Progress, Trainer
+from glyffuser.train.folder import RunFolder
+from glyffuser.train.loop import Progress, Stop, loop
+from glyffuser.train.setup import Parts, setup
+from glyffuser.train.state import State
 
 
-def finish(trainer: Trainer, stop_at: int | None = None) -> list[Progress]:
+class Run:
+    """A run in a folder, as the command makes it: where its last checkpoint left it, or at its beginning."""
+
+    def __init__(self, config: Config, out: Path):
+        self.out, self.folder, self.stop = out, RunFolder(out, config), Stop()
+        self.parts = setup(config)
+        self.state = State.begin(self.parts, self.folder.checkpoints)
+
+    def steps(self) -> Iterator[Progress]:
+        return loop(self.parts, self.state, self.folder, self.stop)
+
+
+def finish(run: Run, stop_at: int | None = None) -> list[Progress]:
     """Train to the end, or ask for a stop at a step."""
     steps = []
-    for progress in trainer.run():
+    for progress in run.steps():
         steps.append(progress)
-        trainer.stop_requested = progress.step == stop_at
+        run.stop.requested = progress.step == stop_at
     return steps
 
 
-def state(trainer: Trainer) -> dict[str, Tensor]:
-    weights = {f"network.{name}": p for name, p in trainer.network.state_dict().items()}
-    averaged = {f"ema.{i}": p for i, p in enumerate(trainer.ema.shadow_params)}
-    return weights | averaged | flatten(trainer.optimizer)
+def tensors(state: State) -> dict[str, Tensor]:
+    weights = {f"network.{name}": p for name, p in state.network.state_dict().items()}
+    averaged = {f"ema.{i}": p for i, p in enumerate(state.ema.shadow_params)}
+    return weights | averaged | flatten(state.optimizer)
 
 
-def assert_same(one: Trainer, other: Trainer) -> None:
+def assert_same(one: Run, other: Run) -> None:
     """Equal to the last bit: weights, averaged weights, optimiser, and the logs but for the time taken."""
-    first, second = state(one), state(other)
+    first, second = tensors(one.state), tensors(other.state)
     assert first.keys() == second.keys()
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
     assert log(one.out) == log(other.out)
-    assert (one.step, one.mean_loss, one.best_loss) == (other.step, other.mean_loss, other.best_loss)
+    assert (one.state.step, one.state.mean_loss) == (other.state.step, other.state.mean_loss)
+    assert one.state.best_loss == other.state.best_loss
 
 
 def log(out: Path) -> list[dict[str, Any]]:
@@ -41,12 +58,20 @@ def log(out: Path) -> list[dict[str, Any]]:
     return [{key: line[key] for key in ("step", "loss", "grad_norm", "lr")} for line in lines]
 
 
-def glyphs(trainer: Trainer, step: int) -> list[int]:
+def glyphs(parts: Parts, step: int) -> list[int]:
     """Which glyphs of the data set a batch holds."""
-    pictures = ((trainer.batch(step).x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
-    return [int((trainer.batches.images == picture).all(dim=(1, 2)).nonzero().item()) for picture in pictures]
+    pictures = ((parts.batch(step).x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
+    return [int((parts.batches.images == picture).all(dim=(1, 2)).nonzero().item()) for picture in pictures]
 
 
 def told(config: Config) -> Config:
     config.model.num_class_embeds, config.data.drop_radical = 215, 0.25
     return config
+
+
+def listing(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """All that is in a folder: path -> time of the last change, ns, and content."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in [folder, *folder.rglob("*")]
+    }

@@ -31,7 +31,6 @@ _EXPORTS = {
     "GlyffuserPipeline": "glyffuser.generate.pipeline",
     "GlyffuserScheduler": "glyffuser.generate.schedulers",
     "load_pipeline": "glyffuser.generate.pipeline",
-    "Trainer": "glyffuser.train.loop",
 }
 __all__ = [*_EXPORTS]
 # diffusers, loading a model, looks for the base classes of its parts in the module that the parts are named to be in.

@@ -17,8 +17,9 @@ from glyffuser.base.errors import UserError
 from glyffuser.config import Config, dump_config, load_config, override
 from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.train.checkpoint import list_checkpoints
-from glyffuser.train.loop import Trainer
-from training_runs import assert_same, finish, log, told
+from glyffuser.train.loop import pipeline
+from glyffuser.train.previews import Previews
+from training_runs import Run, assert_same, finish, log, told
 
 
 @pytest.mark.parametrize(
@@ -32,12 +33,12 @@ from training_runs import assert_same, finish, log, told
 )
 def test_a_stopped_run_goes_on_exactly(tiny_config, tmp_path, settings):
     override(tiny_config, settings)
-    whole = Trainer(tiny_config, tmp_path / "whole")
+    whole = Run(tiny_config, tmp_path / "whole")
     assert [p.step for p in finish(whole)] == list(range(1, 13))
-    stopped = Trainer(deepcopy(tiny_config), tmp_path / "parts")
+    stopped = Run(deepcopy(tiny_config), tmp_path / "parts")
     assert [p.step for p in finish(stopped, stop_at=7)] == list(range(1, 8))
-    resumed = Trainer(deepcopy(tiny_config), tmp_path / "parts")
-    assert (resumed.step, resumed.minutes) == (7, stopped.minutes)
+    resumed = Run(deepcopy(tiny_config), tmp_path / "parts")
+    assert (resumed.state.step, resumed.state.minutes) == (7, stopped.state.minutes)
     finish(resumed)
     assert_same(whole, resumed)
 
@@ -46,10 +47,11 @@ KILLED = """
 import os, signal, sys
 import torch
 from glyffuser.config import load_config
-from glyffuser.train.loop import Trainer
+sys.path.insert(0, {tests!r})
+from training_runs import Run
 
 torch.set_num_threads(1)
-for progress in Trainer(load_config(sys.argv[1]), sys.argv[2]).run():
+for progress in Run(load_config(sys.argv[1]), sys.argv[2]).steps():
     if progress.step == 8:
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -59,12 +61,13 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny_config, tmp_path):
     """Two processes need not round alike, so what is equal to the last bit elsewhere is close here."""
     path = tmp_path / "config.toml"
     path.write_text(dump_config(tiny_config))
-    killed = subprocess.run([sys.executable, "-c", KILLED, path, tmp_path / "parts"], check=False, capture_output=True)
+    script = KILLED.format(tests=str(Path(__file__).parents[1]))
+    killed = subprocess.run([sys.executable, "-c", script, path, tmp_path / "parts"], check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = Trainer(tiny_config, tmp_path / "parts")
-    assert resumed.step == 5  # the last checkpoint
+    resumed = Run(tiny_config, tmp_path / "parts")
+    assert resumed.state.step == 5  # the last checkpoint
     finish(resumed)
-    whole = Trainer(tiny_config, tmp_path / "whole")
+    whole = Run(tiny_config, tmp_path / "whole")
     finish(whole)
     first, second = log(whole.out), log(resumed.out)
     assert [line["step"] for line in second] == list(range(1, 13))  # the steps after the checkpoint are not there twice
@@ -73,29 +76,29 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny_config, tmp_path):
 
 
 def test_config_toml_repeats_the_run(tiny_config, tmp_path):
-    first = Trainer(tiny_config, tmp_path / "first")
+    first = Run(tiny_config, tmp_path / "first")
     finish(first)
-    again = Trainer(load_config(tmp_path / "first" / "config.toml"), tmp_path / "again")
+    again = Run(load_config(tmp_path / "first" / "config.toml"), tmp_path / "again")
     finish(again)
     assert_same(first, again)
 
 
 def test_another_seed_is_another_run(tiny_config, tmp_path):
     tiny_config.train.max_steps = 2
-    first = Trainer(tiny_config, tmp_path / "first")
+    first = Run(tiny_config, tmp_path / "first")
     finish(first)
     other = deepcopy(tiny_config)
     other.train.seed = 1
-    second = Trainer(other, tmp_path / "second")
+    second = Run(other, tmp_path / "second")
     finish(second)
     assert log(first.out) != log(second.out)
 
 
 def test_previews_do_not_change_training(tiny_config, tmp_path):
-    without = Trainer(tiny_config, tmp_path / "without")
+    without = Run(tiny_config, tmp_path / "without")
     finish(without)
     tiny_config.train.preview_every = 12
-    previewed = Trainer(tiny_config, tmp_path / "with")
+    previewed = Run(tiny_config, tmp_path / "with")
     finish(previewed)
     assert_same(without, previewed)
     (picture,) = (tmp_path / "with" / "samples").iterdir()
@@ -103,7 +106,7 @@ def test_previews_do_not_change_training(tiny_config, tmp_path):
     with Image.open(picture) as sheet:
         assert sheet.size == (4 * 32, 8 * 32)
     before = picture.read_bytes()
-    previewed.preview()
+    Previews(previewed.out)(pipeline(previewed.parts, previewed.state, None), 12)
     assert picture.read_bytes() == before  # fixed seeds, so that pictures of different steps can be compared
 
 
@@ -111,19 +114,19 @@ def test_it_learns(tiny_config, tmp_path):
     """One batch by heart."""
     tiny_config.model.dropout, tiny_config.train.lr, tiny_config.train.max_steps = 0.0, 5e-3, 50
     tiny_config.train.decay = 0.0
-    trainer = Trainer(tiny_config, tmp_path)
-    batch = trainer.batch(0)
-    trainer.batch = lambda step: batch  # type: ignore[method-assign]
-    losses = [progress.loss for progress in finish(trainer)]
+    run = Run(tiny_config, tmp_path)
+    batch = run.parts.batch(0)
+    run.parts.batches.draw = lambda *_: batch
+    losses = [progress.loss for progress in finish(run)]
     assert losses[-1] < 0.4 * losses[0]
 
 
 def test_model_is_the_averaged_network_and_loads(tiny_config, tmp_path):
-    trainer = Trainer(tiny_config, tmp_path)
-    finish(trainer)
+    run = Run(tiny_config, tmp_path)
+    finish(run)
     pipe = load_pipeline(tmp_path / "model")
     weights = list(pipe.unet.parameters())
-    for ours, averaged, raw in zip(weights, trainer.ema.shadow_params, trainer.network.parameters(), strict=True):
+    for ours, averaged, raw in zip(weights, run.state.ema.shadow_params, run.state.network.parameters(), strict=True):
         assert torch.equal(ours, averaged)
         assert not torch.equal(ours, raw)
     images = pipe("gold", num_inference_steps=2, output_type="np", return_dict=False)[0]
@@ -133,21 +136,21 @@ def test_model_is_the_averaged_network_and_loads(tiny_config, tmp_path):
 
 def test_the_exported_average_is_the_one_of_the_formula(tiny_config, tmp_path):
     """diffusers warms its decay up as (1 + n) / (10 + n); below the ceiling of 0.8 for all of these steps."""
-    trainer = Trainer(tiny_config, tmp_path)
-    expected = [p.detach().clone() for p in trainer.network.parameters()]
-    for progress in trainer.run():
+    run = Run(tiny_config, tmp_path)
+    expected = [p.detach().clone() for p in run.state.network.parameters()]
+    for progress in run.steps():
         n = progress.step - 1
         decay = (1 + n) / (10 + n) if n else 0.0
-        for average, weight in zip(expected, trainer.network.parameters(), strict=True):
+        for average, weight in zip(expected, run.state.network.parameters(), strict=True):
             average.mul_(decay).add_(weight.detach(), alpha=1 - decay)
-    for average, ours in zip(expected, trainer.ema.shadow_params, strict=True):
+    for average, ours in zip(expected, run.state.ema.shadow_params, strict=True):
         assert_close(ours, average)
 
 
 def test_run_folder_holds_what_it_promises(tiny_config, tmp_path):
     tiny_config.train.preview_every, tiny_config.train.tensorboard, tiny_config.train.log_every = 10, True, 4
-    trainer = Trainer(tiny_config, tmp_path)
-    finish(trainer)
+    run = Run(tiny_config, tmp_path)
+    finish(run)
     assert {p.name for p in tmp_path.iterdir()} == {
         *("config.toml", "metrics.jsonl", "scores.jsonl", "samples", "checkpoints", "model", "tensorboard"),
     }
@@ -167,7 +170,7 @@ def test_run_folder_holds_what_it_promises(tiny_config, tmp_path):
 
 def test_checkpoints_are_written_and_forgotten(tiny_config, tmp_path):
     tiny_config.train.checkpoint_every, tiny_config.train.keep_checkpoints = 2, 3
-    finish(Trainer(tiny_config, tmp_path))
+    finish(Run(tiny_config, tmp_path))
     kept = [p.name for p in list_checkpoints(tmp_path / "checkpoints")]
     assert kept == ["step-00000008", "step-00000010", "step-00000012"]
 
@@ -179,25 +182,24 @@ from types import SimpleNamespace
 import torch
 from glyffuser.train import loop as train
 from glyffuser.config import load_config
-from glyffuser.train.loop import Trainer
 sys.path.insert(0, {tests!r})
-from training_runs import glyphs, state
+from training_runs import Run, glyphs, tensors
 
 torch.set_num_threads(1)
-trainer = Trainer(load_config(sys.argv[1]), sys.argv[2])
-drawn = [glyphs(trainer, step) for step in range(4)]
-rank = trainer.accelerator.process_index
+run = Run(load_config(sys.argv[1]), Path(sys.argv[2]))
+drawn = [glyphs(run.parts, step) for step in range(4)]
+rank = run.parts.accelerator.process_index
 train.time = SimpleNamespace(perf_counter=lambda: time.perf_counter() * (1 + 9 * rank))
 losses = []
-for progress in trainer.run():
+for progress in run.steps():
     losses.append(progress.loss)
-    trainer.stop_requested = rank == 1 and progress.step == 4
-tensors = [t.detach().numpy().tobytes() for t in state(trainer).values()]
+    run.stop.requested = rank == 1 and progress.step == 4
+state = [t.detach().numpy().tobytes() for t in tensors(run.state).values()]
 facts = {{
-    "processes": trainer.accelerator.num_processes,
+    "processes": run.parts.accelerator.num_processes,
     "glyphs": drawn,
     "losses": losses,
-    "state": hashlib.sha256(b"".join(tensors)).hexdigest(),
+    "state": hashlib.sha256(b"".join(state)).hexdigest(),
 }}
 Path(sys.argv[3], f"rank-{{rank}}.json").write_text(json.dumps(facts))
 torch.distributed.destroy_process_group()
@@ -227,26 +229,28 @@ def test_two_processes_train_one_network(tiny_config: Config, tmp_path: Path):
 
 
 def test_a_network_that_is_told_radicals_learns_them_and_exports_its_prior(tiny_config, tmp_path):
-    trainer = Trainer(told(tiny_config), tmp_path)
-    finish(trainer)
+    run = Run(told(tiny_config), tmp_path)
+    finish(run)
     # All glyphs of the tiny data set have the water radical.
     labels = load_pipeline(tmp_path / "model").condition(["a river", ""], 2).radical
     assert labels is not None
     assert labels.tolist() == [85, 85, 0, 0]
-    assert trainer.network.class_embedding.weight[85].abs().sum() > 0
+    assert run.state.network.class_embedding.weight[85].abs().sum() > 0
 
 
 def test_a_run_can_start_from_the_weights_of_another(tiny_config, tiny_model, tmp_path):
     config = told(tiny_config)
     config.train.init = str(tiny_model)
     with pytest.warns(UserWarning, match="1 of .* start anew, for example class_embedding"):
-        trainer = Trainer(config, tmp_path / "next")
-    before, now = load_pipeline(tiny_model).unet.state_dict(), trainer.network.state_dict()
+        run = Run(config, tmp_path / "next")
+    before, now = load_pipeline(tiny_model).unet.state_dict(), run.state.network.state_dict()
     assert all(torch.equal(now[name], weight) for name, weight in before.items())
-    assert all(torch.equal(a, b) for a, b in zip(trainer.ema.shadow_params, trainer.network.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(run.state.ema.shadow_params, run.state.network.parameters(), strict=True)
+    )
     other = deepcopy(config)
     other.model.block_out_channels, other.model.attention_head_dim = (24, 40), 8
     other.model.num_class_embeds = 0
     other.model.patch_size = 8
     with pytest.raises(UserError, match="weights fit those"):
-        Trainer(other, tmp_path / "other")
+        Run(other, tmp_path / "other")

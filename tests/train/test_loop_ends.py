@@ -14,21 +14,21 @@ from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.train import checkpoint
 from glyffuser.train import loop as train
 from glyffuser.train.checkpoint import list_checkpoints
-from glyffuser.train.loop import Diverged, Trainer
-from training_runs import assert_same, finish, log
+from glyffuser.train.loop import Diverged
+from training_runs import Run, assert_same, finish, listing, log, told
 
 
 def test_a_finished_run_does_nothing_more(tiny_config, tmp_path):
-    finish(Trainer(tiny_config, tmp_path))
+    finish(Run(tiny_config, tmp_path))
     before = log(tmp_path)
-    assert finish(Trainer(tiny_config, tmp_path)) == []
+    assert finish(Run(tiny_config, tmp_path)) == []
     assert log(tmp_path) == before
 
 
 def test_a_finished_run_can_be_made_longer(tiny_config, tmp_path):
-    finish(Trainer(tiny_config, tmp_path))
+    finish(Run(tiny_config, tmp_path))
     tiny_config.train.max_steps = 14
-    assert [p.step for p in finish(Trainer(tiny_config, tmp_path))] == [13, 14]
+    assert [p.step for p in finish(Run(tiny_config, tmp_path))] == [13, 14]
 
 
 def test_max_minutes_ends_cleanly(tiny_config, tmp_path, monkeypatch):
@@ -42,16 +42,16 @@ def test_max_minutes_ends_cleanly(tiny_config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=perf_counter))
     tiny_config.train.max_minutes, tiny_config.train.max_steps, tiny_config.train.decay = 0.5, 1000, 0.5
-    trainer = Trainer(tiny_config, tmp_path)
-    steps = finish(trainer)
-    assert (trainer.step, trainer.minutes) == (16, 0.5)
+    run = Run(tiny_config, tmp_path)
+    steps = finish(run)
+    assert (run.state.step, run.state.minutes) == (16, 0.5)
     assert [p.glyphs_per_second for p in steps] == [8 * 64 / 60] * 16
     rates = [p.lr for p in steps]
     assert max(rates) == tiny_config.train.lr
     assert rates[8:] == sorted(rates[8:], reverse=True)
     assert rates[-1] < 0.2 * max(rates)  # it has decayed although max_steps is far away
     assert load_pipeline(tmp_path / "model") is not None
-    assert finish(Trainer(tiny_config, tmp_path)) == []
+    assert finish(Run(tiny_config, tmp_path)) == []
 
 
 class Broken:
@@ -70,28 +70,28 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(tiny_config, tmp_pa
     broken = Broken(factor, after=7)
     monkeypatch.setattr(Process, "loss", lambda *args: broken(*args))
     with pytest.raises(Diverged, match=r"diverged at step 8 .*--set train.lr=0.0004"):
-        finish(Trainer(tiny_config, tmp_path))
+        finish(Run(tiny_config, tmp_path))
     assert [p.name for p in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000005"]
     monkeypatch.undo()
-    resumed = Trainer(tiny_config, tmp_path)
-    assert resumed.step == 5
-    assert all(p.isfinite().all() for p in resumed.network.parameters())
+    resumed = Run(tiny_config, tmp_path)
+    assert resumed.state.step == 5
+    assert all(p.isfinite().all() for p in resumed.state.network.parameters())
     finish(resumed)
 
 
 def test_a_broken_gradient_is_never_saved(tiny_config, tmp_path, monkeypatch):
     """The loss of the step is still finite, but after it no weight is."""
-    trainer = Trainer(tiny_config, tmp_path)
-    monkeypatch.setattr(trainer.accelerator, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
-    trainer.step = 4
+    run = Run(tiny_config, tmp_path)
+    monkeypatch.setattr(run.parts.accelerator, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
+    run.state.step = 4
     with pytest.raises(Diverged, match="at step 5"):
-        finish(trainer)
+        finish(run)
     assert list_checkpoints(tmp_path / "checkpoints") == []
 
 
 def test_a_full_disk_loses_nothing(tiny_config, tmp_path, monkeypatch):
-    trainer = Trainer(tiny_config, tmp_path)
-    steps = trainer.run()
+    run = Run(tiny_config, tmp_path)
+    steps = run.steps()
     while next(steps).step < 6:
         pass
 
@@ -102,21 +102,32 @@ def test_a_full_disk_loses_nothing(tiny_config, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"cannot write a checkpoint in .*No space left on device.*start again"):
         list(steps)
     monkeypatch.undo()
-    resumed = Trainer(tiny_config, tmp_path)
-    assert resumed.step == 5
+    resumed = Run(tiny_config, tmp_path)
+    assert resumed.state.step == 5
     finish(resumed)
-    whole = Trainer(tiny_config, tmp_path / "whole")
+    whole = Run(tiny_config, tmp_path / "whole")
     finish(whole)
     assert_same(whole, resumed)
 
 
+def test_a_closed_loop_leaves_what_a_killed_one_would(tiny_config, tmp_path):
+    run = Run(tiny_config, tmp_path)
+    steps = run.steps()
+    while next(steps).step < 6:
+        pass
+    steps.close()
+    assert [p.name for p in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000005"]
+    assert not (tmp_path / "model").exists()
+    assert Run(tiny_config, tmp_path).state.step == 5
+
+
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(tiny_config, tmp_path):
-    whole = Trainer(tiny_config, tmp_path)
+    whole = Run(tiny_config, tmp_path)
     finish(whole)
     (tmp_path / "checkpoints" / "step-00000012" / "ema.safetensors").write_bytes(b"")
     with pytest.warns(UserWarning, match="going on from step-00000010"):
-        resumed = Trainer(tiny_config, tmp_path)
-    assert resumed.step == 10
+        resumed = Run(tiny_config, tmp_path)
+    assert resumed.state.step == 10
     finish(resumed)
     assert_same(whole, resumed)
 
@@ -125,8 +136,20 @@ def test_leftovers_of_a_killed_run_are_removed(tiny_config, tmp_path):
     leftovers = [tmp_path / ".model.abc.part", tmp_path / "checkpoints" / ".step-00000005.abc.part"]
     for folder in leftovers:
         folder.mkdir(parents=True)
-    Trainer(tiny_config, tmp_path)
+    next(Run(tiny_config, tmp_path).steps())
     assert [folder for folder in leftovers if folder.exists()] == []
+
+
+@pytest.mark.parametrize("radicals", [False, True])
+def test_a_run_can_be_looked_at_without_being_changed(tiny_config, tmp_path, radicals):
+    config = told(tiny_config) if radicals else tiny_config
+    Run(config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    finish(Run(config, tmp_path / "old"))
+    before = listing(tmp_path / "old")
+    again = Run(config, tmp_path / "old")
+    assert again.state.step == 12
+    assert listing(tmp_path / "old") == before
 
 
 @pytest.mark.parametrize(
@@ -135,11 +158,11 @@ def test_leftovers_of_a_killed_run_are_removed(tiny_config, tmp_path):
 )
 def test_a_folder_holds_one_run(tiny_config, tmp_path, section, field, value):
     tiny_config.train.max_steps = 1
-    finish(Trainer(tiny_config, tmp_path))
+    finish(Run(tiny_config, tmp_path))
     before = getattr(getattr(tiny_config, section), field)
     setattr(getattr(tiny_config, section), field, value)
     with pytest.raises(UserError, match=rf"{section}\.{field} = {before}, not {value}; choose another --out"):
-        Trainer(tiny_config, tmp_path)
+        Run(tiny_config, tmp_path)
     assert getattr(getattr(load_config(tmp_path / "config.toml"), section), field) == before
 
 
@@ -159,7 +182,7 @@ def test_settings_that_cannot_be_are_named(tiny_config, tmp_path, section, field
         pytest.skip("a GPU can")
     setattr(getattr(tiny_config, section), field, value)
     with pytest.raises(UserError) as caught:
-        Trainer(tiny_config, tmp_path / "run")
+        Run(tiny_config, tmp_path / "run")
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import UseAppendAction
 
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, print_results
+
+if TYPE_CHECKING:
+    from glyffuser.train.loop import Stop
 
 
 @dataclass
@@ -42,20 +45,26 @@ class Train:
 
     def run(self) -> None:
         config, out = self.settings()
-        from glyffuser.train.loop import Trainer
+        from glyffuser.base.files import output_folder
+        from glyffuser.train.folder import RunFolder
+        from glyffuser.train.loop import Stop, loop
+        from glyffuser.train.setup import setup
+        from glyffuser.train.state import State
 
+        folder, stop = RunFolder(output_folder(out), config), Stop()
         with Progress("reading captions") as progress:
-            trainer = Trainer(config, out, progress)
-        first, last = trainer.step, None
-        with _stopping(trainer), Progress("training") as progress:
-            for last in trainer.run():
+            parts = setup(config, progress)
+        state = State.begin(parts, folder.checkpoints)
+        first, last = state.step, None
+        with _stopping(stop), Progress("training") as progress:
+            for last in loop(parts, state, folder, stop):
                 text = f"step {last.step}, loss {last.loss:.4f}, {last.glyphs_per_second:.0f} glyphs/s"
                 progress.at(last.done, text)
         facts = {
             "run": out,
-            "steps": trainer.step,
+            "steps": state.step,
             "resumed_at": first,
-            "minutes": round(trainer.minutes, 2),
+            "minutes": round(state.minutes, 2),
             "loss": last.loss if last else None,
             "model": out / "model",
         }
@@ -86,16 +95,16 @@ class Train:
 
 
 @contextlib.contextmanager
-def _stopping(trainer: Any) -> Iterator[None]:
+def _stopping(stop: "Stop") -> Iterator[None]:
     """Ctrl-C or SIGTERM ends training after the current step; a second one at once."""
 
-    def stop(number: int, frame: object) -> None:
-        if trainer.stop_requested:
+    def ask(number: int, frame: object) -> None:
+        if stop.requested:
             raise KeyboardInterrupt
-        trainer.stop_requested = True
+        stop.requested = True
         print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `step-00001000/` with three safetensors files (network, averaged weights, optimiser) and
 state.json. It appears under its name only when complete. Data order and noise need no state: both are functions of
-(seed, step), see train.py.
+(seed, step), see batches.py.
 """
 
 import json

@@ -1,0 +1,102 @@
+"""What a run needs, from its configuration alone.
+
+`setup` reads the data set, loads the text encoder and builds the network. It knows of no run folder, so that a run can
+be looked at without being changed.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from glyffuser.base.devices import bfloat16_is_fast, default_device
+from glyffuser.base.errors import UserError
+from glyffuser.base.memory import keep_freed_memory
+from glyffuser.config import Config
+from glyffuser.data.captions import build_captions
+from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.diffusion.process import Process
+from glyffuser.diffusion.schedules import Schedule
+from glyffuser.networks.unet import UNet
+from glyffuser.text.cache import encode_cached
+from glyffuser.text.encoder import TextEncoder
+from glyffuser.text.prior import RadicalPrior, train_prior
+from glyffuser.train.batches import Batch, Batches
+
+
+@dataclass
+class Parts:
+    """What a run works with.
+
+    The accelerator knows device, precision and processes; the batches hold glyphs, captions and their token states;
+    the network, on the device, has the initial weights of the seed.
+    """
+
+    config: Config
+    accelerator: Accelerator
+    encoder: TextEncoder
+    process: Process
+    batches: Batches
+    network: UNet
+
+    @property
+    def device(self) -> torch.device:
+        """Where network and batches are."""
+        return self.accelerator.device
+
+    def batch(self, step: int) -> Batch:
+        """The examples of a step for this process."""
+        return self.batches.draw(step, self.accelerator.process_index, self.accelerator.num_processes)
+
+    def fit_prior(self) -> RadicalPrior:
+        """The prior that tells a trained network its radicals, fitted anew, which takes some seconds."""
+        b, fingerprint = self.batches, self.encoder.fingerprint()
+        return train_prior(b.captions, b.texts, b.radicals, fingerprint, self.config.train.seed)
+
+
+def setup(config: Config, progress: Callable[[int, int], None] | None = None) -> Parts:
+    """Build the parts of a run. Nothing is written but the cache of encoded captions beside the data set.
+
+    Args:
+        config: every setting.
+        progress: called as progress(done, total) while captions are encoded.
+
+    Raises: UserError for a data set, an encoder or settings that cannot be used.
+    """
+    c, d = config.train, config.diffusion
+    cpu = default_device().type == "cpu"
+    if cpu and c.mixed_precision == "fp16":
+        raise UserError("train.mixed_precision = fp16 needs a GPU; use bf16 or no")
+    accelerator = Accelerator(mixed_precision=precision(c.mixed_precision), cpu=cpu)
+    if cpu:
+        keep_freed_memory()
+    encoder = TextEncoder(config.text.encoder, config.text.max_length, config.text.download)
+    data = load_dataset(Path(config.data.path), split="train")
+    _check_data(config, data)
+    captions = build_captions(data.definitions, data.senses)
+    with accelerator.main_process_first():
+        cache = Path(config.data.path).parent / "text"
+        texts = encode_cached(encoder, captions.texts, cache, progress).to(accelerator.device)
+    process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
+    batches = Batches(config, data, captions, texts, process.schedule, accelerator.device)
+    torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
+    network = UNet(**asdict(config.model), cross_attention_dim=encoder.dim, **process.to_config())
+    return Parts(config, accelerator, encoder, process, batches, network.to(accelerator.device))
+
+
+def precision(wanted: str) -> str:
+    """The precision to train in: bfloat16 becomes "no", float32, where it is emulated, and many times slower."""
+    return "no" if wanted == "bf16" and not bfloat16_is_fast(default_device()) else wanted
+
+
+def _check_data(config: Config, data: GlyphData) -> None:
+    path, size, wanted = config.data.path, data.images.shape[1], config.model.sample_size
+    if size != wanted:
+        raise UserError(
+            f"{path} holds {size}-pixel glyphs, the model wants {wanted}; build the data set with "
+            f"--size {wanted}, or --set model.sample_size={size}"
+        )
+    if len(data.images) < config.train.batch_size:
+        raise UserError(f"{path} has {len(data.images)} training glyphs, less than one batch")

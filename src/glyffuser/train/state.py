@@ -1,0 +1,74 @@
+"""Where a run stands: all that a checkpoint holds, and that a step changes."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
+
+from glyffuser.base.errors import UserError
+from glyffuser.networks.unet import UNet
+from glyffuser.train.checkpoint import list_checkpoints, prune, resume, save_checkpoint, start_from
+from glyffuser.train.optimizer import build_optimizer
+from glyffuser.train.setup import Parts
+
+
+@dataclass
+class State:
+    """The weights, their averages and the optimiser, how far they are, and how the loss has gone.
+
+    `minutes` counts the whole run, also what was trained before a restart. `mean_loss` is a running mean, NaN before
+    the first step; `best_loss` is its lowest since the warm-up, infinite before.
+    """
+
+    network: UNet
+    ema: EMAModel
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    minutes: float = 0.0
+    mean_loss: float = math.nan
+    best_loss: float = math.inf
+
+    @classmethod
+    def begin(cls, parts: Parts, checkpoints: Path | None = None) -> "State":
+        """The state from which a run goes on: its newest checkpoint's, else the beginning. Only reads.
+
+        It takes `parts.network` over: what it loads, and what steps change, are that network's weights.
+        """
+        c = parts.config.train
+        if c.init and not (checkpoints and list_checkpoints(checkpoints)):
+            start_from(parts.network, Path(c.init))
+        ema = EMAModel(parts.network.parameters(), decay=c.ema_decay, foreach=True)
+        ema.to(parts.device)
+        state = cls(parts.network, ema, build_optimizer(parts.network, c))
+        if checkpoints:
+            state.load(checkpoints)
+        return state
+
+    def load(self, folder: Path) -> bool:
+        """Take over the newest whole checkpoint in `folder`; False where there is none. UserError as `resume` says."""
+        found = resume(folder, self.network, self.ema, self.optimizer)
+        if found is None:
+            return False
+        self.step, self.minutes, self.best_loss = (found[1][k] for k in ("step", "minutes", "best_loss"))
+        self.mean_loss = found[1].get("mean_loss", math.nan)
+        return True
+
+    def save(self, folder: Path, keep: int) -> None:
+        """Write a checkpoint in `folder` and forget all but the newest `keep`."""
+        extra = {"minutes": self.minutes, "mean_loss": self.mean_loss, "best_loss": self.best_loss}
+        try:
+            save_checkpoint(folder, self.step, self.network, self.ema, self.optimizer, extra)
+        except (OSError, SafetensorError) as error:  # a full disk, most likely
+            raise UserError(
+                f"cannot write a checkpoint in {folder} ({error}); the one before is whole: mend this and start again"
+            ) from error
+        prune(folder, keep, self.step)
+
+    def averaged(self) -> UNet:
+        """A copy of the network with the averaged weights."""
+        network = UNet.from_config(self.network.config).to(self.network.device).eval()
+        self.ema.copy_to(network.parameters())
+        return network
