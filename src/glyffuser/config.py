@@ -51,7 +51,7 @@ class TextConfig:
 
 @dataclass
 class ModelConfig:
-    """The network (models/unet.py)."""
+    """The network (networks/unet.py)."""
 
     sample_size: int = 128  # image height and width, pixels
     patch_size: int = 8  # space-to-depth factor of the stem; 1 = plain pixels
@@ -79,7 +79,7 @@ class DiffusionConfig:
 
 @dataclass
 class TrainConfig:
-    """The loop (train.py)."""
+    """The loop (train/)."""
 
     init: str = ""  # a model folder whose weights the run starts from, where names and shapes fit; "" = from nothing
     seed: int = 0  # of initial weights, data order and noise

@@ -1,10 +1,12 @@
 """`glyffuser train`: train a model, or go on with a run."""
 
 import contextlib
+import dataclasses
 import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,10 @@ from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, print_results
 
 if TYPE_CHECKING:
+    from glyffuser.train.folder import RunFolder
     from glyffuser.train.loop import Stop
+    from glyffuser.train.setup import Parts
+    from glyffuser.train.state import State
 
 
 @dataclass
@@ -40,6 +45,8 @@ class Train:
     """Stop after so many steps in all."""
     set: UseAppendAction[tuple[str, ...]] = ()
     """Override one setting as section.key=value, for example train.lr=1e-4; may be repeated."""
+    dry_run: Flag = False
+    """Train nothing and write nothing: say how large the network is, what it takes, and when the run would end."""
     json: Flag = False
     """Print the last state as JSON."""
 
@@ -47,26 +54,55 @@ class Train:
         config, out = self.settings()
         from glyffuser.base.files import output_folder
         from glyffuser.train.folder import RunFolder
-        from glyffuser.train.loop import Stop, loop
         from glyffuser.train.setup import setup
         from glyffuser.train.state import State
 
-        folder, stop = RunFolder(output_folder(out), config), Stop()
+        folder = RunFolder(out if self.dry_run else output_folder(out), config)
         with Progress("reading captions") as progress:
             parts = setup(config, progress)
         state = State.begin(parts, folder.checkpoints)
-        first, last = state.step, None
+        if self.dry_run:
+            self.foretell(parts, state)
+        else:
+            self.train(parts, state, folder)
+
+    def foretell(self, parts: "Parts", state: "State") -> None:
+        """Print what the run would take."""
+        from glyffuser.train.forecast import forecast
+
+        first = state.step
+        told = forecast(parts, state)
+        ends = datetime.now() + timedelta(minutes=told.end.minutes_left)
+        facts = {"at_step": first, **dataclasses.asdict(told), "if_started_now": ends.isoformat(timespec="minutes")}
+        memory, end = told.memory, told.end
+        total = sum(dataclasses.asdict(memory).values())
+        lines = [
+            f"network: {told.parameters / 1e6:.1f} M parameters, "
+            f"{told.multiply_adds / 1e6:,.0f} M multiply-adds a glyph and pass",
+            f"memory: {megabytes(total)}: weights {megabytes(memory.weights)}, averages {megabytes(memory.averages)}, "
+            f"optimiser {megabytes(memory.optimizer)}, a step {megabytes(memory.step)}; the data set comes on top",
+            f"speed: {told.glyphs_per_second:.3g} glyphs/s, {told.seconds_a_step:.3g} s a step, without previews",
+            f"end: from step {first} to step {end.steps} ({end.by}), {end.passes:.1f} passes over the data, "
+            f"{end.minutes_left:.0f} minutes from now: {ends:%Y-%m-%d %H:%M}",
+        ]
+        print_results(self.json, facts, lines)
+
+    def train(self, parts: "Parts", state: "State", folder: "RunFolder") -> None:
+        """Train to the end or until Ctrl-C, and print where that is."""
+        from glyffuser.train.loop import Stop, loop
+
+        first, last, stop = state.step, None, Stop()
         with _stopping(stop), Progress("training") as progress:
             for last in loop(parts, state, folder, stop):
                 text = f"step {last.step}, loss {last.loss:.4f}, {last.glyphs_per_second:.0f} glyphs/s"
                 progress.at(last.done, text)
         facts = {
-            "run": out,
+            "run": folder.path,
             "steps": state.step,
             "resumed_at": first,
             "minutes": round(state.minutes, 2),
             "loss": last.loss if last else None,
-            "model": out / "model",
+            "model": folder.path / "model",
         }
         print_results(self.json, facts)
 
@@ -110,3 +146,8 @@ def _stopping(stop: "Stop") -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def megabytes(count: int) -> str:
+    """Bytes as a person would write them."""
+    return f"{count / 2**20:.0f} MiB"

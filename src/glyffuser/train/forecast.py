@@ -1,0 +1,130 @@
+"""What a run will take, found out without beginning it: size, work, memory, speed, and when it will end."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from glyffuser.config import TrainConfig
+from glyffuser.networks.unet import UNet, arguments
+from glyffuser.train.batches import Batch
+from glyffuser.train.setup import Parts
+from glyffuser.train.state import State
+from glyffuser.train.step import Stepper
+
+TIMED = 4  # steps, after one to warm up
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that training takes on the device, besides the data set.
+
+    `step` is what a step adds at most: what its forward pass keeps for the backward pass, and all gradients.
+    """
+
+    weights: int
+    averages: int
+    optimizer: int
+    step: int
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a run ends if every step takes as long as now: steps, minutes and passes over the data, each counted from
+    its beginning; how many of the minutes are left; and which setting ends it.
+    """
+
+    steps: int
+    minutes: float
+    passes: float
+    minutes_left: float
+    by: str
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run takes. `multiply_adds` is those of one pass of one glyph through the network; a step of training takes
+    about three times as many a glyph, and a denoising step with guidance two times.
+    """
+
+    parameters: int
+    multiply_adds: int
+    memory: Memory
+    seconds_a_step: float
+    glyphs_per_second: float
+    end: End
+
+
+def forecast(parts: Parts, state: State) -> Forecast:
+    """Take a few steps from `state`, which is of no use afterwards, and measure. Writes nothing.
+
+    Checkpoints and previews, which take time too, are not counted.
+    """
+    c, world = parts.config.train, parts.accelerator.num_processes
+    stepper, batch = Stepper(parts, state), parts.batch(state.step)
+    parameters = list(state.network.parameters())
+    times = []
+    for _ in range(1 + TIMED):
+        start = time.perf_counter()
+        stepper(batch, 0.0)  # returns a number, so the device has finished
+        times.append(time.perf_counter() - start)
+    seconds = statistics.median(times[1:])
+    moments = [part for each in state.optimizer.state.values() for part in each.values() if isinstance(part, Tensor)]
+    memory = Memory(
+        weights=size(parameters),
+        averages=size(state.ema.shadow_params),
+        optimizer=size(moments),
+        step=kept(lambda: stepper.loss(batch), parameters) + size(parameters),
+    )
+    return Forecast(
+        parameters=sum(p.numel() for p in parameters),
+        multiply_adds=multiply_adds(state.network, batch),
+        memory=memory,
+        seconds_a_step=seconds,
+        glyphs_per_second=c.batch_size * world / seconds,
+        end=end(c, state.step, state.minutes, seconds, c.batch_size * world / len(parts.batches.images)),
+    )
+
+
+def end(c: TrainConfig, step: int, minutes: float, seconds: float, passes_a_step: float) -> End:
+    """Where a run ends that is at `step` after `minutes`, and takes `seconds` a step from now on."""
+    left, by = max(0, c.max_steps - step), "train.max_steps"
+    if c.max_minutes:
+        in_time = max(0, round((c.max_minutes - minutes) * 60 / seconds))
+        if in_time < left:
+            left, by = in_time, "train.max_minutes"
+    minutes_left = left * seconds / 60
+    return End(step + left, minutes + minutes_left, (step + left) * passes_a_step, minutes_left, by)
+
+
+def multiply_adds(network: UNet, batch: Batch) -> int:
+    """Multiply-adds of products and convolutions in one pass through the network, a glyph."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:  # which counts two operations for each
+        network(batch.x0, batch.t.to(batch.x0), **arguments(batch.cond), return_dict=False)
+    return counter.get_total_flops() // 2 // len(batch.x0)
+
+
+def kept(forward: Callable[[], Tensor], besides: Iterable[Tensor]) -> int:
+    """Bytes that a forward pass keeps for its backward pass, but for those of the tensors `besides`."""
+    there = {tensor.untyped_storage().data_ptr() for tensor in besides}
+    bytes_at: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in there:
+            bytes_at[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = forward()  # held while it is counted, or another tensor could take a place that was freed
+    del result
+    return sum(bytes_at.values())
+
+
+def size(tensors: Iterable[Tensor]) -> int:
+    """Bytes of tensors."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
