@@ -2,11 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from glyffuser.generate.draw import draw
 from glyffuser.generate.pipeline import load_pipeline
-from glyffuser.train.previews import PROMPTS, SEEDS, Previews
+from glyffuser.generate.request import Request
+from glyffuser.train.previews import PROMPTS, SEEDS, STEPS, Previews, read_previews
 
 
 @pytest.fixture
@@ -26,3 +29,15 @@ def test_a_grid_and_a_line_of_scores(previews, tiny_model):
     one, other = (Image.open(previews.out / "samples" / f"step-{step:08d}.png") for step in (5, 10))
     assert one.size == (32 * SEEDS, 32 * len(PROMPTS))
     assert one.tobytes() == other.tobytes()
+
+
+def test_what_was_drawn_is_read_again(previews, tiny_model):
+    pipe = load_pipeline(tiny_model)
+    previews(pipe, 5)
+    (previews.out / "samples" / "step-last.png").write_bytes(b"")
+    Image.new("L", (32, 32)).save(previews.out / "samples" / "step-00000007.png")  # of another layout
+    read = read_previews(previews.out)
+    assert {step: sheet.shape for step, sheet in read.items()} == {5: (len(PROMPTS), SEEDS, 32, 32)}
+    prompt, seed = 3, 2
+    alone = draw(pipe, [PROMPTS[prompt].text], Request(steps=STEPS), numbers=[seed])[0]
+    assert np.abs(read[5][prompt, seed].astype(int) - alone).max() <= 1  # in a batch of others sums round otherwise

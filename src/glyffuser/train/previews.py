@@ -1,8 +1,10 @@
 """Previews: what a network draws while it trains, always for the same prompts from the same noise, and its scores."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -51,3 +53,17 @@ class Previews:
         with (self.out / "scores.jsonl").open("a") as file:
             file.write(json.dumps({"step": step, **scores}) + "\n")
         return scores
+
+
+def read_previews(run: Path) -> dict[int, np.ndarray]:
+    """Step -> its preview, uint8 (prompts, seeds, H, W), of a run folder; others than PROMPTS x SEEDS are left out."""
+    previews = {}
+    for path in sorted((run / "samples").glob("step-*.png")):
+        match = re.fullmatch(r"step-(\d+)\.png", path.name)
+        if match:
+            with Image.open(path) as image:
+                sheet = np.asarray(image.convert("L"))
+            side = sheet.shape[1] // SEEDS
+            if sheet.shape == (len(PROMPTS) * side, SEEDS * side):
+                previews[int(match[1])] = sheet.reshape(len(PROMPTS), side, SEEDS, side).transpose(0, 2, 1, 3)
+    return previews

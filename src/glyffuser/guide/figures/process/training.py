@@ -1,19 +1,17 @@
 """Chapter 2, training: the loss of a run, and the same prompts and seeds at every step that was kept."""
 
 import json
-import re
 import textwrap
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Still
 from glyffuser.guide.inputs import Inputs
 from glyffuser.train.previews import PROMPTS as PREVIEWS
-from glyffuser.train.previews import SEEDS
+from glyffuser.train.previews import read_previews
 
 COLUMNS = 8  # kept steps that are shown, first and last among them
 PROMPTS = ("gold", "a kind of fish", "illness", "bamboo basket")
@@ -40,15 +38,7 @@ def read_losses(run: Path) -> tuple[np.ndarray, np.ndarray, float]:
 
 def read_samples(run: Path) -> dict[int, np.ndarray]:
     """Step -> its sheet of samples, uint8 (prompts, seeds, H, W); Missing where the run kept none."""
-    sheets = {}
-    for path in sorted((run / "samples").glob("step-*.png")):
-        match = re.fullmatch(r"step-(\d+)\.png", path.name)
-        if match:
-            whole = np.asarray(Image.open(path).convert("L"))
-            side = whole.shape[1] // SEEDS
-            shape = (len(PREVIEWS), side, SEEDS, side)
-            if whole.shape == (shape[0] * side, shape[2] * side):
-                sheets[int(match[1])] = whole.reshape(shape).transpose(0, 2, 1, 3)
+    sheets = read_previews(run)
     if not sheets:
         raise Missing(f"{run}/samples has no sheets yet; train until the first (train.preview_every steps)")
     return sheets
