@@ -19,6 +19,7 @@ from glyffuser.base.noise import noise_source
 from glyffuser.base.pictures import to_output
 from glyffuser.base.weights import BROKEN, check_weights
 from glyffuser.config import BUNDLED, GUIDANCE, INTERVAL, STEPS
+from glyffuser.data.radicals import RADICALS
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import SAMPLERS
@@ -26,7 +27,7 @@ from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
 from glyffuser.networks.unet import UNet, arguments
 from glyffuser.text.encoder import TextEncoder
-from glyffuser.text.prior import RADICALS, RadicalPrior
+from glyffuser.text.prior import RadicalPrior
 
 
 @dataclass
@@ -206,8 +207,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         chance = torch.special.ndtr(noise(torch.empty(len(cond), 1, 1, 1, device=self.device)).flatten())
         if radical is None:
             return torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
-        if not 1 <= radical <= RADICALS:
-            raise UserError(f"the radical must be between 1 and {RADICALS}, not {radical}")
+        if not 1 <= radical <= len(RADICALS):
+            raise UserError(f"the radical must be between 1 and {len(RADICALS)}, not {radical}")
         return torch.full_like(cond.radical, radical)
 
     def _check(

@@ -10,11 +10,11 @@ from PIL import Image, UnidentifiedImageError
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder
 from glyffuser.base.pictures import heat
+from glyffuser.data.radicals import RADICALS
 from glyffuser.judge.judges import Judges
 
 SMALLEST = 32  # pixels: below, strokes run together
 SIZE = 128  # the judges' own; other sizes are resized to it
-KANGXI = 0x2F00  # the code point of the first of 214 radicals, in their order
 GREY = 12  # channels of a grey picture may differ by so much: JPEG does that
 
 
@@ -43,7 +43,7 @@ def judge_files(judges: Judges, paths: Sequence[Path], out: Path | None = None) 
     chances, radicals = judged.radical.exp().max(dim=1)
     verdicts = []
     for i, file in enumerate(files):
-        radical = int(radicals[i]) + 1
+        likeliest = RADICALS[int(radicals[i])]
         place = None
         if out is not None:
             place = output_folder(out) / f"{file.stem}-flaws.png"
@@ -52,8 +52,8 @@ def judge_files(judges: Judges, paths: Sequence[Path], out: Path | None = None) 
         verdicts.append(
             Verdict(
                 str(file),
-                radical,
-                chr(KANGXI + radical - 1),
+                likeliest.number,
+                likeliest.sign,
                 round(float(chances[i]), 4),
                 round(float(judged.strokes[i]), 1),
                 round(float(judged.flaws[i]), 3),

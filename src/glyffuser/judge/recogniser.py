@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
 from glyffuser.data.dataset import GlyphData
-from glyffuser.text.prior import RADICALS
+from glyffuser.data.radicals import RADICALS
 
 SIZE = 64  # pixels; other pictures are resized by averaging
 MAX_STROKES = 64
@@ -98,7 +98,7 @@ class Recogniser(ModelMixin, ConfigMixin):
             nn.Flatten(),
             nn.Linear(n_in // 2 * 16, feature_dim),
         )
-        self.radical = nn.Linear(feature_dim, RADICALS)
+        self.radical = nn.Linear(feature_dim, len(RADICALS))
         self.strokes = nn.Linear(feature_dim, MAX_STROKES)
         self.character = nn.Sequential(
             nn.Linear(feature_dim, character_dim), nn.Linear(character_dim, len(characters), bias=False)

@@ -14,10 +14,10 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from glyffuser.data.captions import Captions
+from glyffuser.data.radicals import RADICALS
 from glyffuser.text.cache import EncodedTexts
 from glyffuser.text.encoder import TextEncoder
 
-RADICALS = 214  # numbered from 1, after Kangxi; 0 stands for none, or unknown
 STEPS, BATCH = 1500, 1024
 
 
@@ -34,7 +34,7 @@ class RadicalPrior(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, dim: int = 384, encoder: str = ""):
         super().__init__()
-        self.radical = nn.Linear(dim, RADICALS)
+        self.radical = nn.Linear(dim, len(RADICALS))
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """Token states (B, L, d) and mask (B, L) -> log-probabilities (B, 214) of radicals 1 ... 214."""
@@ -55,7 +55,7 @@ class RadicalPrior(ModelMixin, ConfigMixin):
         if chance is None:
             return logs.argmax(dim=1) + 1
         edges = (logs / temperature).softmax(dim=1).cumsum(dim=1)
-        return (edges < chance.to(edges)[:, None]).sum(dim=1).clamp(max=RADICALS - 1) + 1
+        return (edges < chance.to(edges)[:, None]).sum(dim=1).clamp(max=len(RADICALS) - 1) + 1
 
 
 def sentence(states: Tensor, mask: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ page stays well under 12 MB and asks nothing of any host.
 import base64
 import io
 import json
-import unicodedata
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from glyffuser.config import STEPS
+from glyffuser.data.radicals import RADICALS
 from glyffuser.generate.draw import draw
 from glyffuser.generate.request import Request
 from glyffuser.guide import style
@@ -96,7 +96,7 @@ def pack(inputs: Inputs, points: np.ndarray, pictures: np.ndarray, prompts: list
         "side": SIDE,
         "columns": COLUMNS,
         "sheets": sheets(data.images, pictures),
-        "radical_names": [radical_name(number) for number in range(1, 215)],
+        "radical_names": [radical_name(radical.number) for radical in RADICALS],
         "structure_names": STRUCTURES,
         "strokes_a_colour": STROKES_A_COLOUR,
         "colours": colours(data.radicals),
@@ -126,9 +126,9 @@ def colours(radicals: np.ndarray) -> dict[str, list[dict[str, Any]]]:
 
 
 def radical_name(number: int) -> str:
-    """A radical as character and English name, from Unicode's own name of it: 167 -> "金 gold"."""
-    sign = chr(0x2F00 + number - 1)
-    return f"{unicodedata.normalize('NFKC', sign)} {unicodedata.name(sign).removeprefix('KANGXI RADICAL ').lower()}"
+    """A radical as character and English name: 167 -> "金 gold"."""
+    found = RADICALS[number - 1]
+    return f"{found.form} {found.name}"
 
 
 def sheets(*groups: np.ndarray) -> list[str]:
