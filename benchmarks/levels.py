@@ -14,7 +14,7 @@ import torch
 
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import levelled
-from glyffuser.config import BUNDLED
+from glyffuser.config import BUNDLED, DATA
 from glyffuser.data.dataset import load_dataset
 from glyffuser.evaluate.measure import crispness
 from glyffuser.generate.draw import BATCH
@@ -32,7 +32,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=BUNDLED)
-    parser.add_argument("--data", type=Path, default=Path("data/glyphs.parquet"))
+    parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     pipe, texts = load_pipeline(options.model), [prompt.text for prompt in PROMPTS]
     parts = []

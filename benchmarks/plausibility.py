@@ -9,6 +9,7 @@ others only, briefly. Measured on the test split. About seven minutes a kind on 
 import argparse
 from pathlib import Path
 
+from glyffuser.config import DATA
 from glyffuser.data.dataset import load_dataset
 from glyffuser.judge.flaws import FLAWS
 from glyffuser.judge.judges import load_judges
@@ -19,7 +20,7 @@ from glyffuser.judge.training import measure_plausibility, train_form
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/glyphs.parquet"))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--steps", type=int, default=800, help="of 64 glyphs, for each network")
     parser.add_argument("--kinds", nargs="+", default=list(FLAWS), choices=list(FLAWS))
     options = parser.parse_args()

@@ -1,29 +1,35 @@
 """Settings: presets, overriding, TOML, and what is said of mistakes."""
 
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.names import OPTIMIZERS, PREDICTION_TYPES, SAMPLER_NAMES, SCHEDULES, TIMESTEPS, WEIGHTINGS
 from glyffuser.config import (
     CHOICES,
     FRACTIONS,
     LOWEST,
     PRESETS,
     Config,
+    TrainConfig,
     dump_config,
     load_config,
     override,
     preset,
     set_field,
 )
-from glyffuser.diffusion.process import PREDICTIONS, WEIGHTINGS
-from glyffuser.diffusion.schedules import SCHEDULES
+from glyffuser.data.radicals import RADICALS
+from glyffuser.diffusion.process import PREDICTIONS, x0_weight
+from glyffuser.diffusion.samplers import SAMPLERS
+from glyffuser.diffusion.schedules import Schedule
+from glyffuser.train.optimizer import build_optimizer
 
 HINTS = {
     f"{section.name}.{name}": hint for section in fields(Config) for name, hint in get_type_hints(section.type).items()
@@ -73,15 +79,38 @@ def test_article_is_the_classic_recipe():
     assert (config.model.patch_size, config.model.block_out_channels) == (1, (128, 256, 512, 512))
 
 
+def test_networks_that_are_told_radicals_know_all_of_them():
+    told = [preset(name).model.num_class_embeds for name in PRESETS]
+    assert set(told) == {0, 1 + len(RADICALS)}  # 0 stands for none
+
+
 def test_unknown_preset_lists_the_names():
     with pytest.raises(UserError, match="'huge'; choose one of cpu, gpu, article, tiny"):
         preset("huge")
 
 
-def test_choices_are_what_the_diffusion_core_knows():
-    assert CHOICES["diffusion.schedule"] == SCHEDULES
-    assert CHOICES["diffusion.prediction_type"] == tuple(PREDICTIONS)
-    assert CHOICES["diffusion.weighting"] == WEIGHTINGS
+def test_every_name_stands_for_something_and_nothing_else_does():
+    assert tuple(PREDICTIONS) == PREDICTION_TYPES
+    assert tuple(SAMPLERS) == SAMPLER_NAMES
+    for name in SCHEDULES:
+        assert Schedule(name).sigma_max() > 0
+        for timesteps in TIMESTEPS:
+            assert Schedule(name).sample_timesteps(4, timesteps).shape == (4,)
+    for name in WEIGHTINGS:
+        assert x0_weight(name, "sample", torch.ones(1), Schedule()) > 0
+    for wrong in (
+        lambda: Schedule("sine"),
+        lambda: Schedule().sample_timesteps(4, "normal"),
+        lambda: x0_weight("heavy", "sample", torch.ones(1), Schedule()),
+    ):
+        with pytest.raises(ValueError, match=r"unknown .* choose one of"):
+            wrong()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_are_those_of_their_names(name, small_unet):
+    built = build_optimizer(small_unet(), replace(TrainConfig(), optimizer=name))
+    assert type(built).__name__.lower() == name
 
 
 @given(settings)

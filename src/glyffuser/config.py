@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.names import OPTIMIZERS, PRECISIONS, PREDICTION_TYPES, SCHEDULES, TIMESTEPS, WEIGHTINGS
 
 BUNDLED = Path(__file__).parent / "weights"  # the model that comes with the package
 DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
@@ -69,12 +70,12 @@ class ModelConfig:
 class DiffusionConfig:
     """The process (diffusion/)."""
 
-    schedule: str = "flow"  # "linear", "cosine" or "flow"
+    schedule: str = "flow"  # how noise grows: of SCHEDULES
     T: int = 1000  # number of timesteps
     shift: float = 3.0  # resolution shift of flow matching: how much of training and sampling is spent in noise
-    prediction_type: str = "sample"  # "epsilon", "sample", "v_prediction" or "flow_prediction"
-    timesteps: str = "logit_normal"  # how training timesteps are drawn: or "uniform"
-    weighting: str = "velocity"  # of the loss: "simple", "epsilon", "velocity", "min_snr" or "sample"
+    prediction_type: str = "sample"  # what the network answers: of PREDICTION_TYPES
+    timesteps: str = "logit_normal"  # how training timesteps are drawn: of TIMESTEPS
+    weighting: str = "velocity"  # of the loss: of WEIGHTINGS
 
 
 @dataclass
@@ -86,7 +87,7 @@ class TrainConfig:
     batch_size: int = 64  # glyphs a step and process
     max_steps: int = 100_000  # optimiser steps; the learning rate decays over the last `decay` of them
     max_minutes: float = 0.0  # stop cleanly after so many minutes in all, and decay before; 0 = no limit
-    optimizer: str = "adamw"  # "adamw" or "muon"
+    optimizer: str = "adamw"  # of OPTIMIZERS
     lr: float = 8e-4  # peak learning rate
     warmup_steps: int = 200  # steps of linear warm-up
     decay: float = 0.2  # last part of the run over which the learning rate falls to zero
@@ -94,7 +95,7 @@ class TrainConfig:
     beta2: float = 0.99  # of AdamW
     grad_clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.9995  # of the averaged weights that are exported
-    mixed_precision: str = "bf16"  # "no", "bf16" (float32 where the device only emulates it) or "fp16"
+    mixed_precision: str = "bf16"  # of PRECISIONS; "bf16" becomes "no", float32, where the device only emulates it
     compile: bool = False  # torch.compile the network (needs a C++ compiler on a CPU)
     log_every: int = 20  # steps between log lines
     preview_every: int = 1000  # steps between sample grids
@@ -176,12 +177,12 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 # What a setting may be, where its type says too little.
 CHOICES = {
-    "diffusion.schedule": ("linear", "cosine", "flow"),
-    "diffusion.prediction_type": ("epsilon", "sample", "v_prediction", "flow_prediction"),
-    "diffusion.timesteps": ("uniform", "logit_normal"),
-    "diffusion.weighting": ("simple", "epsilon", "velocity", "min_snr", "sample"),
-    "train.optimizer": ("adamw", "muon"),
-    "train.mixed_precision": ("no", "bf16", "fp16"),
+    "diffusion.schedule": SCHEDULES,
+    "diffusion.prediction_type": PREDICTION_TYPES,
+    "diffusion.timesteps": TIMESTEPS,
+    "diffusion.weighting": WEIGHTINGS,
+    "train.optimizer": OPTIMIZERS,
+    "train.mixed_precision": PRECISIONS,
 }
 FRACTIONS = {
     *(

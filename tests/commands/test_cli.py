@@ -7,7 +7,9 @@ import tomllib
 
 import pytest
 
+from glyffuser.base.names import SAMPLER_NAMES
 from glyffuser.commands.cli import COMMANDS, main
+from glyffuser.config import DATA, PRESETS
 
 
 def run(*argv):
@@ -45,6 +47,15 @@ def test_every_command_has_help_with_an_example(argv, capsys):
         main([*argv, "--help"])
     assert end.value.code == 0
     assert f"Example: glyffuser {' '.join(argv)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "names"), [("train", PRESETS), ("sample", SAMPLER_NAMES)])
+def test_help_lists_what_there_is(command, names, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = "".join(capsys.readouterr().out.replace("│", " ").split())  # tyro breaks lines, and draws a box
+    assert f"Oneof{','.join(names)};" in said
+    assert command == "sample" or str(DATA) in said
 
 
 def test_sample_writes_pictures_and_prints_where(tiny_model, tmp_path, capsys):

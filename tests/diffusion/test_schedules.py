@@ -196,7 +196,7 @@ def test_interpolate_is_that_of_numpy(steps: list[float], x: list[float], seed: 
 def test_unknown_names_list_the_choices() -> None:
     with pytest.raises(ValueError, match=r"'sigmoid'.*linear, cosine, flow"):
         Schedule("sigmoid")
-    with pytest.raises(ValueError, match=r"'beta'.*uniform or logit_normal"):
+    with pytest.raises(ValueError, match=r"'beta'.*uniform, logit_normal"):
         Schedule().sample_timesteps(1, "beta")
 
 

@@ -8,18 +8,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import UseAppendAction
+from tyro.conf import UseAppendAction, arg
 
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, print_results
+from glyffuser.config import DATA, PRESETS, Config, load_config, override, preset, set_field
 
 if TYPE_CHECKING:
     from glyffuser.train.folder import RunFolder
     from glyffuser.train.loop import Stop
     from glyffuser.train.setup import Parts
     from glyffuser.train.state import State
+
+
+USUAL = next(iter(PRESETS))  # the preset where none is named
 
 
 @dataclass
@@ -31,12 +35,10 @@ class Train:
     Ctrl-C ends it cleanly after the current step, with a checkpoint and a usable model in <out>/model.
     """
 
-    preset: str | None = None
-    """cpu (default), gpu, article or tiny."""
+    preset: Annotated[str | None, arg(help=f"One of {', '.join(PRESETS)}; default: {USUAL}.")] = None
     config: Path | None = None
     """A TOML file, such as another run's config.toml; applied over the preset."""
-    data: Path | None = None
-    """The data set; default: data/glyphs.parquet."""
+    data: Annotated[Path | None, arg(help=f"The data set; default: {DATA}.")] = None
     out: Path | None = None
     """The run folder; default: runs/<preset>."""
     max_minutes: float | None = None
@@ -106,16 +108,14 @@ class Train:
         }
         print_results(self.json, facts)
 
-    def settings(self) -> tuple[Any, Path]:
+    def settings(self) -> tuple[Config, Path]:
         """The complete configuration and the run folder."""
-        from glyffuser.config import load_config, override, preset, set_field
-
-        out = self.out or Path("runs") / (self.preset or "cpu")
+        out = self.out or Path("runs") / (self.preset or USUAL)
         resumed = out / "config.toml"
         if self.preset is None and self.config is None and resumed.is_file():
             config = load_config(resumed)
         else:
-            config = preset(self.preset or "cpu")
+            config = preset(self.preset or USUAL)
             if self.config is not None:
                 config = load_config(self.config, config)
         override(config, list(self.set))

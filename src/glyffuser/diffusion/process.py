@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from glyffuser.base.names import WEIGHTINGS
 from glyffuser.diffusion.schedules import Schedule
 
 # alpha and s = alpha * sigma are the scales of signal and noise in xt.
@@ -24,7 +25,6 @@ PREDICTIONS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
     "v_prediction": lambda alpha, s: (-s, alpha),  # Salimans and Ho 2022, section 4
     "flow_prediction": lambda alpha, s: (-torch.ones_like(alpha), torch.ones_like(s)),  # Lipman et al. 2023, eq. 23
 }
-WEIGHTINGS = ("simple", "epsilon", "velocity", "min_snr", "sample")
 VELOCITY_T_MIN = 0.1  # 1/t^2 is clamped, or the last details would drown everything (Li and He 2025, at 0.05)
 
 

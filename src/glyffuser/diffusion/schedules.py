@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-SCHEDULES = ("linear", "cosine", "flow")
+from glyffuser.base.names import SCHEDULES, TIMESTEPS
+
 BETA_START, BETA_END = 1e-4, 0.02  # Ho et al. 2020, section 4
 FLOW_T_MIN, FLOW_T_MAX = 1e-3, 1 - 1e-3  # sigma stays finite and above zero
 
@@ -108,7 +109,7 @@ class Schedule:
         elif distribution == "logit_normal":
             u = torch.randn(n, dtype=torch.float64, generator=generator).sigmoid()
         else:
-            raise ValueError(f"unknown timestep distribution {distribution!r}; choose uniform or logit_normal")
+            raise ValueError(f"unknown timestep distribution {distribution!r}; choose one of {', '.join(TIMESTEPS)}")
         if self.name == "flow":
             return self.T * shifted(u, self.shift)
         return (u * self.T).floor()

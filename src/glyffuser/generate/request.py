@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from tyro.conf import Suppress, arg
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.names import SAMPLER_NAMES
 from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 
 MAX_GLYPHS = 4096  # a prompt and call
@@ -24,8 +25,9 @@ class Request:
     """Glyphs a prompt."""
     steps: int = STEPS
     """Denoising steps."""
-    sampler: str | None = None
-    """ddpm, ddim, euler, heun, dpm++2m or dpm++2m-sde; default: the model's own choice."""
+    sampler: Annotated[str | None, arg(help=f"One of {', '.join(SAMPLER_NAMES)}; default: the model's own choice.")] = (
+        None
+    )
     eta: float | None = None
     """How much fresh noise ddim adds at each step: 0 none, 1 as much as ddpm; other samplers take none."""
     guidance: float = GUIDANCE

@@ -1,0 +1,13 @@
+"""The names that settings may have: of noise schedules, predictions, samplers and so on.
+
+They stand here, apart from what they name, so that the command line and the configuration know them without torch. The
+tables of `diffusion/` and `train/` have one entry a name, which tests hold.
+"""
+
+SCHEDULES = ("linear", "cosine", "flow")
+PREDICTION_TYPES = ("epsilon", "sample", "v_prediction", "flow_prediction")  # as diffusers calls them
+TIMESTEPS = ("uniform", "logit_normal")  # distributions of training timesteps
+WEIGHTINGS = ("simple", "epsilon", "velocity", "min_snr", "sample")  # of the loss
+SAMPLER_NAMES = ("ddpm", "ddim", "euler", "heun", "dpm++2m", "dpm++2m-sde")
+OPTIMIZERS = ("adamw", "muon")
+PRECISIONS = ("no", "bf16", "fp16")  # as accelerate calls them
