@@ -69,7 +69,9 @@ class DiffusionConfig:
 
     schedule: str = "flow"  # "linear", "cosine" or "flow"
     T: int = 1000  # number of timesteps
-    shift: float = 3.0  # resolution shift of flow matching: above 1, more of training and sampling happens at high noise
+    shift: float = (
+        3.0  # resolution shift of flow matching: above 1, more of training and sampling happens at high noise
+    )
     prediction_type: str = "sample"  # "epsilon", "sample", "v_prediction" or "flow_prediction"
     timesteps: str = "logit_normal"  # how training timesteps are drawn: this or "uniform"
     weighting: str = "velocity"  # of the loss: "simple", "epsilon", "velocity", "min_snr" or "sample"
