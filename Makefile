@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Two test processes of one thread each: tiny models gain nothing from threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-# The guide's pages are looked at in a Chromium or Chrome. Root on Debian gets one; elsewhere those tests are skipped.
+# Tests open the guide's pages in a Chromium or Chrome. Root on Debian gets one; elsewhere those tests are skipped.
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable microsoft-edge chrome
 HAS_CHROMIUM := ( for name in $(CHROMIUMS); do command -v $$name >/dev/null && exit 0; done; exit 1 )
 
@@ -28,7 +28,7 @@ lint: .venv/dev.installed
 browser:
 	@$(HAS_CHROMIUM) || { [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; } || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
-	@$(HAS_CHROMIUM) || echo "No Chromium or Chrome here: the tests that look at the guide's pages will be skipped."
+	@$(HAS_CHROMIUM) || echo "No Chromium or Chrome here: the tests that open the guide's pages will be skipped."
 
 format: .venv/dev.installed
 	$(BIN)/ruff check --fix .

@@ -201,8 +201,8 @@ def test_a_mistake_is_named_in_one_line(assignment, words):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"[train]\nlr = \n", ["no valid TOML", "line 2"]),
-        (b"lr = 1.0\n", ["lr stands outside a section", "train"]),
+        (b"[train]\nlr = \n", ["not valid TOML", "line 2"]),
+        (b"lr = 1.0\n", ["lr is outside a section", "train"]),
         (b"[rain]\nlr = 1.0\n", ["'rain.lr'", "train"]),
         (b"[train]\nspeed = 1.0\n", ["'train.speed'"]),
         (b'[train]\nlr = "fast"\n', ["train.lr must be float"]),

@@ -4,7 +4,7 @@
     pipe = GlyffuserPipeline.from_pretrained()
     pipe("gold", num_images_per_prompt=4).images[0].save("gold.png")
 
-Importing this package is quick; a class loads torch when it is first asked for.
+Importing this package is quick; torch is loaded when a class is first used.
 """
 
 import os
@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 # torch's threads spin while they wait for one another (libgomp). Beside any other busy program that makes everything
-# many times slower; a short spin costs nothing (docs/LOG.md, entry 11). It is read when torch is first imported.
+# many times slower; a short spin costs nothing. The variable is read when torch is first imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 __version__ = version("glyffuser")
@@ -33,7 +33,7 @@ _EXPORTS = {
     "load_pipeline": "glyffuser.generate.pipeline",
 }
 __all__ = [*_EXPORTS]
-# diffusers, loading a model, looks for the base classes of its parts in the module that the parts are named to be in.
+# When diffusers loads a model, it looks for the base classes of its parts in the module that the parts name.
 _BASES = {"ModelMixin": "diffusers", "SchedulerMixin": "diffusers"}
 
 

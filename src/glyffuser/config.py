@@ -20,30 +20,28 @@ from glyffuser.base.names import OPTIMIZERS, PRECISIONS, PREDICTION_TYPES, SCHED
 BUNDLED = Path(__file__).parent / "weights"  # the model that comes with the package
 DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
 
-# How glyphs are drawn where nothing else is said; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6) and by
+# How glyphs are drawn by default; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6) and by
 # the curves of `glyffuser evaluate` (entries 8 and 9).
 SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 40, 2.0
-INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: what is left below is to be cleaned, not steered
+INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: below, there is only cleaning left to do
 
 
 @dataclass
 class DataConfig:
-    """What is learnt from."""
+    """What the model learns from."""
 
     path: str = str(DATA)  # the file that `glyffuser dataset build` wrote
     definition: float = 0.3  # chance that a caption is the whole definition,
     sense: float = 0.5  # a single sense of it ("gold"), so that one-word prompts work;
     mixture: float = 0.2  # or some of its senses in another order
     drop: float = 0.1  # chance that the caption, and the radical, is dropped, for classifier-free guidance
-    drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the text is still minded
-    balance: float = (
-        0.0  # a glyph is seen (glyphs of its radical) ** -balance times as often: 0 = all alike, 1 = radicals
-    )
+    drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the network still heeds the text
+    balance: float = 0.0  # 0 = glyphs are seen equally often, 1 = radicals are; see data/order.py
 
 
 @dataclass
 class TextConfig:
-    """Who reads the prompt."""
+    """What reads the prompt."""
 
     encoder: str = "minilm"  # "minilm" (from its pip package), "t5", a hub id, or a local folder
     max_length: int = 96  # longer prompts are cut, in tokens
@@ -57,12 +55,12 @@ class ModelConfig:
     sample_size: int = 128  # image height and width, pixels
     patch_size: int = 8  # space-to-depth factor of the stem; 1 = plain pixels
     block_out_channels: tuple[int, ...] = (128, 256)  # width of each level, finest first
-    layers_per_block: int = 2  # residual blocks a level
+    layers_per_block: int = 2  # residual blocks per level
     attention_levels: tuple[bool, ...] = (False, True)  # which levels attend to themselves and to the text
     attention_head_dim: int = 64  # width of one attention head
     mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none
-    num_class_embeds: int = 0  # 215 = the network is also told the radical, which a prior draws for the text; 0 = not
-    norm_groups: int = 32  # groups of the group normalisation; 0 = each pixel by itself, quicker on a CPU
+    num_class_embeds: int = 0  # 215 = the network is also given a radical, which a prior draws for the text; 0 = not
+    norm_groups: int = 32  # groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU
     dropout: float = 0.0  # dropout rate inside the blocks
 
 
@@ -72,7 +70,7 @@ class DiffusionConfig:
 
     schedule: str = "flow"  # how noise grows: of SCHEDULES
     T: int = 1000  # number of timesteps
-    shift: float = 3.0  # resolution shift of flow matching: how much of training and sampling is spent in noise
+    shift: float = 3.0  # resolution shift of flow matching: above 1, more of both happens at high noise
     prediction_type: str = "sample"  # what the network answers: of PREDICTION_TYPES
     timesteps: str = "logit_normal"  # how training timesteps are drawn: of TIMESTEPS
     weighting: str = "velocity"  # of the loss: of WEIGHTINGS
@@ -80,18 +78,18 @@ class DiffusionConfig:
 
 @dataclass
 class TrainConfig:
-    """The loop (train/)."""
+    """The training loop (train/loop.py)."""
 
-    init: str = ""  # a model folder whose weights the run starts from, where names and shapes fit; "" = from nothing
+    init: str = ""  # a model folder whose weights the run starts from, where names and shapes match; "" = from scratch
     seed: int = 0  # of initial weights, data order and noise
-    batch_size: int = 64  # glyphs a step and process
+    batch_size: int = 64  # glyphs per step and process
     max_steps: int = 100_000  # optimiser steps; the learning rate decays over the last `decay` of them
-    max_minutes: float = 0.0  # stop cleanly after so many minutes in all, and decay before; 0 = no limit
+    max_minutes: float = 0.0  # stop cleanly after this many minutes in all, the decay done; 0 = no limit
     optimizer: str = "adamw"  # of OPTIMIZERS
     lr: float = 8e-4  # peak learning rate
     warmup_steps: int = 200  # steps of linear warm-up
     decay: float = 0.2  # last part of the run over which the learning rate falls to zero
-    weight_decay: float = 0.01  # share of a weight that is lost a step, over lr
+    weight_decay: float = 0.01  # share of a weight lost per step, divided by lr
     beta2: float = 0.99  # of AdamW
     grad_clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.9995  # of the averaged weights that are exported
@@ -100,7 +98,7 @@ class TrainConfig:
     log_every: int = 20  # steps between log lines
     preview_every: int = 1000  # steps between sample grids
     checkpoint_every: int = 500  # steps between checkpoints
-    keep_checkpoints: int = 2  # how many are kept
+    keep_checkpoints: int = 2  # how many of them are kept
     tensorboard: bool = False  # also log to TensorBoard
 
 
@@ -115,7 +113,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
-# What the presets `cpu` and `gpu` share: fewer steps for the same loss, and quicker ones.
+# What the presets `cpu` and `gpu` share: fewer steps for the same loss, and faster steps.
 FAST: dict[str, Any] = {
     "data.balance": 0.4,
     "model.norm_groups": 0,
@@ -128,7 +126,7 @@ FAST: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     # The fast recipe, for two CPU cores and some hours.
     "cpu": FAST,
-    # The same recipe on a finer grid, for one GPU and half an hour. As large as 64 MiB of bfloat16 weights allow.
+    # The same recipe on a finer grid, for one GPU; not measured yet. As large as 64 MiB of bfloat16 weights allow.
     "gpu": {
         **FAST,
         "model.patch_size": 4,
@@ -140,7 +138,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.compile": True,
         "train.ema_decay": 0.999,
     },
-    # The classic recipe: Ho et al. 2020 on plain pixels, about 119 M parameters. Hours on a large GPU.
+    # The classic recipe: Ho et al. 2020 on plain pixels, about 119 M parameters, for a large GPU; not measured yet.
     "article": {
         "data.definition": 1.0,
         "data.sense": 0.0,
@@ -160,7 +158,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.beta2": 0.999,
         "train.ema_decay": 0.9999,
     },
-    # For tests: learns next to nothing, but goes every way that the others go.
+    # For tests: learns next to nothing, but runs the same code as the others.
     "tiny": {
         "model.block_out_channels": (32, 64),
         "model.layers_per_block": 1,
@@ -175,7 +173,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-# What a setting may be, where its type says too little.
+# What a setting may be, where its type does not say enough.
 CHOICES = {
     "diffusion.schedule": SCHEDULES,
     "diffusion.prediction_type": PREDICTION_TYPES,
@@ -216,7 +214,7 @@ def preset(name: str) -> Config:
 
 
 def override(config: Config, assignments: list[str]) -> Config:
-    """Apply "section.key=value" strings (values as in TOML; bare words are strings) to `config` and return it."""
+    """Apply "section.key=value" strings (TOML values; bare words are strings) to `config` and return it."""
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -236,18 +234,18 @@ def load_config(path: str | Path, base: Config | None = None) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}") from error
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is no valid TOML: {error}") from error
+        raise UserError(f"{path} is not valid TOML: {error}") from error
     config = base or Config()
     for section, values in tables.items():
         if not isinstance(values, dict):
-            raise UserError(f"{path}: {section} stands outside a section; put it under one of {_names(config)}")
+            raise UserError(f"{path}: {section} is outside a section; put it under one of {_names(config)}")
         for key, value in values.items():
             set_field(config, f"{section}.{key}", value)
     return config
 
 
 def dump_config(config: Config) -> str:
-    """The whole configuration as TOML, each field with its comment-free value."""
+    """The whole configuration as TOML, without comments."""
     lines = []
     for section in fields(config):
         lines.append(f"[{section.name}]")
@@ -258,7 +256,7 @@ def dump_config(config: Config) -> str:
 
 
 def _toml(value: Any) -> str:
-    """JSON's spelling of strings, numbers, booleans and arrays is also TOML's, but for one control character."""
+    """JSON spells strings, numbers, booleans and arrays as TOML does, except for one control character."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -275,7 +273,7 @@ def set_field(config: Config, key: str, value: Any) -> None:
 
 
 def _typed(key: str, value: Any, hint: Any) -> Any:
-    """`value` as the type `hint`, where that loses nothing."""
+    """`value` as the type `hint`, if that loses nothing."""
     if isinstance(hint, types.GenericAlias):  # tuple[int, ...]
         item = typing.get_args(hint)[0]
         if isinstance(value, list | tuple):
@@ -289,7 +287,7 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
 
 
 def _in_range(key: str, value: Any) -> Any:
-    """`value` if the setting may have it. Whole numbers start at 1, others at 0, but for those in LOWEST."""
+    """`value` if the setting allows it. Whole numbers start at 1, others at 0, except for those in LOWEST."""
     for item in value if isinstance(value, tuple) else (value,):
         if key in CHOICES and item not in CHOICES[key]:
             raise UserError(f"{key} must be one of {', '.join(CHOICES[key])}, not {item!r}")

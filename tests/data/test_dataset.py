@@ -179,7 +179,7 @@ def test_bad_arguments(noto: FontFace, toy_faces: list[FontFace], tmp_path: Path
     for size in (0, 15, 1025):
         with pytest.raises(UserError, match=rf"size {size} is out of range; choose 16 to 1024 pixels"):
             build_dataset([noto], TOY, out, size=size)
-    with pytest.raises(UserError, match=r"no font, or two of one name .*Toy A.*; give every --font once"):
+    with pytest.raises(UserError, match=r"no font, or two with the same name .*Toy A.*; give every --font once"):
         build_dataset([toy_faces[0]] * 2, TOY, out)
     with pytest.raises(UserError, match=r"no font"):
         build_dataset([], TOY, out)

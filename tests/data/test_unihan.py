@@ -217,7 +217,7 @@ def test_missing_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", OPENERS)
 def test_cut_file(tmp_path: Path, suffix: str) -> None:
     write_folder(tmp_path, suffix, Readings=READINGS[:-8])
-    with pytest.raises(UserError, match=r"Unihan_Readings.txt.* is cut short .* fetch it again"):
+    with pytest.raises(UserError, match=r"Unihan_Readings.txt.* is truncated .* fetch it again"):
         read_unihan(tmp_path)
 
 

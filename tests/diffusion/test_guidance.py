@@ -230,7 +230,7 @@ def test_conditions_that_tell_different_things_do_not_mix() -> None:
     for one, other in ((cond, told), (told, cond)):
         with pytest.raises(ValueError, match="radical"):
             one.cat(other)
-    with pytest.raises(ValueError, match="2 rows cannot be told to 3 images"):
+    with pytest.raises(ValueError, match="2 rows does not fit 3 images"):
         cond.repeat(3)
 
 

@@ -244,8 +244,8 @@ def change_weights(path: Path, change: Callable[[dict[str, Tensor]], Any]) -> No
 
 
 BREAKAGES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
-    "no folder": (shutil.rmtree, ["no model folder", "model_index.json"]),
-    "no index": (lambda f: (f / "model_index.json").unlink(), ["no model folder", "model_index.json"]),
+    "no folder": (shutil.rmtree, ["not a model folder", "model_index.json"]),
+    "no index": (lambda f: (f / "model_index.json").unlink(), ["not a model folder", "model_index.json"]),
     "index cut": (lambda f: (f / "model_index.json").write_text('{"_class'), ["cannot load the model in "]),
     "index no table": (lambda f: (f / "model_index.json").write_text("[]"), ["cannot load the model in "]),
     "index not text": (lambda f: (f / "model_index.json").write_bytes(b"\xff\xfe"), ["cannot load the model in "]),

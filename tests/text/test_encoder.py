@@ -210,7 +210,7 @@ def test_a_damaged_file_is_made_anew_with_a_warning(tiny, encoded, tmp_path, kee
     first = encode_cached(tiny, TEXTS, tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.warns(UserWarning, match=f"{path.name} is damaged and is made anew"):
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged and is rebuilt"):
         again = encode_cached(tiny, TEXTS, tmp_path)
     assert torch.equal(again.states, first.states)
     encode_cached(tiny, TEXTS, tmp_path)

@@ -1,1 +1,1 @@
-"""What everything stands on: errors, files that are never half written, devices, seeded noise, pictures."""
+"""What everything else stands on: errors, atomic file writes, memory, devices, seeded noise, pictures, weights."""

@@ -1,4 +1,4 @@
-"""What the device at hand does fast."""
+"""What the device at hand is fast at."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -6,7 +6,7 @@ import torch
 
 
 def default_device() -> torch.device:
-    """The accelerator that is here, else the CPU."""
+    """The accelerator, if there is one; otherwise the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""Writing files so that an interruption leaves the old one or the new one, never half of one."""
+"""Writing files so that an interruption leaves the old one or the new one, never half a file."""
 
 import errno
 import os
@@ -18,8 +18,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; on success it replaces `path`, on error it is removed.
 
     Works for a file, which is replaced in one step, and for a folder, see `replace_folder`.
-    Raises UserError where the parent folder cannot be made or written, or where file and folder would replace one
-    another; OSError where the disk is full.
+    Raises UserError if the parent folder cannot be made or written, or if a file would replace a folder or a folder a
+    file; OSError if the disk is full.
     """
     path = Path(path)
     output_folder(path.parent)
@@ -58,9 +58,9 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Put the folder `new` in the place of `path`, which may exist. Both stand on one file system.
+    """Put the folder `new` in the place of `path`, which may exist. Both are on one file system.
 
-    No system call that Python offers swaps two folders; between the two renames there is, for an instant, neither.
+    No system call that Python offers swaps two folders; between the two renames, for an instant, there is neither.
     """
     if path.is_file():
         raise UserError(f"{path} is a file, not a folder; choose another name")
@@ -84,7 +84,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def output_folder(path: str | Path) -> Path:
-    """Make the folder `path` if it is missing and return it; a UserError says why it cannot be written."""
+    """Make the folder `path` if it is missing and return it; a UserError says why it cannot be used."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Memory on Linux: keep what was freed."""
+"""Memory on Linux: keep freed memory for the next step."""
 
 import ctypes
 import sys
@@ -9,10 +9,10 @@ M_MMAP_MAX = -4
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc's allocator to keep freed memory for the next step instead of returning it; whether it agreed.
+    """Ask glibc's allocator to keep freed memory for the next step instead of returning it; returns whether it will.
 
-    A training step on a CPU frees and asks for the same large tensors again and again. Each time the system would clear
-    the pages anew, which costs about a sixth of the step (docs/LOG.md). Elsewhere than on glibc nothing happens.
+    A training step on a CPU frees and requests the same large tensors again and again. The system would clear the pages
+    each time, which costs about a sixth of the step (docs/LOG.md). Without glibc, nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return False

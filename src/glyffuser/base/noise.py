@@ -1,4 +1,4 @@
-"""Noise from seeds: a generator a glyph, so that a glyph does not depend on what is drawn beside it."""
+"""Noise from seeds: one generator per glyph, so that a glyph does not depend on what is drawn with it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ from glyffuser.base.errors import UserError
 
 
 def noise_source(generator: torch.Generator | list[torch.Generator] | None, batch: int) -> Callable[..., Tensor]:
-    """A noise source of the samplers: noise(x, now, then) -> standard normal like x, whatever the interval is.
+    """A noise source of the samplers: noise(x, now, then) -> standard normal like x, whatever the interval.
 
     It draws from one generator, or from one for each image of the batch.
     """
     if isinstance(generator, list) and len(generator) != batch:
-        raise UserError(f"{len(generator)} generators for {batch} glyphs; pass one, or one a glyph")
+        raise UserError(f"{len(generator)} generators for {batch} glyphs; pass one, or one per glyph")
 
     def noise(x: Tensor, *interval: Any) -> Tensor:
         return randn_tensor(x.shape, generator=generator, device=x.device, dtype=torch.float32)

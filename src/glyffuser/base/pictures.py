@@ -10,11 +10,11 @@ from torch.nn.functional import relu
 
 from glyffuser.base.errors import UserError
 
-MARGIN = 0.1  # a network is exact to a few per cent: what comes so close to paper or ink becomes exactly that
+MARGIN = 0.1  # a network is accurate to a few per cent: what comes this close to paper or ink becomes exactly that
 
 
 def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
-    """Pictures of one size side by side, row by row, on white; by default in a block as square as it can be."""
+    """Pictures of one size side by side, row by row, on white; by default in a block as square as possible."""
     columns = columns or math.ceil(math.sqrt(len(images)))
     width, height = images[0].size
     sheet = Image.new("L", (columns * width, math.ceil(len(images) / columns) * height), 255)
@@ -45,15 +45,15 @@ def to_grey(images: Tensor) -> np.ndarray:
 def levelled(images: Tensor, margin: float = MARGIN) -> Tensor:
     """Images in [-1, 1] as greys in [0, 1], on the CPU, with ink exactly 0 and paper exactly 1.
 
-    A curve without a jump: it is 0 and 1 up to `margin` from the ends, twice as steep for as much again, and leaves the
-    greys between, so that edges stay as soft as they are.
+    A continuous curve: constant up to `margin` from either end, twice as steep over the same width again, and the
+    identity in between, so that edges stay as soft as they are.
     """
     grey = images.float().cpu() / 2 + 0.5
     return (grey + relu(grey - (1 - 2 * margin)) - relu(2 * margin - grey)).clamp(0, 1)
 
 
 def heat(image: np.ndarray, flaws: Tensor) -> Image.Image:
-    """The glyph (H, W) with its flaw map (16, 16), logits, laid over in orange: the redder, the surer."""
+    """The glyph (H, W) with its flaw map (16, 16), logits, overlaid in orange: the stronger, the more certain."""
     chance = Image.fromarray(flaws.sigmoid().numpy()).resize(image.shape[::-1], Image.Resampling.BICUBIC)
     mark = np.clip(np.asarray(chance), 0, 1)[..., None]
     grey = np.repeat(image[..., None] / 255.0, 3, axis=2)

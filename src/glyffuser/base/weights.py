@@ -1,4 +1,4 @@
-"""Weights on disk: whether they fit their config, and a hash to tell networks apart."""
+"""Weights on disk: whether they fit their config, and a hash that identifies networks."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from glyffuser.base.errors import UserError
 if TYPE_CHECKING:
     from diffusers import ModelMixin
 
-# What bad files lead to.
+# What loading a bad file can raise.
 BROKEN = (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError, RuntimeError, SafetensorError)
 
 

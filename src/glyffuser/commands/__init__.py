@@ -1,1 +1,1 @@
-"""The command line: one file a group of commands, thin: parse, validate, call one library function, print."""
+"""The command line, one thin file per group of commands: parse, validate, call one library function, print."""

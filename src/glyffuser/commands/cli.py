@@ -1,8 +1,8 @@
 """The command line: parse, validate, call one library function, print.
 
-Results go to stdout, progress and complaints to stderr. Exit status: 0; 2 for a mistake of the user's, with one line
-that says what is wrong and how to mend it; 1 for a fault of ours. Heavy imports stand inside the commands, so that
-`glyffuser --help` is quick.
+Results go to stdout, progress and complaints to stderr. Exit status: 0; 2 for bad input, with one line that says
+what is wrong and how to fix it; 1 for a bug of ours. Heavy imports are inside the commands, so that `glyffuser --help`
+is quick.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from glyffuser.commands.train import Train
 
 @dataclass
 class Info:
-    """Say what is installed and what was found: versions, device, threads, bundled weights, data.
+    """Show what is installed and what was found: versions, device, threads, bundled weights, data.
 
     Example: glyffuser info
     """
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parse(argv: list[str]) -> Any:
-    """The command that `argv` names. What tyro says of a mistake, in a box, becomes one line."""
+    """The command that `argv` names. tyro reports a mistake in a box; here that becomes one line."""
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -105,7 +105,7 @@ def _complain(text: str) -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Our own warnings, one line each; other libraries' are not the user's business."""
+    """Our own warnings, one line each; those of other libraries are not for the user."""
     if category is UserWarning:
         print(f"glyffuser: warning: {message}", file=sys.stderr)
 

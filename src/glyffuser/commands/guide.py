@@ -1,4 +1,4 @@
-"""`glyffuser guide`, `figures` and `map`: the visual guide, its figures as files, its map as one page."""
+"""`glyffuser guide`, `figures` and `map`: the visual guide, its figures as files, its map as a single page."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ class Guide:
 
     Example: glyffuser guide --out site/
 
-    Open site/index.html in a browser; nothing is fetched from anywhere. Figures are kept beside the data set, in
-    guide/, so that a second build is quick. What could not be made is listed at the end, and said in its place.
+    Open site/index.html in a browser; nothing is fetched from the network. Figures are cached beside the data set, in
+    guide/, so that a second build is quick. Figures that could not be made are listed at the end.
     """
 
     out: Path = Path("site")
@@ -27,17 +27,17 @@ class Guide:
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
     data: Path = DATA
-    """The data set; where the default one is missing, it is built first."""
+    """The data set; if the default one is missing, it is built first."""
     run_folder: Annotated[Path | None, arg(name="run")] = None
     """A run folder with metrics.jsonl and samples/, for the figure of training; default: --model, if it is one."""
     judges: Path | None = None
-    """A folder that `glyffuser judges` wrote, for the figures in which glyphs are read; default: the bundled judges."""
+    """A folder that `glyffuser judges` wrote, for the figures that read glyphs; default: the bundled judges."""
     only: UseAppendAction[tuple[str, ...]] = ()
-    """Only this figure; may be repeated. The others are shown as they were last made."""
+    """Build only this figure; may be repeated. The others are shown as last built."""
     quick: Flag = False
-    """Fewer steps and samples: the same figures, coarser, in a fifth of the time."""
+    """Fewer steps and samples: the same figures, coarser and sooner."""
     seed: int = 0
-    """Of everything random."""
+    """The seed of everything random."""
     json: Flag = False
     """Print the results as JSON."""
 
@@ -66,13 +66,13 @@ class Figures:
     """
 
     names: Positional[tuple[str, ...]] = ()
-    """Which figures; none: list them all."""
+    """Which figures; without names, list them all."""
     out: Path = Path("figures")
     """Folder for the files."""
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
     data: Path = DATA
-    """The data set; where the default one is missing, it is built first."""
+    """The data set; if the default one is missing, it is built first."""
     run_folder: Annotated[Path | None, arg(name="run")] = None
     """A run folder, for the figure of training; default: --model, if it is one."""
     judges: Path | None = None
@@ -80,7 +80,7 @@ class Figures:
     quick: Flag = False
     """Fewer steps and samples."""
     seed: int = 0
-    """Of everything random."""
+    """The seed of everything random."""
     json: Flag = False
     """Print the results as JSON."""
 
@@ -112,11 +112,11 @@ class Map:
     out: Path = Path("map.html")
     """The page."""
     model: str = "bundled"
-    """The model whose invented glyphs stand on the map too."""
+    """The model whose invented glyphs are shown on the map too."""
     data: Path = DATA
-    """The data set; where the default one is missing, it is built first."""
+    """The data set; if the default one is missing, it is built first."""
     seed: int = 0
-    """Of the map's layout and of the invented glyphs."""
+    """The seed of the map's layout and of the invented glyphs."""
     json: Flag = False
     """Print the results as JSON."""
 
@@ -139,7 +139,7 @@ class Map:
 
 
 def _need_extra() -> None:
-    """UserError where the optional packages of the guide are missing."""
+    """UserError if optional packages of the guide are missing."""
     from importlib.util import find_spec
 
     missing = [name for name in ("matplotlib", "umap", "av", "jinja2", "pyarrow") if find_spec(name) is None]
@@ -148,7 +148,7 @@ def _need_extra() -> None:
 
 
 def _inputs(data: Path, model: str, run: Path | None, judges: Path | None, quick: bool, seed: int) -> Any:
-    """The inputs of the figures. The default data set is built where it is missing: it takes some seconds."""
+    """The inputs of the figures. If the default data set is missing, it is built, which takes some seconds."""
     from glyffuser.generate.pipeline import model_folder
     from glyffuser.guide.inputs import Inputs
 
@@ -159,7 +159,7 @@ def _inputs(data: Path, model: str, run: Path | None, judges: Path | None, quick
         raise UserError(f"the run folder {run} does not exist; name one that `glyffuser train --out` wrote")
     folder = model_folder(folder)
     if not (folder / "model_index.json").is_file() and model != "bundled":
-        raise UserError(f"{folder} is no model folder (it has no model_index.json); name one that `train` wrote")
+        raise UserError(f"{folder} is not a model folder (it has no model_index.json); name one that `train` wrote")
     if not data.is_file():
         if data != DATA:
             raise UserError(f"{data} does not exist; build it with `glyffuser dataset build --out {data}`")
@@ -182,18 +182,18 @@ def _build_data(data: Path) -> None:
 
 
 def _said(command: str) -> str:
-    """The command as the reader of the page may repeat it."""
+    """The command, as a reader of the page can repeat it."""
     import sys
 
     return " ".join(["glyffuser", *sys.argv[1:]]) if sys.argv[1:2] == [command] else f"glyffuser {command}"
 
 
 def _tell(as_json: bool, built: list[Any], facts: dict[str, Any], lines: list[str]) -> None:
-    """Results, and the list of what could not be made."""
+    """Print the results, and the list of figures that could not be made."""
     missing = {one.spec.id: one.missing for one in built if one.folder is None}
     times = {one.spec.id: round(one.seconds, 1) for one in built if one.folder is not None and not one.cached}
     made, kept = len(times), sum(one.cached for one in built)
-    lines = [*lines, f"{made} figures made in {sum(times.values()):.0f} s, {kept} found made"]
+    lines = [*lines, f"{made} figures made in {sum(times.values()):.0f} s, {kept} taken from the cache"]
     if missing:
         lines += ["could not be made:", *(f"  {id}: {why}" for id, why in missing.items())]
     print_results(as_json, facts | {"made": times, "kept": kept, "missing": missing}, lines)

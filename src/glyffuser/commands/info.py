@@ -1,4 +1,4 @@
-"""What is installed and what was found: the first thing to ask for when something does not work."""
+"""What is installed and what was found: look here first when something does not work."""
 
 import os
 import platform
@@ -30,7 +30,7 @@ def collect() -> dict[str, Any]:
         facts["bundled_weights"] = f"{name}, {parameters / 1e6:.1f} M parameters"
     else:
         facts["bundled_weights"] = "missing; train a model with: glyffuser train"
-    facts["data"] = str(DATA) if DATA.is_file() else f"no {DATA}; make it with: glyffuser dataset build"
+    facts["data"] = str(DATA) if DATA.is_file() else f"no {DATA}; build it with: glyffuser dataset build"
     return facts
 
 

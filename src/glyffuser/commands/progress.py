@@ -4,11 +4,11 @@ import sys
 import time
 from typing import Any
 
-PLAIN_SECONDS = 5.0  # between progress lines where stderr is no terminal
+PLAIN_SECONDS = 5.0  # between progress lines if stderr is not a terminal
 
 
 class Progress:
-    """A context in which work reports how far it is; called as (done, total)."""
+    """A context in which work reports its progress; called as (done, total)."""
 
     def __init__(self, what: str):
         from rich.console import Console
@@ -16,7 +16,7 @@ class Progress:
         from rich.progress import Progress as RichProgress
 
         self.what, self.start, self.told = what, time.monotonic(), time.monotonic()
-        self.first: float | None = None  # where a resumed run began: what was done before says nothing of the speed
+        self.first: float | None = None  # where a resumed run began: earlier work says nothing about the speed
         self.bar: Any = None
         if sys.stderr.isatty():
             self.bar = RichProgress(

@@ -18,7 +18,8 @@ class Sample:
 
     Example: glyffuser sample "gold" "a kind of fish" -n 16
 
-    Writes one PNG a glyph, a grid a prompt and a JSON with the settings. The same command gives the same pictures.
+    Writes one PNG per glyph, and per prompt a grid and a JSON with the settings. The same command gives the same
+    pictures.
     """
 
     prompts: Positional[tuple[str, ...]] = ()
@@ -29,13 +30,13 @@ class Sample:
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
     again: Path | None = None
-    """A JSON that lies beside glyphs: draw those again, byte for byte. Prompts and settings come from it."""
+    """A JSON written beside glyphs: draw those again, byte for byte. Prompt and settings come from it."""
     json: Flag = False
     """Print the results as JSON."""
 
     def run(self) -> None:
         if self.again is not None and (self.prompts or self.request != Request()):
-            raise UserError("--again takes prompt and settings from its file; give it no others")
+            raise UserError("--again takes prompt and settings from its file; leave out all others")
         if self.again is None and not self.prompts:
             raise UserError('give at least one English meaning, for example: glyffuser sample "gold"')
         from glyffuser.generate.files import read_record, sample_to_folder

@@ -5,7 +5,7 @@ from typing import Any
 
 from tyro.conf import FlagCreatePairsOff
 
-Flag = FlagCreatePairsOff[bool]  # --json, without a --no-json
+Flag = FlagCreatePairsOff[bool]  # gives --json, without a --no-json
 
 
 def open_pipeline(model: str) -> Any:
@@ -17,7 +17,7 @@ def open_pipeline(model: str) -> Any:
 
 
 def print_results(as_json: bool, facts: Any, lines: list[str] | None = None) -> None:
-    """Results on stdout: JSON for machines, lines for people (default: one a fact)."""
+    """Results on stdout: JSON for machines, lines for people (default: one per fact)."""
     if as_json:
         print(json.dumps(facts, ensure_ascii=False, indent=1, default=str))
         return

@@ -1,1 +1,1 @@
-"""Definitions from Unihan, pictures from fonts, and the data set made of both. No torch here."""
+"""Definitions from Unihan, pictures from fonts, and the data set made of both, all without torch."""

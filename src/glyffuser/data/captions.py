@@ -1,6 +1,6 @@
-"""Captions: a glyph is learnt under its whole definition, under single senses of it, and under mixtures of senses.
+"""Captions: a glyph is paired with its whole definition, with single senses of it, and with mixtures of senses.
 
-Only whole definitions would leave one-word prompts unheard of: "gold" is never a whole definition. All captions of all
+With whole definitions alone, one-word prompts would be unknown: "gold" is never a whole definition. All captions of all
 glyphs are listed once, so that each is encoded once; a training step then only draws caption numbers.
 """
 
@@ -25,7 +25,7 @@ class Captions:
     starts: list[np.ndarray]
 
     def draw(self, glyphs: np.ndarray, weights: Sequence[float], drop: float, rng: np.random.Generator) -> np.ndarray:
-        """A caption number for each glyph number (n,) -> (n,); kinds by `weights`, dropped to 0 with chance `drop`."""
+        """A caption number for each glyph number (n,) -> (n,); kinds by `weights`, 0 (empty) with chance `drop`."""
         n = len(glyphs)
         edges = np.cumsum(weights) / np.sum(weights)
         kinds = np.searchsorted(edges, rng.random(n), side="right").clip(max=len(edges) - 1)
@@ -39,7 +39,7 @@ class Captions:
 
 
 def build_captions(definitions: Sequence[str], senses: Sequence[Sequence[str]], seed: int = 0) -> Captions:
-    """List every caption of every glyph. A glyph with a single sense has its definition as its mixtures."""
+    """List every caption of every glyph. For a glyph with a single sense, the definition stands in for its mixtures."""
     rng = np.random.default_rng(seed)
     number: dict[str, int] = {"": 0}
 

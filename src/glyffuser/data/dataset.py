@@ -23,7 +23,7 @@ from glyffuser.data.fonts import FontFace, Rasteriser
 from glyffuser.data.unihan import Unihan, clean_definition, split_senses
 
 SCHEMA_VERSION = 1
-SIZES = range(16, 1025)  # pixels; below 16 a character is a blot
+SIZES = range(16, 1025)  # pixels; below 16 a character is a blob
 TEST_PER_MILLE = 20
 _METADATA_KEY = b"glyffuser"
 _PNG_LEVEL = 1  # of zlib: pictures 16 % larger than at level 6, in half the time
@@ -48,7 +48,7 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class GlyphData:
-    """A data set in memory; row i of every field belongs together.
+    """A data set in memory; row i of each field belongs to glyph i.
 
     images: uint8 (N, size, size), ink 0, paper 255; codepoints: int32 (N,); radicals: int16 (N,), 1..214;
     strokes: int16 (N,); chars, definitions, fonts: N strings; senses: N lists of strings; info: as `read_info`.
@@ -76,7 +76,7 @@ class GlyphData:
 
 
 def split_of(codepoint: int) -> Split:
-    """The split of a character: 2 % are "test". A hash decides, so it is the same for every font, version, machine."""
+    """The split of a character: 2 % are "test". A hash decides: the same for every font, version and machine."""
     digest = hashlib.blake2b(str(codepoint).encode(), digest_size=8).digest()
     return "test" if int.from_bytes(digest, "big") % 1000 < TEST_PER_MILLE else "train"
 
@@ -93,7 +93,7 @@ def build_dataset(
 
     `size` is the side of the pictures in pixels, 16..1024; `progress(done, total)` counts (character, font) pairs;
     `codepoints` limits the build to some characters. The same input gives the same bytes on the same machine.
-    Raises UserError where the size, the fonts or the output cannot be used, or no glyph is left.
+    Raises UserError if the size, the fonts or the output cannot be used, or if no glyph is left.
     """
     start = time.perf_counter()
     pa, pq = _pyarrow()
@@ -101,12 +101,12 @@ def build_dataset(
         raise UserError(f"size {size} is out of range; choose {SIZES.start} to {SIZES.stop - 1} pixels")
     names = [face.name for face in fonts]
     if not fonts or len(set(names)) < len(names):
-        raise UserError(f"no font, or two of one name ({', '.join(names)}); give every --font once")
+        raise UserError(f"no font, or two with the same name ({', '.join(names)}); give every --font once")
     skipped = Counter(dict.fromkeys(("empty definition", "no radical", "not in font", "blank"), 0))
     chosen = sorted(unihan.entries if codepoints is None else unihan.entries.keys() & set(codepoints))
     rows = list(_rows(fonts, unihan, chosen, size, skipped, progress or (lambda done, total: None)))
     if not rows:
-        raise UserError("no glyph is left to write; choose a font that covers characters with a definition")
+        raise UserError("no glyph is left to write; choose a font that covers characters that have a definition")
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "fonts": names,
@@ -126,18 +126,18 @@ def build_dataset(
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
-    """Return what the file says of itself.
+    """Return what the file says about itself.
 
     That is: schema_version, fonts, size, unihan (its version), rows, characters, splits, senses (distinct), skipped.
-    Raises UserError where the file is missing, no Parquet file, or not one of ours.
+    Raises UserError if the file is missing, not a Parquet file, or not one of ours.
     """
     return _info(_open(path), path)
 
 
 def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
-    """Read the data set, or one split of it, into memory: 16 kB a glyph at 128 pixels.
+    """Read the data set, or one split of it, into memory: 16 kB per glyph at 128 pixels.
 
-    Raises UserError as `read_info` does, and where the split does not exist, has no glyph, or a picture is damaged.
+    Raises UserError as `read_info` does, and if the split does not exist or has no glyph, or a picture is damaged.
     """
     if split not in ("train", "test", None):
         raise UserError(f"there is no split {split!r}; choose train or test")
@@ -153,9 +153,9 @@ def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
             for place in places:
                 images[place] = np.asarray(Image.open(io.BytesIO(columns["image"][kept[place]]["bytes"])))
 
-        with ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter's lock while it decodes
+        with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes
             parts = [range(start, min(start + 512, len(kept))) for start in range(0, len(kept), 512)]
-            list(pool.map(decode, parts))  # the list raises what a thread raised
+            list(pool.map(decode, parts))  # list() raises what a thread raised
     except (OSError, ValueError) as error:  # pyarrow's and Pillow's errors are among these
         raise UserError(f"{path} is damaged ({error}); build it again with `glyffuser dataset build`") from error
     if not kept:
@@ -185,7 +185,7 @@ def _rows(
     skipped: Counter[str],
     progress: Callable[[int, int], None],
 ) -> Iterator[Row]:
-    """Yield the rows in order, and count in `skipped` what gives none: characters, or (character, font) pairs."""
+    """Yield the rows in order; count in `skipped` what gives none: characters, or (character, font) pairs."""
     rasterisers = [Rasteriser(face, size) for face in fonts]
     for done, codepoint in enumerate(codepoints):
         if done % 256 == 0:
@@ -273,7 +273,7 @@ def _open(path: str | Path) -> Any:
 
 
 def _info(file: Any, path: str | Path) -> dict[str, Any]:
-    """The facts in the file's metadata, once they are known to be of this schema."""
+    """The facts in the file's metadata, if they are of this schema; UserError otherwise."""
     raw = (file.schema_arrow.metadata or {}).get(_METADATA_KEY)
     info = json.loads(raw) if raw else {}
     if info.get("schema_version") != SCHEMA_VERSION:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 DEFAULT_FAMILY = "Noto Sans CJK SC"
 DEBIAN_NOTO = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")  # Debian's package fonts-noto-cjk
-EM_SCALE = 0.875  # em box / picture side: nearly every glyph of a CJK font then stays off the border
-_IDEOGRAPHIC_BOTTOM = -0.12  # of the em box over the baseline, in em: the value that CJK fonts share
+EM_SCALE = 0.875  # em box / picture side: then nearly every glyph of a CJK font stays off the border
+_IDEOGRAPHIC_BOTTOM = -0.12  # of the em box above the baseline, in em: the value that CJK fonts share
 _CJK = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 
 
 @dataclass(frozen=True)
 class FontFace:
-    """One face of a font file. `em_bottom` is the lower edge of the ideographic em box over the baseline, in em."""
+    """One face of a font file. `em_bottom` is the lower edge of the ideographic em box above the baseline, in em."""
 
     path: Path
     index: int
@@ -41,7 +41,7 @@ class FontFace:
 
 
 def default_font() -> FontFace:
-    """The face "Noto Sans CJK SC" of the pip package noto-cjk-sans-otc, else of Debian's fonts-noto-cjk."""
+    """The face "Noto Sans CJK SC" from the pip package noto-cjk-sans-otc, else from Debian's fonts-noto-cjk."""
     spec = find_spec("noto_cjk_sans_otc")  # found, not imported: only its font file is wanted
     folders = [Path(folder) for folder in spec.submodule_search_locations or []] if spec else []
     for path in [*(path for folder in folders for path in sorted(folder.glob("*.ttc"))), DEBIAN_NOTO]:
@@ -55,8 +55,8 @@ def default_font() -> FontFace:
 def load_font(spec: str | Path) -> FontFace:
     """Open "FILE" or "FILE:INDEX", INDEX being the face of a collection (.ttc, .otc), counted from 0.
 
-    A variable font gives its default instance. Raises UserError where the file is missing or no font, where a
-    collection needs an index or has no such face, and where the face covers no Chinese character.
+    A variable font gives its default instance. Raises UserError if the file is missing or not a font, if a collection
+    needs an index or has no such face, and if the face covers no Chinese character.
     """
     path, index = Path(spec), None
     if not path.is_file() and (found := re.fullmatch(r"(.+):(\d+)", str(spec))):
@@ -68,7 +68,7 @@ def load_font(spec: str | Path) -> FontFace:
         return _choose(path, faces, index)
     except UserError:
         raise
-    except Exception as error:  # fontTools reads lazily: a damaged table may raise anything
+    except Exception as error:  # fontTools reads lazily: a damaged table can raise anything
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); fetch it again") from error
 
 
@@ -89,9 +89,9 @@ def _choose(path: Path, faces: list["TTFont"], index: int | None) -> FontFace:
 class Rasteriser:
     """Draws characters of one face as square pictures of `size` pixels, black ink (0) on white paper (255).
 
-    The em box, scaled to EM_SCALE of the picture, stands in its centre, so that strokes keep the size and the place
-    the type designer gave them. At least one pixel on every side stays white: ink that would come nearer is shifted
-    by as little as needed, and a glyph too large for the picture is shrunk to fit.
+    The em box, scaled to EM_SCALE of the picture, is centred in it, so that strokes keep the size and the place that
+    the type designer gave them. At least one pixel on every side stays white: ink that would come closer is shifted by
+    as little as needed, and a glyph too large for the picture is shrunk to fit.
     """
 
     def __init__(self, face: FontFace, size: int = 128) -> None:
@@ -99,7 +99,7 @@ class Rasteriser:
         self._font = self._sized(EM_SCALE * size)
 
     def render(self, char: str) -> np.ndarray:
-        """Return uint8 (size, size); all 255 where the glyph has no ink."""
+        """Return uint8 (size, size); all 255 if the glyph has no ink."""
         try:
             return self._draw(char)
         except OSError as error:
@@ -107,7 +107,7 @@ class Rasteriser:
 
     def _draw(self, char: str) -> np.ndarray:
         font, (x, y) = self._font, self._origin(self._font, char)
-        left, top, right, bottom = font.getbbox(char, anchor="ls")  # holds the ink, the origin and the advance
+        left, top, right, bottom = font.getbbox(char, anchor="ls")  # encloses the ink, the origin and the advance
         if min(x + left, y + top) < 1 or max(x + right, y + bottom) > self.size - 1:
             font, x, y = self._fit(char)
         picture = Image.new("L", (self.size, self.size), 255)
@@ -115,7 +115,7 @@ class Rasteriser:
         return np.asarray(picture)
 
     def _origin(self, font: ImageFont.FreeTypeFont, char: str) -> tuple[int, int]:
-        """Where on the picture the glyph's origin on the baseline stands; whole pixels, as hinting has it."""
+        """Where in the picture the glyph's origin on the baseline is, in whole pixels, as hinting requires."""
         x = round((self.size - font.getlength(char)) / 2)
         y = round(self.size / 2 + (self.face.em_bottom + 0.5) * font.size)
         return x, y
@@ -132,7 +132,7 @@ class Rasteriser:
 
     def _sized(self, pixels: float) -> ImageFont.FreeTypeFont:
         try:
-            # The basic layout needs no libraqm, so that every machine draws the same.
+            # The basic layout needs no libraqm, so that every machine draws alike.
             return ImageFont.truetype(
                 str(self.face.path), pixels, self.face.index, layout_engine=ImageFont.Layout.BASIC
             )
@@ -146,7 +146,7 @@ def render(face: FontFace, char: str, size: int = 128) -> np.ndarray:
 
 
 def _ink_box(font: ImageFont.FreeTypeFont, char: str) -> tuple[int, int, int, int]:
-    """left, top, right, bottom of the ink in pixels, from the origin on the baseline; zeros where there is none."""
+    """left, top, right, bottom of the ink in pixels, from the origin on the baseline; zeros if there is none."""
     left, top, right, bottom = map(round, font.getbbox(char, anchor="ls"))
     picture = Image.new("L", (max(right - left, 1), max(bottom - top, 1)), 0)
     ImageDraw.Draw(picture).text((-left, -top), char, fill=255, font=font, anchor="ls")
@@ -169,16 +169,16 @@ def _open_faces(path: Path) -> list["TTFont"]:
 
 
 def _name(font: "TTFont", *name_ids: int) -> str:
-    """The first of the given entries of the font's name table; 16 and 17 are the names without style limits."""
+    """The first of the given entries of the font's name table; 16 and 17 are the names without the four-style limit."""
     names = (font["name"].getDebugName(name_id) for name_id in name_ids) if "name" in font else ()
     return next((name for name in names if name), "")
 
 
 def _em_bottom(font: "TTFont") -> float:
-    """Lower edge of the ideographic em box over the baseline, in em.
+    """Lower edge of the ideographic em box above the baseline, in em.
 
-    From the BASE table where it has one ('ideo' is that edge, 'icfb' and 'icft' are the edges of the ink, which has the
-    same centre; OpenType's baseline tags), else from the typographic ascender and descender where they span one em.
+    From the BASE table, if there is one ('ideo' is that edge, 'icfb' and 'icft' are the edges of the ink, which has the
+    same centre; OpenType's baseline tags), else from the typographic ascender and descender if they span one em.
     """
     em = font["head"].unitsPerEm
     axis = font["BASE"].table.HorizAxis if "BASE" in font else None

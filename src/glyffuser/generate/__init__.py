@@ -1,1 +1,1 @@
-"""From a prompt to a file: the pipeline, its schedulers, drawing in batches, and what is written."""
+"""From a prompt to files: the pipeline, its schedulers, batched drawing, and what is written to disk."""

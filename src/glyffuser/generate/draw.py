@@ -1,4 +1,4 @@
-"""Drawing many glyphs: a batch at a time, each from noise of its own. What samples, measures and figures call."""
+"""Drawing many glyphs, a batch at a time, each from its own noise. Samples, measures and figures call this."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,14 +9,14 @@ from glyffuser.base.pictures import to_grey
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 
-BATCH = 16  # glyphs denoised at a time: more is not faster on a CPU and takes more memory
+BATCH = 16  # glyphs denoised at a time: more is no faster on a CPU and takes more memory
 USUAL = Request()
 
-Tick = Callable[[int, int], None]  # told (steps done, steps in all)
+Tick = Callable[[int, int], None]  # called with (steps done, steps in all)
 
 
 def quiet(done: int, total: int) -> None:
-    """A Tick that says nothing."""
+    """A Tick that does nothing."""
 
 
 def draw(
@@ -27,10 +27,10 @@ def draw(
     numbers: Sequence[int] | None = None,
     tick: Tick = quiet,
 ) -> np.ndarray:
-    """One finished glyph a prompt, in the way of `request`, uint8 (N, H, W), ink 0, paper 255.
+    """One finished glyph per prompt, drawn as `request` says, uint8 (N, H, W), ink 0, paper 255.
 
     Glyph k starts from the noise of (request.seed, numbers[k]), by default its own k, whatever else is drawn with it.
-    `tick` counts batches times steps. Of the request, its own prompt and its n are not looked at.
+    `tick` counts batches times steps. The prompt and n of `request` are ignored.
     """
     numbers = range(len(prompts)) if numbers is None else numbers
     batches = [slice(first, first + BATCH) for first in range(0, len(prompts), BATCH)]

@@ -1,4 +1,4 @@
-"""From prompts to files: one PNG a glyph, a grid a prompt, and a JSON that says how they were made."""
+"""From prompts to files: one PNG per glyph, and per prompt a grid and a JSON that says how they were made."""
 
 import json
 import math
@@ -24,7 +24,7 @@ SLUG_LENGTH = 48
 
 @dataclass(frozen=True)
 class Sampled:
-    """What one prompt brought: the grid, the single glyphs, the JSON, and the seconds it took."""
+    """What one prompt gave: the grid, the single glyphs, the JSON, and the seconds it took."""
 
     prompt: str
     grid: Path
@@ -36,11 +36,11 @@ class Sampled:
 def sample_to_folder(
     pipe: GlyffuserPipeline, requests: list[Request], out: str | Path, progress: Tick = quiet
 ) -> list[Sampled]:
-    """Draw the glyphs of each request into the folder `out`; same requests, same pictures, byte for byte.
+    """Draw the glyphs of each request into the folder `out`: same requests, same pictures, byte for byte.
 
-    Glyph k of a seed starts from noise of its own, whatever n is. With `best_of` K, the first n K glyphs are drawn and
-    the n that the bundled judges like best are kept. `progress(done, total)` counts denoising steps.
-    Raises UserError before anything is written where a setting is out of range.
+    Glyph k of a seed starts from its own noise, whatever n is. With `best_of` K, the first n K glyphs are drawn and
+    the n that the bundled judges rate best are kept. `progress(done, total)` counts denoising steps.
+    Raises UserError before anything is written if a setting is out of range.
     """
     out = output_folder(out)
     requests = [replace(request, prompt=pipe.text_encoder.check(request.prompt)) for request in requests]
@@ -74,15 +74,17 @@ def sample_to_folder(
 
 
 def read_record(path: Path, pipe: GlyffuserPipeline) -> Request:
-    """The request that a JSON beside a picture holds; UserError where it is none, or of another model."""
+    """The request in the JSON beside a picture; UserError if it is not one, or was drawn by another model."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no JSON'}") from error
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not JSON'}") from error
     request = Request.from_record(facts)
     here = weights_hash(pipe.unet)
     if facts.get("model") != here:
-        raise UserError(f"{path} was drawn by the model {facts.get('model')}, this is {here}; name that with --model")
+        raise UserError(
+            f"{path} was drawn by the model {facts.get('model')}, this is {here}; pass that model with --model"
+        )
     return request
 
 
@@ -99,7 +101,7 @@ def _write(out: Path, stem: str, images: list[Image.Image], facts: dict[str, Any
 
 
 def slugs(prompts: list[str]) -> list[str]:
-    """A file name for each prompt: lower-case ASCII words joined by hyphens, numbered where two would be alike."""
+    """A file name for each prompt: lower-case ASCII words joined by hyphens, numbered if two would be the same."""
     names: list[str] = []
     for prompt in prompts:
         stem = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:SLUG_LENGTH].strip("-") or "glyph"

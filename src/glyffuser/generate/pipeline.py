@@ -1,4 +1,4 @@
-"""GlyffuserPipeline: prompts in, glyphs out, in the way diffusers users know, with every step open to view."""
+"""GlyffuserPipeline: prompts in, glyphs out, as diffusers users know it, with every step open to view."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -41,8 +41,8 @@ class GlyffuserPipeline(DiffusionPipeline):
     """Text -> glyphs.
 
     Components: `unet` (glyffuser.UNet), `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any
-    diffusers scheduler), `prior` (glyffuser.RadicalPrior, or None for a network that is not told a radical).
-    `GlyffuserPipeline.from_pretrained()` loads one, without a folder the bundled model.
+    diffusers scheduler), `prior` (glyffuser.RadicalPrior, or None for a network that takes no radical).
+    `GlyffuserPipeline.from_pretrained()` loads one; without a folder, the bundled model.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -64,7 +64,7 @@ class GlyffuserPipeline(DiffusionPipeline):
 
     @classmethod
     def load_config(cls, *args: Any, **kwargs: Any) -> Any:
-        """What model_index.json says. Models saved before classes left their modules' names out load too."""
+        """What model_index.json says. Older models, which name the modules of their classes, load too."""
         found = super().load_config(*args, **kwargs)
         config = found[0] if isinstance(found, tuple) else found
         for name, place in config.items():
@@ -90,7 +90,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         Args:
             output_type: "pil", "np" or "pt".
             callback_on_step_end: called as f(pipe, i, t, {"latents": x, "x0": x0}), x the sampler's own state (see
-                GlyphStep); if it returns a dict with "latents", sampling goes on from those.
+                GlyphStep); if it returns a dict with "latents", sampling continues from those.
             settings: those of `stream`: num_images_per_prompt, guidance_scale, generator and so on.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
@@ -129,8 +129,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             guidance_interval: noise levels (low, high) between which guidance acts.
             sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
             eta: share of fresh noise, 0 to 1, for samplers that have it (ddim).
-            generator: one, or one a glyph (then a glyph does not depend on the others), on the CPU or the device.
-            latents: starting noise, standard normal (B, C, H, W), in place of the generator's.
+            generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device.
+            latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
             radical: Kangxi number, 1 ... 214, for all glyphs; default: the prior draws one for each.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
@@ -141,7 +141,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         cond = self.condition(prompts, num_images_per_prompt)
         shape = (len(cond), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
-        x = noise(torch.empty(shape, device=self.device))  # drawn in any case: what comes after hangs on it
+        x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
         if latents is not None:
             x = latents.to(self.device)
         cond = replace(cond, radical=self._radicals(cond, radical, noise))
@@ -162,9 +162,9 @@ class GlyffuserPipeline(DiffusionPipeline):
         negative_prompt: str | None = None,
         guidance_interval: tuple[float, float] = INTERVAL,
     ) -> Denoiser:
-        """The network as a denoiser D(x, sigma, cond), with guidance where the scale is not 1.
+        """The network as a denoiser D(x, sigma, cond), with guidance unless the scale is 1.
 
-        `condition` gives the cond that it understands.
+        `condition` makes the cond that it expects.
         """
         D = denoiser(self.network, self.unet.process)
         if guidance_scale == 1:
@@ -179,7 +179,7 @@ class GlyffuserPipeline(DiffusionPipeline):
 
     @property
     def sampler_name(self) -> str:
-        """The sampler used where none is named: one of SAMPLERS, or the class of a diffusers scheduler."""
+        """The sampler used if none is named: one of SAMPLERS, or the class of a diffusers scheduler."""
         own = isinstance(self.scheduler, GlyffuserScheduler)
         return self.scheduler.config.sampler if own else type(self.scheduler).__name__
 
@@ -198,12 +198,12 @@ class GlyffuserPipeline(DiffusionPipeline):
         return Condition(states, mask, radical)[rows]
 
     def _radicals(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """The radicals (B,) that the network is told: the user's, or drawn by the prior from each glyph's own noise."""
+        """The radicals (B,) given to the network: the user's, or drawn by the prior from each glyph's own noise."""
         if cond.radical is None or self.prior is None:
             if radical is not None:
-                raise UserError("this model takes no radical; it was trained without")
+                raise UserError("this model takes no radical; it was trained without one")
             return None
-        # Drawn in either case, so that a radical that is given brings the glyph that the prior would have brought.
+        # Drawn in either case, so that a chosen radical gives the same glyph as if the prior had drawn it.
         chance = torch.special.ndtr(noise(torch.empty(len(cond), 1, 1, 1, device=self.device)).flatten())
         if radical is None:
             return torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
@@ -233,7 +233,7 @@ class GlyffuserPipeline(DiffusionPipeline):
 
 
 def model_folder(folder: str | Path) -> Path:
-    """The model in a run folder; any other folder as it is."""
+    """The model in a run folder; any other folder unchanged."""
     folder = Path(folder)
     return folder / "model" if (folder / "model" / "model_index.json").is_file() else folder
 
@@ -243,7 +243,7 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
     folder = model_folder(folder)
     index = folder / "model_index.json"
     if not index.is_file():
-        raise UserError(f"{folder} is no model folder (it has no model_index.json); name one that `train` wrote")
+        raise UserError(f"{folder} is not a model folder (it has no model_index.json); name one that `train` wrote")
     try:
         name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
         if name != GlyffuserPipeline.__name__:

@@ -12,7 +12,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.names import SAMPLER_NAMES
 from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 
-MAX_GLYPHS = 4096  # a prompt and call
+MAX_GLYPHS = 4096  # per prompt and call
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,29 @@ class Request:
     prompt: Suppress[str] = ""
     """The English meaning."""
     n: Annotated[int, arg(name="n", aliases=["-n"])] = 16
-    """Glyphs a prompt."""
+    """Glyphs per prompt."""
     steps: int = STEPS
     """Denoising steps."""
     sampler: Annotated[str | None, arg(help=f"One of {', '.join(SAMPLER_NAMES)}; default: the model's own choice.")] = (
         None
     )
     eta: float | None = None
-    """How much fresh noise ddim adds at each step: 0 none, 1 as much as ddpm; other samplers take none."""
+    """How much fresh noise ddim adds at each step: 0 is none, 1 as much as ddpm; other samplers do not take it."""
     guidance: float = GUIDANCE
     """How strongly the prompt steers; 1 = off."""
     interval: tuple[float, float] = INTERVAL
-    """Lowest and highest noise level at which guidance acts; inf is no limit."""
+    """Lowest and highest noise level at which guidance acts; inf means no limit."""
     negative: str | None = None
     """A meaning to steer away from."""
     seed: int = 0
-    """Another seed, other glyphs."""
+    """A different seed gives different glyphs."""
     radical: int | None = None
-    """Kangxi number of the radical, 1 to 214 (167 is metal); default: what fits the meaning."""
+    """Kangxi number of the radical, 1 to 214 (167 is metal); default: one that fits the meaning."""
     best_of: int = 1
-    """Draw so many times as many, and keep those that are best by form and meaning."""
+    """Draw this many times as many glyphs, and keep the best by form and meaning."""
 
     def check(self) -> None:
-        """UserError where there would be too few or too many glyphs, or for a seed out of range."""
+        """UserError for too few or too many glyphs, or for a seed out of range."""
         if not 1 <= self.n <= MAX_GLYPHS:
             raise UserError(
                 f"-n must be between 1 and {MAX_GLYPHS}, not {self.n}; for more, run again with another --seed"
@@ -56,7 +56,7 @@ class Request:
             raise UserError(f"the seed must be between 0 and 2^64 - 1, not {self.seed}")
 
     def settings(self) -> dict[str, Any]:
-        """The settings under the names that diffusers' pipelines give them, for `GlyffuserPipeline.stream`."""
+        """The settings under the names that diffusers' pipelines use, for `GlyffuserPipeline.stream`."""
         return {
             "negative_prompt": self.negative,
             "num_inference_steps": self.steps,
@@ -74,10 +74,10 @@ class Request:
 
     @classmethod
     def from_record(cls, facts: Any) -> "Request":
-        """The request in a record that `glyffuser sample` wrote; UserError where it is none."""
+        """The request in a record that `glyffuser sample` wrote; UserError if it is not one."""
         hints = {field.name: field for field in dataclasses.fields(cls)}
         missing = [name for name in hints if not isinstance(facts, dict) or name not in facts]
         if missing:
-            raise UserError(f"this is no record of `glyffuser sample`: it has no {missing[0]!r}")
+            raise UserError(f"this is not a record of `glyffuser sample`: it has no {missing[0]!r}")
         low, high = facts["interval"]
         return cls(**{name: facts[name] for name in hints} | {"interval": (low, math.inf if high is None else high)})

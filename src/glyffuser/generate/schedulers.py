@@ -1,8 +1,8 @@
-"""diffusers' schedulers at work under our denoisers, and the scheduler component of a saved model.
+"""diffusers' schedulers driving our denoisers, and the scheduler component of a saved model.
 
-What a network sees is a matter of the noise level alone, so a network trained under any noise schedule can be sampled
-with any diffusers scheduler: its state is brought to x0 + sigma * eps, and the denoiser's answer to the prediction type
-that the scheduler asks for.
+What a network sees depends on the noise level alone, so a network trained under any noise schedule can be sampled with
+any diffusers scheduler: its state is converted to x0 + sigma * eps, and the denoiser's output to the prediction type
+that the scheduler expects.
 """
 
 import inspect
@@ -25,7 +25,7 @@ class GlyphStep(NamedTuple):
     """One step of sampling: its number from 0, the timestep reached, the state x and the predicted clean image x0.
 
     x is what the sampler iterates on, (B, C, H, W); `xt`, alpha times x, is the noised image at the network's scale.
-    Writing into x in place changes where sampling goes on from.
+    Sampling continues from what is written into x in place.
     """
 
     i: int
@@ -41,7 +41,7 @@ class GlyphStep(NamedTuple):
 
 
 class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
-    """The default `pipe.scheduler`: names one of glyffuser's own samplers, and carries what other schedulers need.
+    """The default `pipe.scheduler`: names one of glyffuser's own samplers, and holds what other schedulers need.
 
     `AnyDiffusersScheduler.from_config(pipe.scheduler.config)` gives a drop-in. Its `prediction_type` is "epsilon"
     whatever the network predicts, since every diffusers scheduler understands that; the pipeline converts.
@@ -82,13 +82,13 @@ def scheduler_steps(
     cond: Condition,
     generator: torch.Generator | list[torch.Generator] | None,
 ) -> Iterator[GlyphStep]:
-    """Sample with a diffusers scheduler: what the network sees is a matter of the noise level alone, so any will do.
+    """Sample with a diffusers scheduler: what the network sees depends on the noise level alone, so any will do.
 
-    `highest` is the highest noise level that D knows; what is noisier, up to pure noise, is shown to it at that level.
+    `highest` is the highest noise level that D knows; noisier states, up to pure noise, are shown to it at that level.
     """
     scheduler.set_timesteps(steps, device=noise.device)
     if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)  # else it looks the first timestep up, and misses where two are equal
+        scheduler.set_begin_index(0)  # otherwise it looks up the first timestep, and goes wrong if two are equal
     extra = {"generator": generator} if takes(scheduler.step, "generator") else {}
     kind = scheduler.config.prediction_type if takes(type(scheduler), "prediction_type") else "flow_prediction"
     scale = getattr(scheduler, "scale_model_input", lambda x, t: x)
@@ -108,7 +108,7 @@ def scheduler_steps(
 
 def scheduler_scales(scheduler: Any, i: int, t: Tensor) -> tuple[Tensor, Tensor]:
     """Scales of signal and noise in the model input at step i, timestep t, of a diffusers scheduler; float64."""
-    # A config keeps settings of other schedulers that mean nothing to this one, hence `takes`.
+    # A config keeps settings of other schedulers, which mean nothing to this one; hence `takes`.
     flow = takes(type(scheduler), "use_flow_sigmas") and scheduler.config.use_flow_sigmas
     if flow or not hasattr(scheduler, "alphas_cumprod"):
         s = scheduler.sigmas[i].double()

@@ -1,4 +1,4 @@
-"""Making figures, or finding them made: one after another, with progress; and handing them out as files."""
+"""Making figures, or taking them from the cache, one after another, with progress; and exporting them as files."""
 
 import shutil
 import time
@@ -18,12 +18,12 @@ from glyffuser.guide.inputs import Inputs
 
 Report = Callable[[float, str], None]
 GIF_WIDTH = 800  # pixels at most
-KEEP_SECONDS = 7 * 24 * 3600  # figures made from other inputs are kept so long
+KEEP_SECONDS = 7 * 24 * 3600  # how long figures made from other inputs are kept
 
 
 @dataclass(frozen=True)
 class Built:
-    """One figure: the folder it stands in, or, where it could not be made, the one line that says why."""
+    """One figure: its folder, or, if it could not be made, one line that says why."""
 
     spec: FigureSpec
     folder: Path | None
@@ -33,7 +33,7 @@ class Built:
 
 
 def check_names(names: Iterable[str]) -> list[FigureSpec]:
-    """The figures of these names, in the order of the guide; all without names. UserError for an unknown one."""
+    """The figures with these names, in the order of the guide; without names, all. UserError for an unknown one."""
     names = list(names)
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
@@ -42,7 +42,7 @@ def check_names(names: Iterable[str]) -> list[FigureSpec]:
 
 
 def build(specs: list[FigureSpec], inputs: Inputs, report: Report = lambda part, text: None) -> list[Built]:
-    """Make every figure that is not in the cache. What lacks an input is reported, not raised."""
+    """Make every figure that is not in the cache. A figure that lacks an input is reported, not raised."""
     total, before = sum(spec.cost for spec in specs), 0.0
     built = []
     for spec in specs:
@@ -57,7 +57,7 @@ def build(specs: list[FigureSpec], inputs: Inputs, report: Report = lambda part,
 
 
 def build_one(spec: FigureSpec, inputs: Inputs) -> Built:
-    """Make one figure, or find it made."""
+    """Make one figure, or take it from the cache."""
     start = time.perf_counter()
     try:
         if before := made_before(spec, inputs):
@@ -82,9 +82,9 @@ def made_before(spec: FigureSpec, inputs: Inputs) -> Built | None:
 
 
 def export(built: Built, out: Path) -> list[Path]:
-    """Copy a finished figure's PNG and SVG to `out`, and make MP4, WebP and GIF of what moves; returns the files.
+    """Copy a finished figure's PNG and SVG to `out`, and make MP4, WebP and GIF of an animation; returns the files.
 
-    A figure with sliders gives a PNG for every position too.
+    A figure with sliders also gives a PNG for every position.
     """
     assert built.folder is not None
     output_folder(out)
@@ -120,12 +120,12 @@ def _slug(text: str) -> str:
 
 
 def write_mp4(frames: list[Image.Image], fps: float, path: Path) -> None:
-    """H.264 in MP4, which every browser and phone plays; the last frame stays for a second."""
+    """H.264 in MP4, which every browser and phone plays; the last frame is held for a second."""
     try:
         import av
     except ImportError as error:
         raise UserError("PyAV is missing; pip install 'glyffuser[guide]'") from error
-    width, height = (n // 2 * 2 for n in frames[0].size)  # 4:2:0 colour wants even sides
+    width, height = (n // 2 * 2 for n in frames[0].size)  # 4:2:0 colour needs even sides
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=round(fps))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -137,7 +137,7 @@ def write_mp4(frames: list[Image.Image], fps: float, path: Path) -> None:
 
 
 def write_webp(frames: list[Image.Image], fps: float, path: Path) -> None:
-    """Animated WebP, endless."""
+    """Animated WebP, looping."""
     first, *rest = frames
     first.save(
         path, "WEBP", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, quality=75, method=2
@@ -145,7 +145,7 @@ def write_webp(frames: list[Image.Image], fps: float, path: Path) -> None:
 
 
 def write_gif(frames: list[Image.Image], fps: float, path: Path) -> None:
-    """Animated GIF, endless, at most GIF_WIDTH wide and of 64 colours: noise does not compress."""
+    """Animated GIF, looping, at most GIF_WIDTH wide and of 64 colours: noise does not compress."""
     scale = min(1.0, GIF_WIDTH / frames[0].width)
     size = (round(frames[0].width * scale), round(frames[0].height * scale))
     first, *rest = (frame.resize(size, Image.Resampling.BOX).quantize(64, dither=Image.Dither.NONE) for frame in frames)

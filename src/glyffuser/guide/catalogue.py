@@ -1,6 +1,6 @@
 """The table of all figures: id, chapter, title, the function that draws it, and what it needs.
 
-Functions are named by "module:function" and imported when drawn, so that listing figures needs neither torch nor
+Functions are named as "module:function" and imported only to draw, so that listing figures needs neither torch nor
 matplotlib.
 """
 
@@ -22,8 +22,8 @@ class FigureSpec:
     title: str
     place: str
     cost: float = 5.0  # seconds, roughly, for progress
-    needs: str = "data model"  # what it is made from: words among data, model, run, judges
-    version: int = 1  # raised by whoever changes what is drawn, so that a figure drawn before is drawn again
+    needs: str = "data model"  # what it is made from, out of: data, model, run, judges
+    version: int = 1  # raise it when you change what is drawn or said, so that cached figures are drawn anew
 
     @property
     def build(self) -> "Callable[[Any], Drawn]":
@@ -33,32 +33,32 @@ class FigureSpec:
 
 
 _TABLE = [
-    FigureSpec("samples", 1, "Real and invented", "data.samples:samples", 12),
-    FigureSpec("gaussian", 1, "Learning a bell curve", "data.samples:gaussian", 3, ""),
-    FigureSpec("pixels", 1, "A picture is a point", "data.samples:pixels", 2, "data"),
-    FigureSpec("map", 1, "The map of all glyphs", "data.glyph_map:atlas_map", 90),
-    FigureSpec("density", 1, "Where the map is crowded", "data.map_density:density", 2, "data"),
-    FigureSpec("noise", 2, "Noise", "process.noising:noise", 2),
-    FigureSpec("chain", 2, "A glyph dissolves, and returns", "process.noising:chain", 8),
-    FigureSpec("schedules", 2, "How fast to destroy", "process.schedules:schedules", 4),
-    FigureSpec("one-step", 2, "One small step", "process.toys:one_step", 2, "data"),
+    FigureSpec("samples", 1, "Real and invented", "data.samples:samples", 12, version=2),
+    FigureSpec("gaussian", 1, "Learning a bell curve", "data.samples:gaussian", 3, "", version=2),
+    FigureSpec("pixels", 1, "A picture is a point", "data.samples:pixels", 2, "data", version=2),
+    FigureSpec("map", 1, "The map of all glyphs", "data.glyph_map:atlas_map", 90, version=2),
+    FigureSpec("density", 1, "Where the map is crowded", "data.map_density:density", 2, "data", version=2),
+    FigureSpec("noise", 2, "Noise", "process.noising:noise", 2, version=2),
+    FigureSpec("chain", 2, "A glyph dissolves, and returns", "process.noising:chain", 8, version=2),
+    FigureSpec("schedules", 2, "How fast to destroy", "process.schedules:schedules", 4, version=2),
+    FigureSpec("one-step", 2, "One small step", "process.toys:one_step", 2, "data", version=2),
     FigureSpec("forward", 2, "The map melts", "data.map_density:forward", 22, "data"),
-    FigureSpec("prediction", 2, "What the network guesses", "process.denoising:prediction", 5),
-    FigureSpec("unet", 2, "The network", "process.unet:unet", 3, "model"),
-    FigureSpec("time-embedding", 2, "Telling it the time", "process.unet:time_embedding", 2, "model"),
-    FigureSpec("training", 2, "How it learnt", "process.training:training", 4, "model run"),
-    FigureSpec("denoise", 2, "From noise to glyphs", "process.denoising:denoise", 38),
-    FigureSpec("steps", 2, "How many steps", "process.denoising:steps", 140),
-    FigureSpec("samplers", 2, "Ways down", "process.sampler_paths:samplers", 30),
-    FigureSpec("score", 2, "Which way is uphill", "process.score:score", 35),
-    FigureSpec("conditional", 3, "Knowing one thing about another", "process.toys:conditional", 2, ""),
-    FigureSpec("tokens", 3, "From words to numbers", "steering.tokens:tokens", 4, "model"),
-    FigureSpec("single-step", 3, "One step with a prompt", "steering.guidance:single_step", 8),
-    FigureSpec("gold", 3, "Gold", "steering.gold:gold", 60, "model judges"),
-    FigureSpec("guidance", 3, "How hard to pull", "steering.guidance:guidance", 62, "data model judges"),
-    FigureSpec("attention", 3, "Which word drew which stroke", "steering.attention:attention", 10),
+    FigureSpec("prediction", 2, "What the network guesses", "process.denoising:prediction", 5, version=2),
+    FigureSpec("unet", 2, "The network", "process.unet:unet", 3, "model", version=2),
+    FigureSpec("time-embedding", 2, "Telling it the time", "process.unet:time_embedding", 2, "model", version=2),
+    FigureSpec("training", 2, "How it learnt", "process.training:training", 4, "model run", version=2),
+    FigureSpec("denoise", 2, "From noise to glyphs", "process.denoising:denoise", 38, version=2),
+    FigureSpec("steps", 2, "How many steps", "process.denoising:steps", 140, version=2),
+    FigureSpec("samplers", 2, "Ways down", "process.sampler_paths:samplers", 30, version=2),
+    FigureSpec("score", 2, "Which way is uphill", "process.score:score", 35, version=2),
+    FigureSpec("conditional", 3, "Knowing one thing about another", "process.toys:conditional", 2, "", version=2),
+    FigureSpec("tokens", 3, "From words to numbers", "steering.tokens:tokens", 4, "model", version=2),
+    FigureSpec("single-step", 3, "One step with a prompt", "steering.guidance:single_step", 8, version=2),
+    FigureSpec("gold", 3, "Gold", "steering.gold:gold", 60, "model judges", version=2),
+    FigureSpec("guidance", 3, "How hard to pull", "steering.guidance:guidance", 62, "data model judges", version=2),
+    FigureSpec("attention", 3, "Which word drew which stroke", "steering.attention:attention", 10, version=2),
     FigureSpec("latent", 3, "Diffusion in a smaller space", "steering.not_built:latent"),
     FigureSpec("cascade", 3, "Small first, then large", "steering.not_built:cascade"),
-    FigureSpec("neighbours", 3, "New, or copied?", "steering.neighbours:neighbours", 11),
+    FigureSpec("neighbours", 3, "New, or copied?", "steering.neighbours:neighbours", 11, version=2),
 ]
 FIGURES = {spec.id: spec for spec in _TABLE}

@@ -1,7 +1,7 @@
-"""What a figure function returns, the same for a notebook, a file and a page.
+"""What a figure function returns: the same for a notebook, a file and a page.
 
 `Still.figure` shows in a notebook as it is; `Animation.frames` and `Sliders.pictures` are PIL pictures. How these
-become files is `store.py`'s and `build.py`'s business, how they stand in a page `site.py`'s.
+become files is up to `store.py` and `build.py`, how they appear on a page up to `site/pages.py`.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Missing(UserError):
 
 @dataclass(frozen=True)
 class Still:
-    """One picture. `alt` says in a sentence what is seen, for who cannot see it; `caption` what to look at."""
+    """One picture. `alt` says in a sentence what it shows, for those who cannot see it; `caption`, what to look for."""
 
     figure: "Figure"
     alt: str
@@ -30,9 +30,9 @@ class Still:
 
 @dataclass(frozen=True)
 class Animation:
-    """Pictures of one size in order of time, one label each ("t = 820"), shown at `fps` a second.
+    """Pictures of one size in order of time, one label each ("t = 820"), shown at `fps` per second.
 
-    `rest` is the number of the frame that is shown before it plays, in print, and where motion is unwelcome.
+    `rest` is the number of the frame that is shown before it plays, in print, and for readers who prefer no motion.
     """
 
     frames: list[Image.Image]
@@ -46,12 +46,12 @@ class Animation:
         if not self.frames or len(self.labels) != len(self.frames):
             raise ValueError(f"{len(self.frames)} frames with {len(self.labels)} labels")
         if len({frame.size for frame in self.frames}) > 1:
-            raise ValueError("the frames of an animation must be of one size")
+            raise ValueError("the frames of an animation must have the same size")
 
 
 @dataclass(frozen=True)
 class Slider:
-    """One thing to turn: a short `name`, the `label` that the reader sees, its values as text, and the first one."""
+    """One control: a short `name`, the `label` that the reader sees, its values as text, and the first one."""
 
     name: str
     label: str
@@ -61,7 +61,7 @@ class Slider:
 
 @dataclass(frozen=True)
 class Sliders:
-    """A picture of one size for every combination of slider positions: pictures[(i, j, ...)], i of sliders[0]."""
+    """Pictures of one size, one for every combination of slider positions: pictures[(i, j, ...)], i of sliders[0]."""
 
     sliders: list[Slider]
     pictures: dict[tuple[int, ...], Image.Image]
@@ -70,7 +70,7 @@ class Sliders:
 
     def __post_init__(self) -> None:
         if len({picture.size for picture in self.pictures.values()}) != 1:
-            raise ValueError("the pictures behind sliders must be of one size")
+            raise ValueError("the pictures behind sliders must have the same size")
         if self.start not in self.pictures:
             raise ValueError(f"no picture for the sliders' first positions {self.start}")
 

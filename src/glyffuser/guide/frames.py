@@ -1,4 +1,4 @@
-"""Animations of sheets of glyphs: titles drawn once by matplotlib, pictures pasted pixel for pixel."""
+"""Animations of sheets of glyphs: matplotlib draws the titles once, pictures are pasted pixel for pixel."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ class SheetFrame:
     Args:
         titles: (text, colour) of each sheet.
         shape: height and width of each sheet in pixels.
-        note: whether to leave room below for `foot`, a line of text that may change from frame to frame.
+        note: whether to leave room below for `foot`, a line of text that can change from frame to frame.
     """
 
     def __init__(self, titles: Sequence[tuple[str, str]], shape: tuple[int, int], note: bool = False):
@@ -51,5 +51,5 @@ class SheetFrame:
 
 
 def rhythm(n: int, hold: int) -> list[int]:
-    """The numbers of n frames, the last one shown `hold` times more so that the eye can rest."""
+    """The numbers of n frames, the last one shown `hold` more times so that the eye can rest."""
     return [*range(n), *[n - 1] * hold]

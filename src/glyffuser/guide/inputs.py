@@ -1,10 +1,10 @@
-"""What figures are made from: the data set, the model, a run's log; each loaded when first asked for.
+"""What figures are made from: the data set, the model, a run's log; each is loaded when first needed.
 
     from glyffuser.guide.inputs import Inputs
     from glyffuser.guide.figures.data.map_density import density
     density(Inputs("data/glyphs.parquet")).figure      # in a notebook
 
-Where something is missing, asking for it raises `Missing`, which says how to get it.
+If something is missing, asking for it raises `Missing`, which says how to get it.
 """
 
 import functools
@@ -38,14 +38,14 @@ class Inputs:
     """The inputs of all figures.
 
     Args:
-        data: the data set; of several fonts, figures use the first.
+        data: the data set; if it has several fonts, figures use the first.
         model: a model folder in diffusers' layout.
         run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
         judges: a folder that `glyffuser judges` wrote, for the figures that read glyphs; default: the bundled ones.
-        quick: fewer steps and samples; `count` chooses.
+        quick: fewer steps and samples; see `count`.
         seed: of everything random.
-        cache: where coordinates and finished figures are kept; default: the folder "guide" beside the data set.
-        progress: told (part of the present figure that is done, 0 to 1).
+        cache: where coordinates and finished figures are cached; default: the folder "guide" beside the data set.
+        progress: called with the part of the current figure that is done, 0 to 1.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Inputs:
         return quick if self.quick else full
 
     def tick(self, done: int, total: int) -> None:
-        """Say how far the present figure is."""
+        """Report how far the current figure is."""
         self.progress(done / total)
 
     @cached_property
@@ -83,7 +83,7 @@ class Inputs:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """What the data set says of itself: see data/dataset.py: read_info."""
+        """What the data set says about itself: see data/dataset.py: read_info."""
         return read_info(self._data_file())
 
     @cached_property
@@ -101,7 +101,7 @@ class Inputs:
         return total
 
     def _no_model(self) -> str:
-        return f"no model in {self.model_path}; train one with: glyffuser train, and name it with --model"
+        return f"no model in {self.model_path}; train one with `glyffuser train` and pass it with --model"
 
     def _data_file(self) -> Path:
         if not self.data_path.is_file():
@@ -116,7 +116,7 @@ class Inputs:
         return {char: row for row, char in enumerate(self.data.chars)}
 
     def row(self, char: str) -> int:
-        """The row of a character in `data`; Missing where the data set has it not."""
+        """The row of a character in `data`; Missing if the data set does not have it."""
         if char not in self.rows:
             raise Missing(f"the data set {self.data_path} has no {char}; build one with a font that covers it")
         return self.rows[char]

@@ -1,4 +1,4 @@
-"""Drawing glyphs for figures, every step kept; and what figures of glyphs share."""
+"""Drawing glyphs for figures, with every step kept; and what figures of glyphs share."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +13,21 @@ from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyphStep
 
+WITHHELD = (
+    " The radical that the prior reads from the prompt is withheld here, so that whatever the prompt changes is the "
+    "text's doing."
+)
+
+
+def text_alone(pipe: GlyffuserPipeline) -> GlyffuserPipeline:
+    """The model without its prior: the network is given the text and no radical, so that only words steer."""
+    return GlyffuserPipeline(pipe.unet, pipe.text_encoder, pipe.scheduler)
+
+
+def withheld(pipe: GlyffuserPipeline) -> str:
+    """What a caption says of a drawing by `text_alone(pipe)`: nothing where there is no prior to leave out."""
+    return "" if pipe.prior is None else WITHHELD
+
 
 def steps_of(
     pipe: GlyffuserPipeline,
@@ -24,7 +39,7 @@ def steps_of(
     same_noise: bool = False,
     tick: Tick = quiet,
 ) -> Iterator[GlyphStep]:
-    """Denoise one glyph a prompt, all at once, and yield every step; its tensors are copies.
+    """Denoise one glyph per prompt, all at once, and yield every step; its tensors are copies.
 
     Glyph k starts from noise k of the seed, or all start from noise 0 where `same_noise`.
     """
@@ -36,7 +51,7 @@ def steps_of(
 
 
 def grey(images: Tensor) -> np.ndarray:
-    """Noised images (B, 1, H, W) as they are, uint8 (B, H, W): what lies beyond [-1, 1] is black or white."""
+    """Noised images (B, 1, H, W) unchanged, as uint8 (B, H, W): what lies beyond [-1, 1] is black or white."""
     return ((images[:, 0].float().clamp(-1, 1) / 2 + 0.5) * 255).round().to(torch.uint8).cpu().numpy()
 
 

@@ -1,7 +1,7 @@
-"""Finished figures on disk: a folder each, with figure.json and the pictures it names.
+"""Finished figures on disk: one folder each, with figure.json and the pictures it names.
 
-A figure's folder is named by a hash of all that it was made from (the version of its drawing, data, model, run,
-judges, seed), so that what has not changed is not made again, and what has is.
+A figure's folder is named by a hash of everything it was made from (the version of its drawing, data, model, run,
+judges, seed), so that a figure is made again if and only if one of these has changed.
 """
 
 import base64
@@ -27,7 +27,7 @@ QUALITY = 82  # of lossy WebP, for frames
 
 
 def folder_of(spec: "FigureSpec", inputs: Inputs) -> Path:
-    """Where the finished figure stands, or is to stand."""
+    """Where the finished figure is, or will be."""
     facts = [inputs.key(spec.needs), spec.version, __version__]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     return inputs.cache / "figures" / f"{spec.id}-{name}"
@@ -39,7 +39,7 @@ def load(folder: Path) -> dict[str, Any]:
 
 
 def save(drawn: Drawn, folder: Path) -> None:
-    """Write a drawn figure; what is killed half-way leaves nothing."""
+    """Write a drawn figure; a kill half-way leaves nothing behind."""
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         facts = _write(drawn, temporary, "")
@@ -47,7 +47,7 @@ def save(drawn: Drawn, folder: Path) -> None:
 
 
 def _write(drawn: Drawn, folder: Path, stem: str) -> dict[str, Any]:
-    """Write the pictures of one drawing, their names beginning with `stem`; returns what figure.json says of it."""
+    """Write the pictures of one drawing, their names beginning with `stem`; returns what figure.json says about it."""
     facts: dict[str, Any] = {"kind": type(drawn).__name__.lower(), "alt": drawn.alt, "caption": drawn.caption}
     match drawn:
         case Still():

@@ -1,7 +1,7 @@
 """One look for all figures: ink on white paper, one accent, one font that has Chinese characters.
 
 Figures are drawn once, on white: pixel values are the subject, so a figure must not change colours with the reader's
-theme. A page shows them as paper cards, which stand on a light page and on a dark one.
+theme. A page shows them as paper cards, which suit a light page and a dark one.
 
 Every figure function is decorated with `styled`; it makes its figure with `figure` (no pyplot, so no global state).
 """
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 INK, PAPER, MUTED, LINE = "#1f1d1b", "#ffffff", "#77716a", "#d9d4cc"
 ACCENT = "#c73e2c"  # the red of a seal: what the reader should look at
-COOL = "#2f6f8f"  # the other of two things
+COOL = "#2f6f8f"  # the second of two things
 WARM = "#d99a2b"  # the third of three
 CATEGORIES = (  # for radicals and other kinds; ordered so that neighbours differ in lightness too
     *("#c73e2c", "#2f6f8f", "#d99a2b", "#4f8a4c", "#8a4f8d", "#3fb0a3"),
@@ -38,11 +38,11 @@ CATEGORIES = (  # for radicals and other kinds; ordered so that neighbours diffe
 SEQUENTIAL = LinearSegmentedColormap.from_list(  # lightness falls evenly; low is paper
     "glyffuser", ["#ffffff", "#fbe7cf", "#f3b98a", "#e0785a", "#b23a48", "#6b2148", "#2b1235"]
 )
-SIGNED = LinearSegmentedColormap.from_list(  # below zero, zero = paper, above
+SIGNED = LinearSegmentedColormap.from_list(  # below zero, zero (paper), above
     "glyffuser-signed", ["#163a52", "#2f6f8f", "#a9c9d6", "#ffffff", "#eeb9a8", "#c73e2c", "#6d1a12"]
 )
 
-WIDTH = 9.0  # inches, of every figure: a page shows 9 inches over its whole column
+WIDTH = 9.0  # inches, of every figure: a page fits 9 inches to its column
 DPI = 160  # of PNG files and of the pages' pictures
 # Notation, the same everywhere (docs/GLOSSARY.md).
 X0, XT, EPS, SIGMA, T = r"$x_0$", r"$x_t$", r"$\epsilon$", r"$\sigma$", r"$t$"
@@ -50,7 +50,7 @@ X0, XT, EPS, SIGMA, T = r"$x_0$", r"$x_t$", r"$\epsilon$", r"$\sigma$", r"$t$"
 
 @functools.cache
 def font_family() -> list[str]:
-    """The families of all text: a CJK font found by data/fonts.py, whose Latin letters are used too, and a spare."""
+    """The font families of all text: a CJK font found by data/fonts.py, used for Latin letters too, and a fallback."""
     from glyffuser.data.fonts import default_font
 
     try:
@@ -103,13 +103,13 @@ def settings() -> dict[Any, Any]:
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """The style, for as long as the context lasts."""
+    """Apply the style for as long as the context lasts."""
     with rc_context(settings()):
         yield
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """A figure function that draws in the style, whoever calls it."""
+    """Make a figure function draw in the style, whoever calls it."""
 
     @functools.wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -145,7 +145,7 @@ def show_glyph(ax: "Axes", picture: np.ndarray, title: str = "", frame: str | No
 
 
 def bare(ax: "Axes", frame: str | None = None) -> None:
-    """Take ticks off; with `frame`, keep a hairline of that colour around."""
+    """Remove the ticks; with `frame`, keep a hairline of that colour around."""
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():

@@ -1,4 +1,4 @@
-"""The few blocks every network here is built of. Images are (B, C, H, W), token states (B, L, D)."""
+"""The few blocks that every network here is built from. Images are (B, C, H, W), token states (B, L, D)."""
 
 import math
 
@@ -32,8 +32,8 @@ class GroupNorm(nn.GroupNorm):
 class PixelNorm(nn.LayerNorm):
     """Layer normalisation of each pixel's channels (B, C, H, W), as in ConvNeXt (Liu et al. 2022).
 
-    With channels last in memory it needs no other order, so that the convolutions can stay in theirs: on a CPU that
-    makes a training step much quicker (docs/LOG.md).
+    It works with channels last in memory, the order that convolutions prefer, so that nothing has to be reordered: on a
+    CPU that makes a training step much faster (docs/LOG.md).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class PixelNorm(nn.LayerNorm):
 
 
 def build_norm(channels: int, groups: int) -> nn.Module:
-    """Group normalisation, or, with 0 groups, a normalisation of each pixel by itself."""
+    """Group normalisation, or, with 0 groups, a normalisation of each pixel on its own."""
     return GroupNorm(channels, groups) if groups else PixelNorm(channels)
 
 

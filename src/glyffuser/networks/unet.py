@@ -2,7 +2,7 @@
 
 With `patch_size=1` it is the classic text-conditioned U-Net on plain pixels (Ho et al. 2020; Rombach et al. 2022). With
 `patch_size=8` the same class works on a 16 x 16 grid of 8 x 8 pixel patches, as JiT (Li and He 2025) does, and becomes
-some hundred times cheaper. The network then predicts the clean image: 64 pixels of noise do not fit through a narrow
+about a hundred times cheaper. The network then predicts the clean image: 64 pixels of noise do not fit through a narrow
 stem, 64 pixels of strokes do.
 """
 
@@ -54,23 +54,23 @@ class Stage(nn.Module):
 class UNet(ModelMixin, ConfigMixin):
     """Predict noise, clean image or velocity from a noised glyph, its timestep and token states of the text.
 
-    Settings have no defaults here: those stand in config.py.
+    Settings have no defaults here: those are in config.py.
 
     Args:
         sample_size: height and width of the image in pixels; a multiple of patch_size * 2 ** (levels - 1).
         in_channels: colour channels of the image (1 = grey).
         patch_size: space-to-depth factor of the stem; 1 = plain pixels.
         block_out_channels: width of each level, finest first.
-        layers_per_block: residual blocks a level on the way down (one more on the way up).
+        layers_per_block: residual blocks per level on the way down (one more on the way up).
         attention_levels: for each level, whether its blocks attend to themselves and to the text.
         attention_head_dim: width of one attention head.
         mlp_ratio: hidden width of the transformer blocks' MLP, as a multiple of the level's width; 0 = none.
         cross_attention_dim: width d of the token states.
         num_class_embeds: class labels (radicals, 0 = none) that it takes besides the text; 0 = it takes none.
-        norm_groups: groups of the group normalisation; 0 = normalise each pixel by itself, quicker on a CPU.
+        norm_groups: groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU.
         dropout: dropout rate inside the blocks.
-        prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, since its
-            weights mean nothing without it: `Process.to_config` gives them, the property `process` gives it back.
+        prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, without
+            which its weights mean nothing: see `Process.to_config` and the property `process`.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -107,7 +107,7 @@ class UNet(ModelMixin, ConfigMixin):
             nn.SiLU(),
             nn.Linear(cond_dim, cond_dim),
         )
-        # Zeros at first: a network that was trained without labels can go on with them.
+        # Zeros at first: a network trained without labels can continue with them.
         self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
         pixels = in_channels * patch_size**2
         self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
@@ -148,10 +148,10 @@ class UNet(ModelMixin, ConfigMixin):
         return Process.from_config(self.config)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Every parameter in exactly one group, by the part it plays.
+        """Every parameter in exactly one group, by its role.
 
         "matrices" stand between hidden layers and map features to features, convolution kernels among them; "edges"
-        touch pixels; "embeddings" are looked up by labels; "vectors" are biases and scales of norms.
+        touch pixels; "embeddings" are looked up by labels; "vectors" are biases and the scales of norms.
         """
         groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
         edges = {id(self.stem.weight), id(self.conv_out.weight)}
@@ -188,7 +188,7 @@ class UNet(ModelMixin, ConfigMixin):
             cond = cond + self.class_embedding(labels)
 
         x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
-        if not self.config.norm_groups:  # nothing below then needs another order in memory
+        if not self.config.norm_groups:  # then nothing below needs another memory order
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         skips = [x]
@@ -218,17 +218,17 @@ def arguments(cond: Condition) -> dict[str, Tensor | None]:
 def check_shape(
     sample_size: int, patch_size: int, widths: Sequence[int], attention_levels: Sequence[bool], head_dim: int
 ) -> None:
-    """UserError where the settings of a UNet contradict one another."""
+    """UserError if the settings of a UNet contradict one another."""
     if not widths or len(widths) != len(attention_levels):
         raise UserError(
             f"model.block_out_channels has {len(widths)} levels, model.attention_levels {len(attention_levels)}; "
-            "give both one value a level"
+            "give both one value per level"
         )
     factor = patch_size * 2 ** (len(widths) - 1)
     if sample_size % factor:
         raise UserError(
-            f"model.sample_size {sample_size} is no multiple of {factor}, the side of a patch at the coarsest "
-            f"of {len(widths)} levels for patch_size {patch_size}; change one of these"
+            f"model.sample_size {sample_size} is not a multiple of {factor}, the side of a patch at the coarsest "
+            f"of {len(widths)} levels for patch_size {patch_size}; change one of them"
         )
     attending = {w for w, attends in zip(widths, attention_levels, strict=True) if attends} | {widths[-1]}
     wrong = [w for w in sorted(attending) if w % head_dim]

@@ -1,1 +1,1 @@
-"""From an English text to numbers: the encoder, the cache of its token states, the prior that expects a radical."""
+"""From an English text to numbers: the encoder, the cache of its token states, the prior that predicts a radical."""

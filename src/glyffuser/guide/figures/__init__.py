@@ -1,1 +1,1 @@
-"""The figures, one module a subject: what is learnt from, the process, and how it is steered."""
+"""The figures, one module per subject: the data, the process, and how it is steered."""

@@ -1,4 +1,4 @@
-"""Densities of points and their scores: kernel estimates, noised mixtures in closed form, and checks by drawing."""
+"""Densities of points and their scores: kernel estimates, noised mixtures in closed form, and checks by sampling."""
 
 import numpy as np
 import torch
@@ -10,11 +10,11 @@ def kernel_density(points: np.ndarray, bandwidth: float, reach: float, cells: in
     """Kernel density estimate with a Gaussian kernel: float64 (cells, cells), rows y upwards, over [-reach, reach]^2.
 
     Every point is shared among its four nearest cells, then all are blurred at once; what lies outside is lost. The
-    error is of the order (cell side / bandwidth)^2, so the grid is made finer where the bandwidth asks for it.
+    error is of the order (cell side / bandwidth)^2, so the grid is made finer if the bandwidth requires it.
     """
     from scipy.ndimage import gaussian_filter
 
-    finer = int(np.ceil(3 * (2 * reach / cells) / bandwidth))  # at least three cells a bandwidth
+    finer = int(np.ceil(3 * (2 * reach / cells) / bandwidth))  # at least three cells per bandwidth
     n = cells * finer
     side = 2 * reach / n
     place = (points + reach) / side - 0.5  # in cells, counted from the centre of the first
@@ -27,7 +27,7 @@ def kernel_density(points: np.ndarray, bandwidth: float, reach: float, cells: in
             weight = np.abs(1 - right - part[:, 0]) * np.abs(1 - up - part[:, 1])
             inside = (x >= 0) & (x < n) & (y >= 0) & (y < n)
             np.add.at(counts, (y[inside], x[inside]), weight[inside])
-    # Sharing among cells is a small blur of its own, of variance 1/6 cell^2 on average; the kernel makes up for it.
+    # Sharing among cells is itself a small blur, of variance 1/6 cell^2 on average; the kernel makes up for it.
     blur = np.sqrt(max((bandwidth / side) ** 2 - 1 / 6, 0.0))
     heights = gaussian_filter(counts, blur, mode="constant", truncate=5.0) / (len(points) * side**2)
     return heights.reshape(cells, finer, cells, finer).mean(axis=(1, 3))
@@ -45,8 +45,8 @@ def noised_density(points: np.ndarray, alpha_bar: float, bandwidth: float, reach
 def mixture_score(x: np.ndarray, points: np.ndarray, sigma: float) -> np.ndarray:
     """Gradient of log q at x (M, d), exactly, where q is the points (N, d) with Gaussian noise of level sigma: (M, d).
 
-    q is a mixture of N Gaussians; its score is the mean of the pulls (point - x) / sigma^2, each weighted with the
-    probability that the noise began at that point.
+    q is a mixture of N Gaussians; its score is the mean of the pulls (point - x) / sigma^2, each weighted by the
+    probability that x came from that point.
     """
     squares = ((x[:, None] - points) ** 2).sum(axis=2)  # (M, N)
     logits = -squares / (2 * sigma**2)
@@ -64,7 +64,7 @@ def mixture_log_density(x: np.ndarray, points: np.ndarray, sigma: float) -> np.n
 
 
 def eps_of_draws(points: np.ndarray, sigma: float, n: int, cells: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Average noise of n random draws x = x0 + sigma * eps, cell by cell: where the cells are, (M, 2) twice.
+    """Average noise of n random draws x = x0 + sigma * eps, cell by cell: two arrays (M, 2).
 
     Returns the mean x and the mean eps of each cell of a cells x cells grid that has 200 draws or more. By Tweedie's
     formula (Efron 2011) the mean eps at x is -sigma * score(x).
@@ -89,7 +89,7 @@ def eps_of_draws(points: np.ndarray, sigma: float, n: int, cells: int, seed: int
 def exact_denoised(x: torch.Tensor, clean: np.ndarray, sigma: np.ndarray) -> torch.Tensor:
     """Mean clean picture behind x (B, D) at noise levels (B,), if all pictures (N, D) uint8 are equally likely: (B, D).
 
-    This is the best denoiser for the data set as it stands; -(x - it) / sigma^2 is the exact score in pixel space.
+    This is the best denoiser for the data set as it stands; (result - x) / sigma^2 is the exact score in pixel space.
     """
     block, level = 1024, torch.as_tensor(sigma, dtype=torch.float64)[:, None]
     logits = torch.empty(len(x), len(clean), dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 A glyph's picture is averaged to 32 x 32 pixels and written in the coordinates of the 50 directions in which glyphs
 differ most (principal components). UMAP (McInnes, Healy and Melville 2018) then lays the glyphs out in a plane. The
-result is kept as a file, so that every figure uses the same map, and new glyphs are placed on it, not it anew.
+result is cached in a file, so that every figure uses the same map; new glyphs are placed on it without changing it.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from glyffuser.base.files import atomic_path
 if TYPE_CHECKING:
     from glyffuser.guide.inputs import Inputs
 
-VERSION = 1  # of the way the map is made: raise it and kept maps are made anew
+VERSION = 1  # of the way the map is made: raise it, and cached maps are made anew
 SIDE = 32  # pixels
 COMPONENTS = 50
 NEIGHBOURS = 15
-MIN_DIST = 0.1  # UMAP's: how tightly it may pack
+MIN_DIST = 0.1  # of UMAP: how tightly it may pack
 BLOCK = 2048  # rows of the distance table at a time
 
 
@@ -69,14 +69,14 @@ class Atlas:
 
 
 def load_or_compute(inputs: "Inputs") -> Atlas:
-    """The atlas of `inputs.data` from the cache folder, else computed (a minute on one core) and kept there."""
+    """The atlas of `inputs.data` from the cache folder, or computed (a minute on one core) and cached there."""
     path = atlas_path(inputs)
     if path.is_file():
         try:
             with np.load(path, allow_pickle=False) as kept:
                 return Atlas(**{name: kept[name] for name in Atlas.__dataclass_fields__})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            warnings.warn(f"{path} is damaged and is made anew", stacklevel=2)
+            warnings.warn(f"{path} is damaged and is rebuilt", stacklevel=2)
     atlas = compute(inputs.data.images, inputs.data.codepoints, inputs.seed)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **{name: getattr(atlas, name) for name in Atlas.__dataclass_fields__})
@@ -99,7 +99,7 @@ def compute(images: np.ndarray, codepoints: np.ndarray, seed: int = 0) -> Atlas:
     components = principal_components(pictures - mean, COMPONENTS)
     features = (pictures - mean) @ components
     k = min(NEIGHBOURS, len(features) - 1)
-    # Exact neighbours by matrix products take seconds; UMAP's own approximate search must first be compiled.
+    # Exact neighbours by matrix products take seconds; UMAP's own approximate search would first have to be compiled.
     knn = nearest_rows(features, features, k)
     reducer = umap.UMAP(
         n_neighbors=k,
@@ -110,7 +110,7 @@ def compute(images: np.ndarray, codepoints: np.ndarray, seed: int = 0) -> Atlas:
         init="pca" if len(features) < 4 * COMPONENTS else "spectral",  # the spectral start fails on very few points
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed means one thread, and that new points need another way
+        warnings.simplefilter("ignore")  # that a seed means one thread, and that new points need another method
         coordinates = reducer.fit_transform(features)
     return Atlas(coordinates.astype(np.float32), features, mean, components, codepoints)
 

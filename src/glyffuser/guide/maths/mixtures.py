@@ -1,6 +1,6 @@
 """Toy distributions whose every noised density, score and best denoiser are known in closed form.
 
-On them a sampler can be watched without a network, and a claim can be checked to the last digit. All are mixtures of
+On them a sampler can be watched without a network, and a claim checked to the last digit. All are mixtures of
 round Gaussians; noise of level sigma only widens each Gaussian from spread s to sqrt(s^2 + sigma^2).
 """
 
@@ -32,7 +32,7 @@ class Mixture:
         return self.means[chosen] + self.spread.expand(len(self.weights))[chosen, None] * noise
 
     def log_terms(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-        """log of each component's part in the density at x (B, d) noised to level sigma: (B, K); its variance (K,)."""
+        """log of each component's share of the density at x (B, d) noised to level sigma: (B, K); its variance (K,)."""
         x = x.double()
         variance = (self.spread**2 + torch.as_tensor(sigma, dtype=torch.float64) ** 2).expand(len(self.weights))
         squared = (x[:, None, :] - self.means[None]).square().sum(-1)  # (B, K)
@@ -44,7 +44,7 @@ class Mixture:
         return self.log_terms(x, sigma)[0].logsumexp(dim=1)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """Gradient of `log_density`, (B, d): each component pulls towards its mean, the likelier the harder."""
+        """Gradient of `log_density`, (B, d): each component pulls towards its mean, the likelier the stronger."""
         logs, variance = self.log_terms(x, sigma)
         shares = logs.softmax(dim=1) / variance  # (B, K)
         return shares @ self.means - shares.sum(1, keepdim=True) * x.double()
@@ -99,7 +99,7 @@ class JointNormal:
         return np.sum([w * normal(values, m, math.sqrt(v)) for w, m, v in parts], axis=0)
 
     def conditional(self, x: np.ndarray, y: float) -> np.ndarray:
-        """p(x given y) at values x: the joint density along one line, divided by how likely that line is."""
+        """p(x given y) at values x: the joint density along one line, divided by the density of that y."""
         return self.joint(x, np.full_like(x, y)) / self.marginal(np.array([y]), 1)
 
 

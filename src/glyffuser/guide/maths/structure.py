@@ -1,10 +1,10 @@
-"""How a glyph is put together, measured from its picture: Unihan does not say.
+"""How a glyph is composed, measured from its picture, since Unihan does not say.
 
 A cut is a line through the glyph, from edge to edge, that may bend but crosses hardly any ink and leaves a good part of
 the glyph on either side; it is found as the cheapest path, as in seam carving (Avidan and Shamir 2007). A cut from top
-to bottom means that one component stands beside another, one from left to right that one stands above another; straight
-strokes along three sides, that one component surrounds another. What touches or interlocks counts as one piece. So
-these are visible shapes, not the etymologies that dictionaries list.
+to bottom means that one component stands beside another, a cut from left to right that one stands above another, and
+straight strokes along three sides that one component surrounds another. Parts that touch or interlock count as one
+piece. So these are visible shapes, not the etymologies that dictionaries list.
 """
 
 import numpy as np
@@ -12,10 +12,10 @@ import numpy as np
 STRUCTURES = ("one piece", "side by side", "one above another", "surrounding")
 _SIDE = 64  # pixels at which pictures are measured
 _BEND = 0.02  # cost of a step sideways, in pixels of full ink
-_CUT = 0.5  # the most ink that a cut may cross, in pixels, over and above its bends
+_CUT = 0.5  # the most ink that a cut may cross, in pixels, bends included
 _SHARE = 0.12  # of the ink that must be left on either side of a cut
-_BAND = 0.14  # how near to a side of the ink's box a surrounding stroke runs
-_LONG = (0.8, 0.7)  # how much of its side it covers: left and right, top and bottom
+_BAND = 0.14  # how close to a side of the ink's box a surrounding stroke runs
+_LONG = (0.8, 0.7)  # how much of that side it covers: left and right, top and bottom
 BLOCK = 1024
 
 
@@ -34,7 +34,7 @@ def structures(images: np.ndarray) -> np.ndarray:
 
 
 def _cut(ink: np.ndarray) -> np.ndarray:
-    """The cost of the cheapest path from top to bottom of (B, S, S) with ink enough on both sides; infinite if none."""
+    """The cost of the cheapest path from top to bottom of (B, S, S) with enough ink on both sides; infinite if none."""
     left = np.concatenate([np.zeros_like(ink[:, :, :1]), ink.cumsum(axis=2)[:, :, :-1]], axis=2)  # ink left of a pixel
     cost, passed = ink[:, 0].copy(), left[:, 0].copy()  # (B, S)
     side = ink.shape[2]

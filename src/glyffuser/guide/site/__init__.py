@@ -1,1 +1,1 @@
-"""The local site around the figures: pages, templates, the font they carry."""
+"""The local site around the figures: pages, templates, the font they embed."""

@@ -1,4 +1,4 @@
-"""The font of the pages: the few hundred characters they use, cut out of a CJK font and packed into the style sheet."""
+"""The font of the pages: the few hundred characters they use, subset from a CJK font and put into the style sheet."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ def font_css(html: str) -> str:
     options.drop_tables += ["vhea", "vmtx", "VORG", "BASE", "GPOS"] if "GPOS" not in font else ["vhea", "vmtx", "VORG"]
     cutter = subset.Subsetter(options)
     seen = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
-    # Quotation marks, dots and roots of a Chinese font are as wide as its characters: leave them to the system's fonts.
+    # Quotation marks, dots and root signs of a Chinese font are as wide as its characters: leave them to system fonts.
     letters = {char for char in seen if unicodedata.category(char).startswith("L")}
     cutter.populate(text="".join(sorted({*letters, *ALWAYS})))
     cutter.subset(font)

@@ -1,6 +1,6 @@
 """The local site: chapters of text around the figures, a glossary, the map on a page of its own.
 
-Everything a page needs lies in the site's folder. Pages open from the file system and ask nothing of any host.
+Everything a page needs lies in the site's folder. Pages open from the file system and load nothing from elsewhere.
 """
 
 import shutil
@@ -19,17 +19,17 @@ from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.site.lettering import font_css
 from glyffuser.guide.site.template import render
 
-CHAPTERS = {  # number -> name, what the first page says of it
+CHAPTERS = {  # number -> name, what the first page says about it
     1: ("What is learnt", "Distributions, pixels, and a map of all glyphs: what there is to learn from pictures."),
-    2: ("How it works", "Noise, and the way back: how a network that only takes noise away comes to draw."),
+    2: ("How it works", "Noise, and the way back: how a network that only removes noise comes to draw."),
     3: ("Steering it", "How words get into the strokes: prompts, guidance, attention. And is it new, or copied?"),
 }
 COVER = "denoise"  # the figure whose picture stands on the first page
-NOT_ASKED = "It was not asked for: build it with glyffuser guide --only"
+NOT_ASKED = "It was not requested: build it with glyffuser guide --only"
 
 
 def write_site(built: Iterable[Built], inputs: Inputs, out: Path, command: str) -> Path:
-    """Write the site around these figures; what is not among them is told in its place. Returns index.html."""
+    """Write the site around these figures; a missing figure is named in its place. Returns index.html."""
     output_folder(out)
     done = {one.spec.id: one for one in built}
     figures = {id: _figure(id, done.get(id), out) for id in FIGURES}
@@ -62,13 +62,13 @@ def write_site(built: Iterable[Built], inputs: Inputs, out: Path, command: str) 
     map_figure = figures["map"]
     if not map_figure["missing"]:
         write_text(out / "map.html", stand_alone(map_figure["html"], map_figure["facts"]["caption"]))
-    for name, page in pages.items():  # last, so that a page never names what is not there yet
+    for name, page in pages.items():  # last, so that no page refers to what is not there yet
         write_text(out / name, page)
     return out / "index.html"
 
 
 def _figure(id: str, built: Built | None, out: Path) -> dict[str, Any]:
-    """What the templates are told of a figure; its pictures are copied to the site."""
+    """What the templates need of a figure; its pictures are copied to the site."""
     spec = FIGURES[id]
     place = [other.id for other in FIGURES.values() if other.chapter == spec.chapter].index(id) + 1
     told: dict[str, Any] = {
@@ -96,14 +96,15 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _facts(inputs: Inputs) -> dict[str, str]:
-    """Numbers that the texts name, from the data and the model at hand."""
-    facts = {
+def _facts(inputs: Inputs) -> dict[str, Any]:
+    """Facts that the texts state, from the data and the model at hand."""
+    facts: dict[str, Any] = {
         "n_glyphs": "thousands of",
         "size": "128",
         "n_pixels": "16,384",
         "n_parameters": "millions",
         "model": "no model",
+        "has_prior": False,
     }
     facts["glyphs"] = "no data set"
     try:
@@ -120,13 +121,14 @@ def _facts(inputs: Inputs) -> dict[str, str]:
         n = inputs.parameters
         facts["n_parameters"] = f"{n / 1e6:.1f} million" if n > 1e6 else f"{n:,}"
         facts["model"] = f"a model of {facts['n_parameters']} parameters"
+        facts["has_prior"] = inputs.pipe.prior is not None
     except UserError:
         pass
     return facts
 
 
 def _cover(figure: dict[str, Any]) -> dict[str, Any] | None:
-    """The first page's picture: an animation at about half its way."""
+    """The first page's picture: an animation at about half-way."""
     if figure["missing"] or figure["facts"]["kind"] != "animation":
         return None
     facts = figure["facts"]
@@ -134,6 +136,6 @@ def _cover(figure: dict[str, Any]) -> dict[str, Any] | None:
         "src": facts["addresses"][int(0.45 * len(facts["addresses"]))],
         "size": facts["size"],
         "alt": "Sheets of glyphs half hidden by noise, and beside them the glyphs that the network sees in it.",
-        "text": "Half-way out of the noise: what there is, and what the network takes it for.",
+        "text": "Half-way out of the noise: the pictures so far, and what the network takes them for.",
         "link": f"chapter-{figure['chapter']}.html#{figure['id']}",
     }

@@ -25,7 +25,7 @@ def _environment() -> Any:
     return environment
 
 
-# x_t, x_0, x_(t−1), ᾱ_t: one letter, an underscore, and what hangs below.
+# x_t, x_0, x_(t−1), ᾱ_t: one letter, an underscore, and the subscript.
 _SUBSCRIPT = re.compile(r"(?<![\w_])([a-zA-ZᾱαβγεσρτθμφψωΣ])_(?:\(([^)]*)\)|([0-9a-zA-Z]+))")
 
 
@@ -36,5 +36,5 @@ def signs(text: str) -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """A template filled in. Text is escaped; HTML is passed through the filter `safe`."""
+    """Fill in a template. Text is escaped; HTML goes through the filter `safe`."""
     return _environment().get_template(template).render(**values)

@@ -1,7 +1,7 @@
-"""The interactive map: what the page needs of every glyph, packed small, and the still of it.
+"""The interactive map: what the page needs of every glyph, packed small, and a still of it.
 
 21,000 glyphs at 40 x 40 pixels and two bits fit in 3.5 MB of PNG sheets; with characters, definitions and places the
-page stays well under 12 MB and asks nothing of any host.
+page stays well under 12 MB and loads nothing from elsewhere.
 """
 
 import base64
@@ -28,7 +28,7 @@ from glyffuser.guide.site.lettering import font_css
 from glyffuser.guide.site.template import render
 
 SIDE = 40  # pixels of a glyph in the page
-COLUMNS = 50  # glyphs a row and column of a sheet: 2,000 pixels, which every phone can show
+COLUMNS = 50  # glyphs per row and column of a sheet: 2,000 pixels, which every phone can show
 BITS = 2
 STROKES_A_COLOUR = 3
 INVENTED = ("gold", "a kind of fish", "bamboo basket", "illness, disease")
@@ -48,19 +48,19 @@ def figure_map(points: np.ndarray, radicals: np.ndarray) -> Figure:
 
 
 def atlas_map(inputs: Inputs) -> Page:
-    """The interactive map of all glyphs. Needs the data set; with a model, some invented glyphs stand on it too."""
+    """The interactive map of all glyphs. Needs the data set; with a model, some invented glyphs are on it too."""
     atlas, data = inputs.atlas, inputs.data
     pictures, prompts = invented(inputs, inputs.count(6, 2))
     points = np.concatenate([atlas.points, atlas.project(pictures)]) if prompts else atlas.points
     packed = pack(inputs, points, pictures, prompts)
-    framed = " Framed in red: glyphs that the model invented, placed between the real ones they resemble."
+    framed = " Framed in red: glyphs that the model invented, placed among the real ones they resemble."
     return Page(
         render("map.html", count=f"{len(data):,}", invented=bool(prompts), data=packed),
         figure_map(atlas.points, data.radicals),
-        alt=f"A map of {len(data):,} glyphs, one dot each, coloured by radical. Glyphs with the same radical at "
+        alt=f"A map of {len(data):,} glyphs, one dot each, coloured by radical. Glyphs with the same radical in "
         "the same place form islands: water, mouth, grass, metal, speech.",
         caption="Every dot is a character; glyphs that look alike stand together. Move the pointer over it, drag, "
-        "zoom in until the dots become glyphs, search for a meaning. Directions and axes mean nothing, nearness does."
+        "zoom in until the dots become glyphs, search for a meaning. Nearness means something; directions do not."
         + (framed if prompts else ""),
     )
 
@@ -79,7 +79,7 @@ def invented(inputs: Inputs, each: int) -> tuple[np.ndarray, list[str]]:
 
 
 def pack(inputs: Inputs, points: np.ndarray, pictures: np.ndarray, prompts: list[str]) -> str:
-    """All that the page knows, as JSON that may stand in a <script>: points (N + B, 2), B invented pictures last."""
+    """All that the page knows, as JSON that is safe inside a <script>: points (N + B, 2), B invented pictures last."""
     data = inputs.data
     low, high = points.min(axis=0), points.max(axis=0)
     middle, span = (low + high) / 2, float((high - low).max()) * 1.02
@@ -112,7 +112,7 @@ def colours(radicals: np.ndarray) -> dict[str, list[dict[str, Any]]]:
         for colour, radical in zip(style.CATEGORIES, common_radicals(radicals, len(style.CATEGORIES)), strict=False)
     ]
     steps = 9
-    # From a tint that is seen on white to a shade that is seen on black.
+    # From a tint that shows on white to a shade that shows on black.
     by_strokes = [
         {"name": str(1 + k * STROKES_A_COLOUR), "colour": to_hex(style.SEQUENTIAL(0.25 + 0.5 * k / (steps - 1)))}
         for k in range(steps)
@@ -157,7 +157,7 @@ def sheets(*groups: np.ndarray) -> list[str]:
 
 
 def stand_alone(html: str, caption: str) -> str:
-    """The map as one HTML file that needs nothing else."""
+    """The map as one self-contained HTML file."""
     static = files("glyffuser.guide.site") / "static"
     css = font_css(caption) + "".join((static / name).read_text(encoding="utf-8") for name in ("site.css", "map.css"))
     return render(

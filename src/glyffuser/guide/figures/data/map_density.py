@@ -44,7 +44,7 @@ def window(ax: "Axes", reach: float) -> None:
 
 
 def show_density(ax: "Axes", heights: np.ndarray, reach: float, top: float | None = None) -> None:
-    """A density as colours, on a square-root scale so that low hills are seen beside high ones."""
+    """A density as colours, on a square-root scale, so that low hills show beside high ones."""
     shown = np.sqrt(heights)
     limit = float(np.sqrt(heights.max() if top is None else top))
     ax.imshow(shown, origin="lower", extent=(-reach, reach, -reach, reach), cmap=style.SEQUENTIAL, vmin=0, vmax=limit)
@@ -84,7 +84,7 @@ def density(inputs: Inputs) -> Still:
         alt="Left, the map of all glyphs as dots, coloured by radical. Right, the same map as a landscape of density: "
         "dark hills where many glyphs crowd together, white where there are none.",
         caption=f"Every dot of the map is blurred into a small round hill (of standard deviation {BANDWIDTH} of the "
-        "map’s), and the hills are added up. Dark is crowded. This landscape is the two-dimensional stand-in for "
+        "map’s), and the hills are added up. Dark means crowded. This landscape is the two-dimensional stand-in for "
         "q(x), the distribution of glyphs, in the figures that follow.",
     )
 
@@ -107,7 +107,7 @@ def figure_forward(points: np.ndarray, colours: np.ndarray, seed: int = 0) -> Fi
 def frames_forward(
     points: np.ndarray, colours: np.ndarray, n: int, seed: int = 0, tick: Callable[[int, int], None] | None = None
 ) -> tuple[list[Image.Image], list[int]]:
-    """The same as n pictures in order of time, more of them early, where more happens; and their timesteps."""
+    """The same as n pictures in order of time, more of them early, when more happens; and their timesteps."""
     eps = np.random.default_rng(seed).standard_normal(points.shape)
     shown = np.unique(np.round(np.linspace(0, 1, n) ** 1.5 * (NOISING.T - 1)).astype(int)).tolist()
     frames = []
@@ -122,7 +122,7 @@ def frames_forward(
 
 
 def forward(inputs: Inputs) -> Tabs:
-    """The map under more and more noise, as a row and in motion. Needs the data set."""
+    """The map under more and more noise, in a row and in motion. Needs the data set."""
     points, colours = inputs.atlas.points, point_colours(inputs.data.radicals)[0]
     alt = "The map at growing timesteps. Its clusters blur, run together, and end as one round cloud."
     frames, shown = frames_forward(points, colours, inputs.count(61, 13), inputs.seed, inputs.tick)

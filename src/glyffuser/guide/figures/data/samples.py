@@ -18,8 +18,8 @@ from glyffuser.guide.maths.mixtures import normal
 from glyffuser.guide.sampling import sheet, unseen_definitions
 
 DRAWS = (5, 10, 30, 100, 300, 1000, 10_000, 100_000)
-SMALL = 32  # pixels, the side of the picture whose values are written out
-ZOOM = 8  # pixels, the side of the part of it that is enlarged
+SMALL = 32  # side, in pixels, of the picture whose values are written out
+ZOOM = 8  # side, in pixels, of the part of it that is enlarged
 PIXELS_CHAR = "木"
 
 
@@ -33,7 +33,7 @@ def real_and_invented(
 
 @style.styled
 def figure_samples(real: np.ndarray, invented: np.ndarray) -> Figure:
-    """Two sheets side by side: real glyphs and generated ones, each uint8 (N, H, W), N a square number or near it."""
+    """Two sheets side by side: real glyphs and generated ones, each uint8 (N, H, W), N ideally a square."""
     fig = style.figure(height=4.5)
     columns = int(np.ceil(np.sqrt(len(real))))
     for ax, images, title in zip(
@@ -52,10 +52,10 @@ def samples(inputs: Inputs) -> Still:
     return Still(
         figure_samples(real, invented),
         alt=f"Two sheets of {n} Chinese-looking glyphs each: real ones on the left, invented ones on the right.",
-        caption=f"Left, {n} of the {len(inputs.data):,} glyphs of the data set, drawn by lot. Right, {n} glyphs that "
-        f"the model drew in {steps} steps for the definitions of characters kept out of its training. Ink covers "
-        f"{ink[0]:.0f} % of the real sheet and {ink[1]:.0f} % of the invented one. What is to be learnt is what real "
-        "glyphs have in common, so as to draw more of their kind.",
+        caption=f"Left, {n} of the {len(inputs.data):,} glyphs of the data set, chosen at random. Right, {n} glyphs "
+        f"that the model drew in {steps} steps for the definitions of characters kept out of its training. Ink covers "
+        f"{ink[0]:.0f} % of the real sheet and {ink[1]:.0f} % of the invented one. The task is to learn what real "
+        "glyphs have in common, and to draw more of their kind.",
     )
 
 
@@ -90,7 +90,7 @@ def figure_gaussian(n: int = 100, seed: int = 0) -> Figure:
 
 
 def gaussian(inputs: Inputs) -> Sliders:
-    """The bell curve learnt from more and more draws. Needs nothing but the seed."""
+    """The bell curve learnt from more and more draws. Needs only the seed."""
     errors = []
     for n in DRAWS:
         mean, deviation = fitted_normal(np.random.default_rng(inputs.seed).standard_normal(n))
@@ -99,10 +99,10 @@ def gaussian(inputs: Inputs) -> Sliders:
         [Slider("n", "number of draws", [f"{n:,}" for n in DRAWS], start=DRAWS.index(100))],
         {(i,): style.to_image(figure_gaussian(n, inputs.seed)) for i, n in enumerate(DRAWS)},
         alt="A histogram of random draws under two bell curves, the true one and the one fitted to the draws; "
-        "with more draws they become one.",
-        caption="Numbers drawn from a bell curve (blue), sorted into bars. Learning here means two numbers: where the "
-        "middle is and how wide the curve is; the dashed red curve has those that make the draws likeliest. "
-        f"From {DRAWS[0]} draws the worse of the two is off by {errors[0]:.2f}, from {DRAWS[-1]:,} by "
+        "with more draws the two coincide.",
+        caption="Numbers drawn from a bell curve (blue), sorted into bars. Learning here means finding two numbers: "
+        "where the middle is and how wide the curve is; the dashed red curve has those that make the draws most "
+        f"likely. From {DRAWS[0]} draws the worse of the two is off by {errors[0]:.2f}, from {DRAWS[-1]:,} by "
         f"{errors[-1]:.3f}. Generative models do the same with more numbers.",
     )
 
@@ -113,7 +113,7 @@ def shrunk(picture: np.ndarray, size: int) -> np.ndarray:
 
 
 def write_values(ax: Axes, picture: np.ndarray, fontsize: float) -> None:
-    """Show a picture with the value of each pixel written in it, in black or white as can be read."""
+    """Show a picture with the value of each pixel written in it, in black or white, whichever is legible."""
     style.show_glyph(ax, picture, frame=style.LINE)
     for (row, column), value in np.ndenumerate(picture):
         colour = "#8d867c" if value > 200 else ("#ffffff" if value < 128 else "#000000")
@@ -121,14 +121,14 @@ def write_values(ax: Axes, picture: np.ndarray, fontsize: float) -> None:
 
 
 def busiest(picture: np.ndarray, size: int) -> tuple[int, int]:
-    """Top and left of the size x size part with the most different values, where numbers are worth reading."""
+    """Top and left of the size x size part with the most distinct values, where numbers are worth reading."""
     places = [(t, s) for t in range(picture.shape[0] - size + 1) for s in range(picture.shape[1] - size + 1)]
     return max(places, key=lambda p: len(np.unique(picture[p[0] : p[0] + size, p[1] : p[1] + size])))
 
 
 @style.styled
 def figure_pixels(picture: np.ndarray) -> Figure:
-    """One glyph, uint8 (H, W): as it is, a part of it and the whole at 32 x 32 with every pixel's value."""
+    """One glyph, uint8 (H, W): as it is, and at 32 x 32, a part and the whole, with every pixel's value."""
     small = shrunk(picture, SMALL)
     top, left = busiest(small, ZOOM)
     fig = style.figure(height=11.2, width=7.0)
@@ -157,8 +157,8 @@ def pixels(inputs: Inputs) -> Still:
     return Still(
         figure_pixels(picture),
         alt=f"The character {char} as a picture, and enlarged to {SMALL} by {SMALL} pixels with a number in each.",
-        caption=f"{char} ({meaning}). To a computer a picture is a list of numbers, one a pixel. Read row by row, the "
-        f"{SMALL} × {SMALL} picture is {SMALL * SMALL:,} numbers, that is, one point in a space of "
+        caption=f"{char} ({meaning}). To a computer a picture is a list of numbers, one per pixel. Read row by row, "
+        f"the {SMALL} × {SMALL} picture is {SMALL * SMALL:,} numbers, that is, one point in a space of "
         f"{SMALL * SMALL:,} dimensions; at {side} × {side} the space has {side * side:,}. Nearly every point of it "
         "looks like grey dust. The model learns where the few points lie that look like writing.",
     )

@@ -23,11 +23,11 @@ from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.sampling import grey, sheet, steps_of
 
 CHAR = "锂"
-SHOWN = (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)  # of T, timesteps of the pictures of `prediction`
-CURVE = np.linspace(0.01, 0.995, 20)  # of T, timesteps of its curves
+SHOWN = (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)  # of T: timesteps of the pictures of `prediction`
+CURVE = np.linspace(0.01, 0.995, 20)  # of T: timesteps of its curves
 STEPS = (1, 2, 3, 5, 10, 20, 50, 120, 1000)
 STEPS_QUICK = (1, 2, 3, 5, 10, 20, 50)
-DETERMINISTIC = "dpm++2m"  # draws no fresh noise, so that glyphs in few and in many steps can be compared
+DETERMINISTIC = "dpm++2m"  # adds no fresh noise, so that glyphs drawn in few and in many steps can be compared
 STEPS_PROMPTS = ("gold", "a kind of fish", "illness")
 DENOISE_PROMPTS = (
     *("gold", "a kind of fish", "tree", "illness", "water", "bamboo basket", "silk", "horse"),
@@ -107,8 +107,8 @@ def prediction(inputs: Inputs) -> Still:
         caption="Shown a noised glyph, the network says which part is noise and which is glyph; either answer gives "
         f"the other. With little noise the glyph is easy (error {early[2]:.2f} at t = {early[0]}, on a scale from −1 "
         f"to +1) and the noise hard ({early[1]:.2f}); with much noise it is the other way round ({late[2]:.2f} and "
-        f"{late[1]:.2f} at t = {late[0]}): all it can do then is an average of all glyphs that fit, hence the blur. "
-        f"Curves: {len(rows)} glyphs of the data set.",
+        f"{late[1]:.2f} at t = {late[0]}): the best it can do then is an average of all glyphs that fit, hence the "
+        f"blur. Curves: {len(rows)} glyphs of the data set.",
     )
 
 
@@ -126,17 +126,17 @@ def denoise(inputs: Inputs) -> Animation:
     seen = list(steps_of(inputs.pipe, DENOISE_PROMPTS, steps, seed=inputs.seed, tick=inputs.tick))
     frames = figure_denoise(seen)
     order = rhythm(len(frames), hold=12)
-    # How far a pixel of the present guess is from where it ends: when does the glyph stand?
+    # When is the glyph settled: when do hardly any pixels of the guess change sides any more?
     final = seen[-1].x0 > 0
     settled = next(s for s in seen if ((s.x0 > 0) != final).float().mean() < 0.02)
     return Animation(
         [frames[i] for i in order],
         alt=f"{n} squares of noise on the left slowly turn into glyphs; on the right a blur sharpens into the same "
-        "glyphs long before.",
-        caption=f"{n} glyphs, each with a prompt of its own ({', '.join(DENOISE_PROMPTS[:4])}, …), in {steps} steps of "
-        f"the sampler {inputs.pipe.sampler_name}. Left, the noised pictures; right, what the "
-        "network takes the clean ones to be. By step "
-        f"{settled.i + 1} of {steps} (t = {settled.t:.0f}) fewer than 2 % of the pixels will still change side.",
+        "glyphs much earlier.",
+        caption=f"{n} glyphs, each with its own prompt ({', '.join(DENOISE_PROMPTS[:4])}, …), in {steps} steps of "
+        f"the sampler {inputs.pipe.sampler_name}. Left, the noised pictures; right, the clean "
+        "pictures that the network sees in them. From step "
+        f"{settled.i + 1} of {steps} on (t = {settled.t:.0f}), fewer than 2 % of the pixels will still cross grey.",
         labels=[f"step {i + 1} of {steps}, t = {seen[i].t:.0f}" for i in order],
         fps=10,
     )
@@ -158,14 +158,14 @@ def drawn_in(
 
 
 def changed(sheets: np.ndarray) -> np.ndarray:
-    """Share of pixels on another side of grey than in the last sheet: (S, P, H, W) -> (S,)."""
+    """Share of pixels on the other side of grey than in the last sheet: (S, P, H, W) -> (S,)."""
     dark = sheets < 128
     return (dark != dark[-1:]).mean(axis=(1, 2, 3))
 
 
 @style.styled
 def figure_steps(sheets: np.ndarray, counts: Sequence[int], prompts: Sequence[str]) -> Figure:
-    """Glyphs uint8 (S, P, H, W), a column for each of `counts`, a row a prompt; below, what still differs."""
+    """Glyphs uint8 (S, P, H, W), a column for each of `counts`, a row for each prompt; below, what still differs."""
     fig = style.figure(height=0.92 * len(prompts) + 1.5)
     ratios = [1.0] * len(prompts) + [0.9]
     axes = fig.subplots(
@@ -188,7 +188,7 @@ def figure_steps(sheets: np.ndarray, counts: Sequence[int], prompts: Sequence[st
 
 
 def steps(inputs: Inputs) -> Still:
-    """The same seeds in ever more steps. Needs the model."""
+    """The same seeds in more and more steps. Needs the model."""
     counts = [c for c in (STEPS_QUICK if inputs.quick else STEPS) if c <= inputs.pipe.schedule.T]
     sheets = drawn_in(inputs.pipe, STEPS_PROMPTS, counts, inputs.seed, inputs.tick)
     different = changed(sheets)
@@ -197,8 +197,8 @@ def steps(inputs: Inputs) -> Still:
         figure_steps(sheets, counts, STEPS_PROMPTS),
         alt=f"Columns of the same glyphs drawn in {counts[0]} to {counts[-1]} steps: a blur at first, then broken "
         "strokes, then glyphs that hardly change.",
-        caption=f"The same noise and prompts, more and more steps ({DETERMINISTIC}, which draws no fresh "
-        "noise). In one step the network can only give the average of all that fits. Bars: the share of pixels on "
-        f"another side of grey than at {counts[-1]:,} steps. From {near} steps on fewer than 5 % differ; more steps "
-        "cost time and change little.",
+        caption=f"The same noise and prompts, more and more steps ({DETERMINISTIC}, which adds no fresh "
+        "noise). In one step the network can only give the average of all glyphs that fit. Bars: the share of pixels "
+        f"on the other side of grey than at {counts[-1]:,} steps. From {near} steps on, fewer than 5 % differ; more "
+        "steps cost time and change little.",
     )

@@ -1,4 +1,4 @@
-"""Chapter 2, the way into noise: what noise is, and one glyph dissolved in it and drawn anew from it."""
+"""Chapter 2, the way into noise: what noise is, and a glyph that dissolves in it and another drawn from it."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from glyffuser.guide.drawn import Still
 from glyffuser.guide.inputs import Inputs
 
 CHAIN_CHAR = "锂"
-CHAIN_PARTS = (0.0, 0.2, 0.45, 0.7, 0.9, 1.0)  # of the way to T, the pictures of the chain
+CHAIN_PARTS = (0.0, 0.2, 0.45, 0.7, 0.9, 1.0)  # of the way to T: the pictures of the chain
 NOISE_SIGMA = 0.7  # of the noise centred on a glyph
 
 
@@ -65,7 +65,7 @@ def noise(inputs: Inputs) -> Still:
         "pixel values.",
         caption=f"Pixels count from −1 (black) to +1 (white). Noise (ε, epsilon) gives each of the {x0.size:,} pixels "
         "a number of its own from the bell curve around 0. Add noise to a glyph and its two spikes, paper and ink, "
-        f"become two bells: {swapped:.0f} % of the pixels now stand on the wrong side of grey, and yet we read it.",
+        f"become two bells: {swapped:.0f} % of the pixels are now on the wrong side of grey, and yet we can read it.",
     )
 
 
@@ -75,7 +75,7 @@ def chain_times(T: int) -> list[int]:
 
 
 def forward_chain(x0: Tensor, schedule: Schedule, eps: Tensor) -> Tensor:
-    """x0 (1, 1, H, W) noised, with the same eps, to each of CHAIN_PARTS: (P, 1, H, W), the first as clean as it was."""
+    """x0 (1, 1, H, W) noised, with the same eps, to each of CHAIN_PARTS: (P, 1, H, W), the first unchanged."""
     t = torch.tensor(chain_times(schedule.T), dtype=torch.float64)
     xt = noised(x0.expand(len(t), -1, -1, -1), eps.expand(len(t), -1, -1, -1), schedule.sigma(t), schedule)
     return torch.cat([x0, xt[1:]])
@@ -86,7 +86,7 @@ def backward_chain(
 ) -> Tensor:
     """The model's way back from eps (1, 1, H, W): its xt nearest to each of CHAIN_PARTS, (P, 1, H, W).
 
-    Sampled step by step from p(x(t-1) given xt), that is, with fresh noise at each (Ho et al. 2020, algorithm 2).
+    Sampled step by step from p(x(t-1) given xt), that is, with fresh noise at each step (Ho et al. 2020, algorithm 2).
     """
     seen = [(pipe.schedule.T - 1.0, eps)]
     settings = {"num_inference_steps": steps, "sampler": "ddpm", "latents": eps, "generator": [seeded(seed, 1)]}
@@ -111,7 +111,7 @@ def figure_chain(forward: np.ndarray, backward: np.ndarray, T: int, char: str, p
     into, out = style.COOL, style.ACCENT
     words = [
         (axes[0], into, "-|>", r"$q(x_t\,|\,x_{t-1})$", f"adds a little noise: {char} drowns, by a fixed rule"),
-        (axes[1], out, "<|-", r"$p(x_{t-1}\,|\,x_t)$", f'removes a little noise: the model, told "{prompt}"'),
+        (axes[1], out, "<|-", r"$p(x_{t-1}\,|\,x_t)$", f'removes a little noise: the model, asked for "{prompt}"'),
     ]
     for row, colour, arrow, symbol, text in words:
         for ax in row[:-1]:
@@ -142,7 +142,7 @@ def chain(inputs: Inputs) -> Still:
         alt=f"Two rows of pictures: above, {char} vanishes in noise from left to right; below, from right to left, "
         "a new glyph comes out of the same noise.",
         caption=f"Above, {char} ({prompt}): at every timestep t a little noise is added, until nothing is left but "
-        f"noise (at the end the correlation with {char} is {left:.3f}). Below, the model walks back from that same "
-        f"noise in {steps} steps, told only “{prompt}”. It lands on a glyph of its own: the noise forgot which one it "
-        "came from. q is the rule that destroys, p the one that the model has learnt.",
+        f"noise (at the end, the correlation with {char} is {left:.3f}). Below, the model walks back from that same "
+        f"noise in {steps} steps, given only the prompt “{prompt}”. It ends at a glyph of its own: the noise forgot "
+        "which one it came from. q is the rule that destroys, p the one that the model has learnt.",
     )

@@ -1,4 +1,4 @@
-"""Chapter 2, samplers: the ways that ODE and SDE samplers take, over a toy whose denoiser is exact, and to glyphs."""
+"""Chapter 2, samplers: the paths of ODE and SDE samplers, on a toy whose denoiser is exact, and on glyphs."""
 
 import numpy as np
 import torch
@@ -22,10 +22,10 @@ from glyffuser.guide.sampling import grey, steps_of
 TOY_CHAR = "火"
 PROMPTS = ("fire", "a kind of bird")
 POINTS = 260  # dots that a sampler moves over the toy
-TRAILS = 4  # of these leave a trail
+TRAILS = 4  # how many of these leave a trail
 SCALE = 1.8  # of the toy, so that it is about as wide as the noise it comes from
 REACH = 2.4  # of the toy's axes
-STOCHASTIC = ("ddpm", "dpm++2m-sde")  # draw fresh noise at every step
+STOCHASTIC = ("ddpm", "dpm++2m-sde")  # add fresh noise at every step
 
 
 def toy_paths(toy: Mixture, schedule: Schedule, sampler: str, steps: int, n: int, seed: int) -> Tensor:
@@ -48,7 +48,7 @@ def toy_paths(toy: Mixture, schedule: Schedule, sampler: str, steps: int, n: int
 
 
 def roughness(path: Tensor) -> float:
-    """Length of the way over the straight line from start to end, median over points: (S, n, 2) -> 1 or more."""
+    """Length of the path over the straight line from start to end, median over points: (S, n, 2) -> 1 or more."""
     length = (path[1:] - path[:-1]).norm(dim=-1).sum(0)
     return float((length / (path[-1] - path[0]).norm(dim=-1).clamp(min=1e-9)).median())
 
@@ -56,7 +56,7 @@ def roughness(path: Tensor) -> float:
 def glyph_paths(
     pipe: GlyffuserPipeline, prompts: tuple[str, ...], steps: int, seed: int, tick: Tick = quiet
 ) -> dict[str, np.ndarray]:
-    """xt of one glyph a prompt, same seeds, at every step of every sampler: name -> uint8 (steps + 1, P, H, W)."""
+    """xt of one glyph per prompt, same seeds, at every step of every sampler: name -> uint8 (steps + 1, P, H, W)."""
     made = {}
     for k, name in enumerate(SAMPLERS):
         start = noise_source([seeded(seed, i) for i in range(len(prompts))], len(prompts))
@@ -71,7 +71,7 @@ def glyph_paths(
 
 @style.styled
 def figure_samplers(paths: dict[str, Tensor], glyphs: dict[str, np.ndarray]) -> list[Image.Image]:
-    """Frames: for each sampler its dots and trails over the toy, and its glyphs, both after so many steps.
+    """Frames: for each sampler its dots and trails on the toy, and its glyphs, both after the same number of steps.
 
     paths: (S + 1, n, 2) each; glyphs: uint8 (S + 1, P, H, W) each.
     """
@@ -103,7 +103,7 @@ class _Panel:
         style.bare(ax)
         ax.set_title(f"{name}: {'jitters (SDE)' if jitters else 'smooth (ODE)'}", color=colour, loc="left", fontsize=13)
         self.dots = ax.scatter([], [], s=5, color=style.INK, linewidths=0, alpha=0.55, zorder=2)
-        width = 0.8 if jitters else 1.5  # a long way fills the panel
+        width = 0.8 if jitters else 1.5  # a long path fills the panel
         self.trails = [ax.plot([], [], color=colour, linewidth=width, zorder=3)[0] for _ in range(TRAILS)]
         self.heads = ax.scatter([], [], s=22, color=colour, linewidths=0, zorder=4)
         side = 2 * REACH / len(glyphs[0])
@@ -125,7 +125,7 @@ class _Panel:
 
 
 def samplers(inputs: Inputs) -> Animation:
-    """Every sampler from the same seeds, over a toy and to glyphs. Needs the data set and the model."""
+    """Every sampler from the same seeds, on a toy and on glyphs. Needs the data set and the model."""
     steps = inputs.count(30, 10)
     row = inputs.rows.get(TOY_CHAR, 0)
     toy = ink_mixture(inputs.data.images[row], seed=inputs.seed, scale=SCALE)
@@ -139,14 +139,14 @@ def samplers(inputs: Inputs) -> Animation:
     jittery = [rough[name] for name in rough if name in STOCHASTIC]
     return Animation(
         [frames[i] for i in order],
-        alt=f"{len(paths)} panels, one a sampler: dots travel from a round cloud onto the strokes of a character, "
-        "along smooth curves or along trembling ones, while beside them two glyphs come out of noise.",
+        alt=f"{len(paths)} panels, one per sampler: dots travel from a round cloud onto the strokes of a character, "
+        "along smooth curves or jittery ones, while beside them two glyphs come out of noise.",
         caption=f"{len(paths)} samplers, {steps} steps, the same noise. Dots: a toy in two dimensions, points on the "
         f"ink of {inputs.data.chars[row]}, whose best denoiser is known exactly, so that only the sampler differs. "
         f"The {len(smooth)} ODE samplers (blue) follow smooth paths and nearly agree; the {len(jittery)} SDE samplers "
-        f"(red) add fresh noise at every step and end elsewhere. A way is {min(smooth):.1f} to {max(smooth):.1f} "
-        f"times as long as the straight line for the first, {min(jittery):.1f} to {max(jittery):.1f} for the second. "
-        f"Glyphs: “{PROMPTS[0]}” and “{PROMPTS[1]}”, guidance {GUIDANCE:g}.",
+        f"(red) add fresh noise at every step and end elsewhere. A path is {min(smooth):.1f} to {max(smooth):.1f} "
+        f"times as long as the straight line for the first kind, {min(jittery):.1f} to {max(jittery):.1f} for the "
+        f"second. Glyphs: “{PROMPTS[0]}” and “{PROMPTS[1]}”, guidance {GUIDANCE:g}.",
         labels=[f"step {i} of {steps}" for i in order],
         fps=8,
     )

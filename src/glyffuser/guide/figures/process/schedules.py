@@ -21,7 +21,7 @@ SIGMAS = np.geomspace(0.02, 1000, 160)  # noise levels at which information is c
 STRIP = 8  # pictures in a strip
 LOOK = {"linear": style.COOL, "cosine": style.WARM, "flow": style.ACCENT}
 NAMES = {"linear": "linear", "cosine": "cosine", "flow": "flow matching"}
-PRESENT, GONE = 0.95, 0.05  # between these shares of its information something is being destroyed
+PRESENT, GONE = 0.95, 0.05  # between these shares of information left, something is being destroyed
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def pixel_information(sigmas: np.ndarray, ink: float) -> np.ndarray:
 
 
 def glyph_information(sigmas: np.ndarray, images: Tensor, tries: int, seed: int) -> np.ndarray:
-    """Share of log2(N) bits, which of N glyphs (N, D) it is, that a best possible reader gets from x at each level.
+    """Share of log2(N) bits, which of N glyphs (N, D) it is, that the best possible reader gets from x at each level.
 
     Bayes' rule over all N, averaged over `tries` noised glyphs. One projection of the noise serves every noise level.
     """
@@ -93,7 +93,7 @@ def measure_information(x0: Tensor, tries: int, seed: int) -> Information:
 
 
 def busy(share: np.ndarray) -> float:
-    """Share of the timesteps in which something is being destroyed: not nearly whole, not nearly gone."""
+    """Share of the timesteps in which something is being destroyed: neither nearly whole nor nearly gone."""
     return float(np.mean((share < PRESENT) & (share > GONE)))
 
 
@@ -105,7 +105,7 @@ def compared(own: Schedule) -> list[Schedule]:
 
 @style.styled
 def figure_schedules(x0: Tensor, own: Schedule, information: Information, seed: int = 0) -> Figure:
-    """Schedules side by side: their curves, one glyph x0 (1, 1, H, W) under each, what is left of information."""
+    """Schedules side by side: their curves, one glyph x0 (1, 1, H, W) under each, and the information left."""
     schedules = compared(own)
     fig = style.figure(height=8.6, width=7.6)
     top, middle, bottom = fig.subfigures(
@@ -157,7 +157,7 @@ def _information(ax: Axes, title: str, information: Information, share: np.ndarr
         left = information.at(share, schedule)
         ax.plot(left, color=LOOK[schedule.name])
         text = f"{NAMES[schedule.name]}: {100 * busy(left):.0f} % of steps"
-        late = np.mean(left) > 0.6  # then there is room at the lower left, else at the upper right
+        late = np.mean(left) > 0.6  # then there is room at the lower left, otherwise at the upper right
         x, y, align = (0.03, 0.22, "left") if late else (0.99, 0.95, "right")
         ax.text(x, y - 0.085 * i, text, color=LOOK[schedule.name], transform=ax.transAxes, fontsize=10, ha=align)
     ax.set(title=title, xlim=(0, T), ylim=(0, 1.05), xticks=[0, T // 2, T], yticks=[0, 0.5, 1])
@@ -180,10 +180,10 @@ def schedules(inputs: Inputs) -> Still:
         figure_schedules(inputs.x0(inputs.rows.get(CHAR, 0)), own, information, inputs.seed),
         alt="Curves of several noise schedules over the timesteps, a strip of one glyph fading under each, and how "
         "much information is left.",
-        caption="A schedule says how much noise there is at each timestep. Below, what a best possible reader could "
+        caption="A schedule says how much noise there is at each timestep. Below, what the best possible reader could "
         f"still tell: the colour of one pixel alone, and which of {n:,} glyphs it was ({np.log2(n):.0f} bits). "
-        "Detail goes first, identity last. A schedule wastes the steps in which nothing is being lost; the share of "
-        f"steps at work on pixel and glyph ({100 * GONE:.0f} to {100 * PRESENT:.0f} % left) is for "
+        "Detail goes first, identity last. A schedule wastes the steps in which nothing is being lost. Share of the "
+        f"steps in which pixel and glyph are being lost ({100 * GONE:.0f} to {100 * PRESENT:.0f} % left): "
         + "; ".join(shares)
         + "."
         + (f" So this model spends more of its steps at high noise (shift {own.shift:g})." if own.shift > 1 else ""),

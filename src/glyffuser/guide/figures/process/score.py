@@ -1,4 +1,4 @@
-"""The score: which way is uphill in the landscape of density, and that the network knows it."""
+"""The score: which way is uphill in the landscape of density, and evidence that the network knows it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -25,7 +25,7 @@ LEVELS = (20, 60, 120, 200, 300, 400, 500, 600, 700, 800, 900, 970)  # timesteps
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike the network and the exact score are: cosines, (levels, glyphs), at `timesteps`.
+    """How well the network and the exact score agree: cosines, (levels, glyphs), at `timesteps`.
 
     `noise`: of predicted and exact noise; `pull`: of what each adds to the mean of all glyphs, in the clean picture.
     """
@@ -63,23 +63,23 @@ def figure_score(points: np.ndarray, averages: Averages, found: Agreement) -> Fi
 
 
 def score(inputs: Inputs) -> Still:
-    """Which way is uphill, and that the network knows it. Needs the data set and the model."""
+    """Which way is uphill, and evidence that the network knows it. Needs the data set and the model."""
     points = inputs.atlas.points
     averages = average(points, CHECKED_SIGMA, inputs.count(2_000_000, 400_000), inputs.seed)
     found = agreement(inputs, inputs.count(12, 4))
     return Still(
         figure_score(points, averages, found),
-        alt="Four maps of density with arrows that point uphill: short ones close to the glyphs at little noise, long "
-        "ones everywhere at much noise. Below, two plots: averaged noise against minus sigma times score, on the "
+        alt="Four maps of density with arrows that point uphill: short ones close to the glyphs at low noise, long "
+        "ones everywhere at high noise. Below, two plots: averaged noise against minus sigma times score, on the "
         "diagonal; and the agreement of the network with the exact score at each timestep.",
         caption="Above: the density of the noised map (σ is the noise level, in standard deviations of the map) and "
         "its score, computed exactly from all glyphs. The arrows show σ² × score, at 0.4 of their length: the way "
-        "from a noised point to where it most likely came from. They are drawn where noised points are found at all: "
-        "close to the glyphs and short at little noise, everywhere and long at much. Below left: the noise of many "
+        "from a noised point to where it most likely came from. They are drawn only where there are noised points: "
+        "short and close to the glyphs at low noise, long and everywhere at high noise. Below left: the noise of many "
         f"random noised points, averaged place by place, against −σ × score (correlation {averages.correlation:.4f}). "
         "Below right: the network, in the space of pixels, against the exact score of the noised data set; 1 is the "
         "same direction. “Noise” is the guessed noise, “glyph” what the guessed clean picture adds to the average of "
-        "all glyphs. Little noise is hard to see in a glyph, and a glyph is hard to see in much noise.",
+        "all glyphs. A little noise is hard to see in a glyph, and a glyph is hard to see in much noise.",
     )
 
 
@@ -93,7 +93,7 @@ def _arrows(ax: "Axes", points: np.ndarray, sigma: float) -> None:
     """Density and score of the map noised to sigma, in a window that holds it."""
     reach = 2.6 * np.sqrt(1 + sigma**2)
     heights = kernel_density(points, sigma, reach, cells=160)
-    show_density(ax, heights, reach, top=3.5 * heights.max())  # pale, so that arrows are seen
+    show_density(ax, heights, reach, top=3.5 * heights.max())  # pale, so that the arrows stand out
     ticks = np.linspace(-reach, reach, ARROWS + 2)[1:-1]
     x = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
     shift = 0.4 * sigma**2 * mixture_score(x, points, sigma)
@@ -126,7 +126,7 @@ def _show_averages(ax: "Axes", averages: Averages) -> None:
 def agreement(inputs: Inputs, glyphs: int) -> Agreement:
     """Noise random glyphs to LEVELS and compare the network, without a prompt, with the exact score of the data set.
 
-    Of a data set with more pixels than the model has, the pictures are shrunk to the model's size.
+    Pictures of another size than the model's are resized to it.
     """
     pipe, data = inputs.pipe, inputs.data
     rows = np.random.default_rng(inputs.seed).choice(len(data), size=glyphs, replace=len(data) < glyphs)
@@ -167,5 +167,5 @@ def _show_agreement(ax: "Axes", found: Agreement) -> None:
         ax.fill_between(found.timesteps, low, high, color=colour, alpha=0.15, linewidth=0)
         ax.plot(found.timesteps, middle, color=colour, marker="o", markersize=4, label=name)
     ax.set(xlabel="timestep $t$", ylabel="cosine", ylim=(min(0, float(found.pull.min())) - 0.02, 1.04))
-    ax.set_title("how far the network points the same way")
+    ax.set_title("how nearly the network points the same way")
     ax.legend(loc="lower left")

@@ -34,7 +34,7 @@ def noised_points(x0: Tensor, beta: float, generator: torch.Generator) -> Tensor
 
 
 def spread_out(points: Tensor, n: int) -> list[int]:
-    """Rows of n points far from one another: each next one is the farthest from those before."""
+    """Rows of n points far apart: each is the one farthest from those before it."""
     chosen = [int(points.square().sum(1).argmax())]
     while len(chosen) < min(n, len(points)):
         chosen.append(int(torch.cdist(points, points[chosen]).min(dim=1).values.argmax()))
@@ -74,7 +74,7 @@ def figure_one_step(image: np.ndarray, beta: float = BETA, seed: int = 0) -> Fig
 
 
 def _bell(ax: Axes, centre: Tensor, deviation: float) -> None:
-    """A 2-D Gaussian seen from above: discs of ever fainter colour, and circles at one and two deviations."""
+    """A 2-D Gaussian seen from above: discs of fading colour, and circles at one and two deviations."""
     for radius in np.linspace(2.4, 0.2, 12):
         ax.add_patch(Circle(tuple(centre), radius * deviation, color=style.ACCENT, alpha=0.045, linewidth=0))
     for radius in (1, 2):
@@ -95,8 +95,8 @@ def one_step(inputs: Inputs) -> Still:
         alt="Three panels: points that form a character; six of them with a round cloud around each; all points "
         "scattered a little, the character still legible.",
         caption=f"A toy that fits on paper: each x0 is a point on the ink of {inputs.data.chars[row]}. One step of "
-        f"noise moves a point a hair towards the middle (times √(1−β) = {(1 - BETA) ** 0.5:.3f}, too little to see) "
-        f"and then gives it a push drawn from a bell curve of spread √β = {BETA**0.5:.2f} (measured here: "
+        f"noise moves a point a tiny bit towards the middle (times √(1−β) = {(1 - BETA) ** 0.5:.3f}, too little to "
+        f"see) and then gives it a push drawn from a bell curve of spread √β = {BETA**0.5:.2f} (measured here: "
         f"{spread:.2f}); the circles are one and two spreads. After this one step {100 * off:.0f} % of the points lie "
         f"off the ink. The real thing does the same with {image.size:,} coordinates and a smaller β.",
     )
@@ -163,9 +163,11 @@ def conditional(inputs: Inputs) -> Still:
     return Still(
         figure_conditional(),
         alt="A map of a joint density with two horizontal cuts; above and beside it the two marginal densities, below "
-        "it the two conditional densities, each a narrower hill in another place.",
-        caption="Two numbers that hang together, such as a glyph and its meaning (a toy: a mixture of two normals). "
-        f"Not knowing y, x lies around {round(mean, 1) + 0.0:.1f}, give or take {spread:.1f}; ".replace("-", "−")
+        "it the two conditional densities, each a narrower hill in a different place.",
+        caption="Two numbers that depend on each other, like a glyph and its meaning (a toy: a mixture of two "
+        f"normals). Without knowing y, x lies around {round(mean, 1) + 0.0:.1f}, give or take {spread:.1f}; ".replace(
+            "-", "−"
+        )
         + "; ".join(facts)
         + ". A prompt does the same to a cloud of glyphs: it cuts the joint density along one line.",
     )

@@ -1,4 +1,4 @@
-"""Chapter 2, training: the loss of a run, and the same prompts and seeds at every step that was kept."""
+"""Chapter 2, training: the loss of a run, and the same prompts and seeds at every step with a saved sheet."""
 
 import json
 import textwrap
@@ -13,21 +13,21 @@ from glyffuser.guide.inputs import Inputs
 from glyffuser.train.previews import PROMPTS as PREVIEWS
 from glyffuser.train.previews import read_previews
 
-COLUMNS = 8  # kept steps that are shown, first and last among them
+COLUMNS = 8  # how many of the kept steps are shown, first and last included
 PROMPTS = ("gold", "a kind of fish", "illness", "bamboo basket")
 
 
 def read_losses(run: Path) -> tuple[np.ndarray, np.ndarray, float]:
-    """Steps and losses (N,) of a run's log, where a resumed run repeats a step its last word, and minutes in all."""
+    """Steps and losses (N,) of a run's log (of a repeated step, the last entry), and minutes in all."""
     rows: dict[int, dict] = {}
     for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         try:
             row = json.loads(line)
             rows[int(row["step"])] = row
-        except (ValueError, KeyError, TypeError):  # a line cut off by a kill says nothing
+        except (ValueError, KeyError, TypeError):  # a line cut off by a kill
             continue
     if not rows:
-        raise Missing(f"{run}/metrics.jsonl has no log line yet; train for longer")
+        raise Missing(f"{run}/metrics.jsonl has no log line yet; train longer")
     ordered = [rows[step] for step in sorted(rows)]
     return (
         np.array([row["step"] for row in ordered]),
@@ -40,7 +40,7 @@ def read_samples(run: Path) -> dict[int, np.ndarray]:
     """Step -> its sheet of samples, uint8 (prompts, seeds, H, W); Missing where the run kept none."""
     sheets = read_previews(run)
     if not sheets:
-        raise Missing(f"{run}/samples has no sheets yet; train until the first (train.preview_every steps)")
+        raise Missing(f"{run}/samples has no sheets yet; train at least train.preview_every steps")
     return sheets
 
 
@@ -93,7 +93,7 @@ def training(inputs: Inputs) -> Still:
     sheets = read_samples(inputs.run)
     first, last = float(smoothed(losses)[0]), float(smoothed(losses)[-1])
     early, late = (100 * prompt_difference(sheets[step]) for step in (min(sheets), max(sheets)))
-    order = ": strokes are learnt first, meaning later" if early < late else ""
+    order = ": strokes come first, what the prompt asks for later" if early < late else ""
     return Still(
         figure_training(steps, losses, sheets),
         alt="A curve of the loss, falling steeply and then slowly; below it columns of glyphs from training steps, "

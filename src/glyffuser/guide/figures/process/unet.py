@@ -1,4 +1,4 @@
-"""Chapter 2, the network: its plan as built, what each block costs, and how it is told the time."""
+"""Chapter 2, the network: its plan as built, what each block costs, and how it gets to know the timestep."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +68,7 @@ def counted(network: nn.Module) -> Iterator[dict[nn.Module, int]]:
 def block_facts(unet: UNet, tokens: int = TOKENS) -> list[BlockFacts]:
     """The network's blocks in the order of computation, with parameters and operations that sum to its totals.
 
-    A copy on the device "meta", of shapes without numbers, goes through the motions, so that size costs nothing.
+    Done on a copy on the device "meta", which has shapes but no numbers, so that size costs nothing.
     """
     config = unet.config
     with torch.device("meta"):
@@ -146,9 +146,7 @@ def figure_unet(facts: list[BlockFacts], image_size: int, patch: int) -> Figure:
         attribute = "parameters" if title == "parameters" else "operations"
         total = sum(getattr(block, attribute) for block in facts)
         rest = sum(getattr(block, attribute) for block in others)
-        ax.set_title(
-            f"{title}: {_short(total)} in all, of these {_short(rest)} to read time and prompt", loc="left", pad=4
-        )
+        ax.set_title(f"{title}: {_short(total)} in all, of these {_short(rest)} for time and prompt", loc="left", pad=4)
         for i, value in enumerate(values):
             if value >= 0.04 * max(values):
                 points = min(8.5, 190 / len(main))
@@ -203,7 +201,7 @@ def _arrow(kind: str) -> dict:
 
 
 def _skips(ax: Axes, blocks: list[BlockFacts], places: list[tuple[int, float, float]]) -> None:
-    """The shortcuts: what each block of the way down hands to one of the way up; last in, first out."""
+    """The shortcuts: what each block on the way down hands to one on the way up; last in, first out."""
     stack = [i for i, block in enumerate(blocks) if block.part in ("in", "down")]
     for i, block in enumerate(blocks):
         if block.part == "up" and block.kind == "stage":
@@ -216,11 +214,11 @@ def _skips(ax: Axes, blocks: list[BlockFacts], places: list[tuple[int, float, fl
 
 
 def _key(ax: Axes, n: int) -> None:
-    """What the marks mean, in a row of words above the plan."""
+    """What the marks mean, above the plan."""
     entries = [
         ("s", style.COOL, "residual block"),
         ("s", style.ACCENT, "with attention"),
-        ("o", style.WARM, "time and text, summed up, enter"),
+        ("o", style.WARM, "the sum of time and text enters"),
         ("s", style.PAPER, "every word of the text enters"),
     ]
     for i, (marker, colour, text) in enumerate(entries):
@@ -242,17 +240,23 @@ def unet(inputs: Inputs) -> Still:
     network = inputs.pipe.unet
     facts, config = block_facts(network), network.config
     grid = config.sample_size // config.patch_size
+    radical = (
+        " In this model the sum of time and text also holds the radical, as a list of numbers learnt for each of the "
+        "214."
+        if config.num_class_embeds
+        else ""
+    )
     shares = 100 * sum(b.operations for b in facts if b.attends) / sum(b.operations for b in facts)
     return Still(
         figure_unet(facts, config.sample_size, config.patch_size),
         alt="A plan of the network in the shape of a U, from the picture in at the left to the picture out at the "
         "right, and bars with the parameters and operations of each block.",
         caption=f"The network of this model, read from its own settings. The picture is folded into a {grid} × {grid} "
-        f"grid of {config.patch_size} × {config.patch_size} patches, goes down to coarser grids, where blocks see the "
-        "whole glyph, and up again; grey arcs carry detail across. "
+        f"grid of {config.patch_size} × {config.patch_size} patches and goes down to coarser grids, where blocks see "
+        "the whole glyph, and up again; grey arcs carry detail across. "
         f"In all {sum(b.parameters for b in facts) / 1e6:.1f} million parameters and "
         f"{sum(b.operations for b in facts) / 1e9:.1f} billion operations for one glyph, one step and {TOKENS} tokens, "
-        f"{shares:.0f} % of them in the blocks with attention.",
+        f"{shares:.0f} % of them in the blocks with attention." + radical,
     )
 
 
@@ -295,6 +299,7 @@ def time_embedding(inputs: Inputs) -> Still:
         alt="A heat map of waves from fast at the middle to slow, over the timesteps, and three of the waves as "
         "curves.",
         caption=f"The network must know how much noise to expect. Each timestep becomes {dim} numbers: read a column. "
-        "Like the hands of many clocks, some turn fast and some slowly; together they tell every t from every other. "
-        f"Neighbouring timesteps look alike (cosine similarity {near:.3f}), those {T // 2} apart do not ({far:.2f}).",
+        "Like the hands of many clocks, some turn fast and some slowly; together they distinguish every t from every "
+        "other. "
+        f"Neighbouring timesteps look alike (cosine similarity {near:.3f}), those {T // 2} apart less so ({far:.2f}).",
     )

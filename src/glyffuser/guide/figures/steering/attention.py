@@ -18,11 +18,11 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import steps_of
+from glyffuser.guide.sampling import steps_of, text_alone, withheld
 from glyffuser.networks.layers import Attention, TransformerBlock
 
 PROMPT = "bamboo basket for rice"
-PART = 0.9  # of T: where in the noise the network is watched, when much of the glyph is still open
+PART = 0.9  # of T: the timestep at which the network is watched, when much of the glyph is still open
 
 
 @contextmanager
@@ -65,11 +65,11 @@ def _watch(name: str, layer: Attention, maps: dict[str, Tensor]) -> list[torch.u
 
 
 def attention_weights(q: Tensor, kv: Tensor, heads: int, mask: Tensor | None) -> Tensor:
-    """softmax(q k^T / sqrt(d)), mean over heads split as in models/layers.py: (B, N, C), (B, L, 2C) -> (B, N, L)."""
+    """softmax(q k^T / sqrt(d)), mean over heads split as in networks/layers.py: (B, N, C), (B, L, 2C) -> (B, N, L)."""
     batch, n, channels = q.shape
     queries = q.view(batch, n, heads, -1).transpose(1, 2)  # (B, heads, N, head_dim)
     keys = kv.view(batch, kv.shape[1], 2, heads, -1)[:, :, 0].transpose(1, 2)  # (B, heads, L, head_dim)
-    with torch.autocast(q.device.type, enabled=False):  # else products would be rounded to bfloat16
+    with torch.autocast(q.device.type, enabled=False):  # otherwise products would be rounded to bfloat16
         scores = queries @ keys.transpose(-1, -2) * (channels // heads) ** -0.5
     if mask is not None:
         scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
@@ -78,7 +78,7 @@ def attention_weights(q: Tensor, kv: Tensor, heads: int, mask: Tensor | None) ->
 
 @dataclass(frozen=True)
 class Watched:
-    """A drawn glyph (H, W) in [-1, 1], the words of its prompt, and where each layer's attention to each word lies.
+    """A drawn glyph (H, W) in [-1, 1], the words of its prompt, and where each layer attends to each word.
 
     `maps`: layer -> (words, h, w); over the words, with start and end marks as the last, it sums to 1 in every place.
     """
@@ -101,7 +101,7 @@ def word_groups(pipe: GlyffuserPipeline, prompt: str) -> tuple[list[str], list[l
 
 
 def watch(pipe: GlyffuserPipeline, prompt: str, steps: int, seed: int, tick: Tick = quiet) -> Watched:
-    """Draw a glyph, noise it to PART of T, and see what the network attends to when it is shown that."""
+    """Draw a glyph, noise it to PART of T, and see what the network attends to in that picture."""
     *_, last = steps_of(pipe, [prompt], steps, GUIDANCE, seed=seed, tick=tick)
     schedule, cond = pipe.schedule, pipe.condition([prompt])
     sigma = schedule.sigma(torch.tensor(PART * schedule.T, dtype=torch.float64))
@@ -122,8 +122,8 @@ def watch(pipe: GlyffuserPipeline, prompt: str, steps: int, seed: int, tick: Tic
 
 @style.styled
 def figure_attention(watched: Watched) -> Figure:
-    """A row for each layer, a column for each word: the glyph, and over it where the word is attended to."""
-    words, layers = watched.words[:-1], list(watched.maps)  # the marks take what is left, and would drown the rest
+    """A row for each layer, a column for each word: over the glyph, the places that attend to the word."""
+    words, layers = watched.words[:-1], list(watched.maps)  # the marks take the rest, and would drown the words
     fig = style.figure(height=1.5 * len(layers) + 0.4, width=1.5 * (len(words) + 1) + 0.4)
     axes = fig.subplots(len(layers), len(words) + 1, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
     size = watched.glyph.shape[0]
@@ -156,14 +156,14 @@ def _layer_name(module: str) -> str:
 
 def attention(inputs: Inputs) -> Still:
     """Which words each part of a glyph attends to. Needs the model."""
-    watched = watch(inputs.pipe, PROMPT, inputs.count(30, 10), inputs.seed, inputs.tick)
+    watched = watch(text_alone(inputs.pipe), PROMPT, inputs.count(30, 10), inputs.seed, inputs.tick)
     shares = np.mean([maps.mean(axis=(1, 2)) for maps in watched.maps.values()], axis=0)
     told = ", ".join(f"{word} {100 * share:.0f} %" for word, share in zip(watched.words[:-1], shares, strict=False))
     return Still(
         figure_attention(watched),
         alt="A grid of heat maps over a faint glyph, a column for each word of the prompt, a row for each layer.",
-        caption=f"“{PROMPT}”. In {len(watched.maps)} layers, from first to last, each place of the glyph asks the "
-        "words how much they matter to it; the darker, the more (a row shares one scale). The number is the word's "
-        f"share of all attention in that layer; on average {told}. The rest goes to the marks that begin and end a "
-        "prompt, a place to look when no word is needed.",
+        caption=f"“{PROMPT}”. In {len(watched.maps)} layers, from first to last, each place in the glyph asks each "
+        "word how much it matters there; the darker, the more (each row has one scale). The number is the word's share "
+        f"of all attention in that layer; on average {told}. The rest goes to the marks that begin and end a prompt, a "
+        "place to look when no word is needed." + withheld(inputs.pipe),
     )

@@ -7,17 +7,19 @@ from PIL import Image
 from torch import Tensor
 
 from glyffuser.base.pictures import to_grey
+from glyffuser.generate.draw import draw
+from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation
 from glyffuser.guide.figures.steering.guidance import GOLD, METAL
 from glyffuser.guide.frames import GAP, SheetFrame, rhythm
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import grey, sheet, steps_of
+from glyffuser.guide.sampling import grey, sheet, steps_of, text_alone
 from glyffuser.judge.recogniser import SIZE, Recogniser
 
 GLYPHS = 16
 WINDOW, STRIDE = 20, 11  # pixels of the recogniser's 64: the patch of paper that hides a part, and how far it moves
-MARKS = 8  # how often during the animation the radical is looked for; in between the marks stay
+MARKS = 8  # how often during the animation the radical is looked for; the marks stay in between
 FOUND = 0.5  # probability from which the radical counts as read
 
 
@@ -25,7 +27,7 @@ def occlusion(recogniser: Recogniser, images: np.ndarray, radical: int) -> tuple
     """Where a radical is: how far its log-probability falls when a part is hidden (Zeiler and Fergus 2014, 4.2).
 
     images: uint8 (N, H, W). Returns its probability (N,), and the fall at each place (N, 64, 64): zero where it rises,
-    and in glyphs that are not read as having the radical.
+    and in glyphs in which the radical is not read.
     """
     small = F.interpolate(torch.from_numpy(images)[:, None].float(), (SIZE, SIZE), mode="area").round().byte()[:, 0]
     base = recogniser.read(small).radical[:, radical - 1]
@@ -64,7 +66,7 @@ def colour_sheet(images: np.ndarray, columns: int) -> np.ndarray:
 def figure_gold(
     noisy: list[np.ndarray], clean: list[np.ndarray], recogniser: Recogniser, radical: int = METAL
 ) -> tuple[list[Image.Image], list[int]]:
-    """Frames of what there is and what the network sees, the radical marked red; and in how many glyphs it was read.
+    """Frames of the noised glyphs and what the network sees, the radical marked red; and in how many it was read.
 
     noisy, clean: uint8 (N, H, W) for each step.
     """
@@ -84,6 +86,21 @@ def figure_gold(
     return frames, counts
 
 
+def told_radical(inputs: Inputs, steps: int) -> str:
+    """What the radical does where a prior gives it, and the text without: a sentence for the caption, else nothing."""
+    pipe = inputs.pipe
+    if pipe.prior is None:
+        return ""
+    expected = int(pipe.condition([GOLD]).radical[0])  # type: ignore[index]  # there is a prior
+    images = draw(text_alone(pipe), [GOLD] * GLYPHS, Request(steps=steps, seed=inputs.seed))
+    read = inputs.recogniser.read(images).radical[:, METAL - 1].exp()
+    return (
+        f" The network did not have to find the radical: its prior reads it from the prompt ({expected} as the "
+        f"likeliest) and hands its number over. With that withheld, the word alone brings the metal radical in "
+        f"{int((read >= FOUND).sum())} of {GLYPHS}."
+    )
+
+
 def gold(inputs: Inputs) -> Animation:
     """Sixteen glyphs for "Gold". Needs the model and the recogniser."""
     recogniser = inputs.recogniser
@@ -95,14 +112,17 @@ def gold(inputs: Inputs) -> Animation:
         times.append(step.t)
     frames, counts = figure_gold(noisy, clean, recogniser)
     order = rhythm(len(frames), hold=inputs.count(24, 8))
+    given = told_radical(inputs, steps)
     most = next(i for i, count in enumerate(counts) if count >= 0.8 * counts[-1])
     early = f" At step {most + 1} (t = {times[most]:.0f}) already {counts[most]} had it." if counts[-1] else ""
     return Animation(
         [frames[i] for i in order],
         alt="Sixteen fields of noise turn into glyphs; in most of them the metal radical at the left is drawn in red.",
         caption=f"“{GOLD}”, {GLYPHS} glyphs, {steps} steps. A second network, the recogniser, was trained to read the "
-        "radicals of real glyphs. It reads the metal radical (金, 釒, 钅; number 167 of the old 214) in "
-        f"{counts[-1]} of the {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails." + early,
+        "radicals of real glyphs. It reads the metal radical (金, 釒, 钅; number 167 of the traditional 214) in "
+        f"{counts[-1]} of the {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails."
+        + early
+        + given,
         labels=[f"step {i + 1} of {steps}, t = {times[i]:.0f}, radical in {counts[i]} of {GLYPHS}" for i in order],
         fps=12,
     )

@@ -1,4 +1,4 @@
-"""Chapter 3, steering: what one step does with a prompt, and how hard guidance pulls."""
+"""Chapter 3, steering: what a prompt does in one step, and how hard guidance pulls."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Slider, Sliders, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import sheet
+from glyffuser.guide.sampling import sheet, text_alone, withheld
 from glyffuser.judge.prompts import Prompt
 from glyffuser.judge.recogniser import Reading
 
@@ -49,11 +49,18 @@ def radical_template(data: GlyphData, radical: int) -> tuple[np.ndarray, np.ndar
 
 @style.styled
 def figure_single_step(
-    noise: np.ndarray, without: np.ndarray, told: np.ndarray, every: np.ndarray, metal: np.ndarray, prompt: str = GOLD
+    noise: np.ndarray,
+    without: np.ndarray,
+    told: np.ndarray,
+    every: np.ndarray,
+    metal: np.ndarray,
+    names: tuple[str, ...] = (),
+    prompt: str = GOLD,
 ) -> Figure:
     """One step from the same noise without and with a prompt, and the difference; the same from the data's means.
 
-    noise, without, told: (S, H, W) in [-1, 1], a row each; every, metal: means of all glyphs and of the metal ones.
+    noise, without, told: (S, H, W) in [-1, 1], a row each, called `names`; every, metal: means of all glyphs and of the
+    metal ones.
     """
     rows = len(noise) + 1
     fig = style.figure(height=1.96 * rows + 0.3, width=8.0)
@@ -64,6 +71,8 @@ def figure_single_step(
     for row in range(rows - 1):
         style.show_glyph(axes[row, 0], noise[row] / 2.2)
         _compare(axes[row], without[row], told[row])
+    for ax, name in zip(axes[:, 0], names, strict=False):
+        ax.set_ylabel(name, fontsize=11)
     axes[-1, 0].axis("off")
     words = "what the data say:\nthe mean of all glyphs,\nof those with 金 釒 钅,\nand the difference"
     axes[-1, 0].text(0.95, 0.5, words, transform=axes[-1, 0].transAxes, ha="right", va="center", linespacing=1.5)
@@ -80,26 +89,42 @@ def _compare(row: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
 
 
 def single_step(inputs: Inputs) -> Still:
-    """One step with and without "Gold". Needs the data set and the model."""
-    n = inputs.count(BATCH, 4)
-    noise, without, told = (part[:, 0] for part in first_guesses(inputs.pipe, GOLD, n, inputs.seed))
+    """One step with and without "Gold". Needs the data set and the model.
+
+    Where the model has a prior, the rows are one noise, with the words alone and with the radical that they lead to.
+    """
+    n, pipe = inputs.count(BATCH, 4), inputs.pipe
+    noise, without, told = (part[:, 0].numpy() for part in first_guesses(text_alone(pipe), GOLD, n, inputs.seed))
     every, metal = radical_template(inputs.data, METAL)
-    change = (without - told).numpy()
-    template = torch.nn.functional.interpolate(
-        torch.from_numpy(every - metal)[None, None], change.shape[-2:], mode="area"
-    )[0, 0].numpy()
-    alike = [correlation(c, template) for c in change]
-    half = change.shape[-1] // 2
-    left = float(np.abs(change[..., :half]).sum() / max(np.abs(change).sum(), 1e-9))
+    alike = likenesses(without - told, every - metal)
+    names: tuple[str, ...] = ()
+    rows, more = (noise[:SHOWN], without[:SHOWN], told[:SHOWN]), ""
+    if pipe.prior is not None:
+        given = first_guesses(pipe, GOLD, n, inputs.seed)[2][:, 0].numpy()
+        rows, names = (
+            (noise[[0, 0]], without[[0, 0]], np.stack([told[0], given[0]])),
+            ("words alone", "and the radical"),
+        )
+        more = (
+            f"{withheld(pipe)} In the second row the network is given that radical as well, and the correlation is "
+            f"{np.mean(likenesses(without - given, every - metal)):.2f}."
+        )
     return Still(
-        figure_single_step(noise[:SHOWN].numpy(), without[:SHOWN].numpy(), told[:SHOWN].numpy(), every, metal),
-        alt="Noise, a grey blur, the same blur with a darker metal radical at the left, and the difference in red and "
-        "blue; below the same from averages of real glyphs.",
-        caption="From pure noise the best guess is an average: without a prompt, of all glyphs; told “Gold”, of "
-        f"those with the metal radical, whose ink shows at once (red: ink added, blue: taken away). {100 * left:.0f} "
-        f"% of the change is in the left half. Over {n} noises it correlates {np.mean(alike):.2f} (lowest "
-        f"{min(alike):.2f}) with what the data say of that radical.",
+        figure_single_step(*rows, every, metal, names),
+        alt="Rows of noise, a grey blur, the blur that a prompt makes of it, and the difference in red and blue; below "
+        "the same from averages of real glyphs.",
+        caption="From pure noise the best guess is an average: without a prompt, of all glyphs; with “Gold”, of all "
+        "glyphs that could be meant (red: ink added, blue: ink removed). The last row is what the data say: the glyphs "
+        f"with the metal radical against all. The change that the word makes correlates {np.mean(alike):.2f} with that "
+        f"(mean over {n} noises; lowest {min(alike):.2f})." + more,
     )
+
+
+def likenesses(changes: np.ndarray, template: np.ndarray) -> list[float]:
+    """The correlation of each change (N, H, W) with a template of any size."""
+    wanted = torch.from_numpy(template)[None, None]
+    fitted = torch.nn.functional.interpolate(wanted, changes.shape[-2:], mode="area")[0, 0].numpy()
+    return [correlation(change, fitted) for change in changes]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -124,7 +149,7 @@ class Guided:
 def measured(
     scales: tuple[float, ...], glyphs: np.ndarray, readings: list[Reading], radicals: tuple[int, ...]
 ) -> Guided:
-    """Fidelity and variety from what the recogniser read, one Reading a scale."""
+    """Fidelity and variety from what the recogniser read, one Reading per scale."""
     wanted = [radical - 1 for radical in radicals]
     fidelity = [float(r.radical[:, wanted].exp().sum(1).mean()) for r in readings]
     spread = np.array([float(torch.pdist(r.features).mean()) for r in readings])
@@ -133,7 +158,7 @@ def measured(
 
 @style.styled
 def figure_guidance(guided: Guided, at: int, prompt: str) -> Figure:
-    """The glyphs at scale number `at`, and where it stands on the curves of fidelity and variety."""
+    """The glyphs at scale number `at`, and its place on the curves of fidelity and variety."""
     fig = style.figure(height=5.2)
     grid = fig.add_gridspec(2, 2, width_ratios=[5.0, 3.6], hspace=0.12, wspace=0.06)
     sheet_ax = fig.add_subplot(grid[:, 0])
@@ -164,13 +189,13 @@ def _curve(ax: Axes, scales: tuple[float, ...], values: np.ndarray, at: int) -> 
 
 def guidance(inputs: Inputs) -> Sliders:
     """One prompt and the same seeds under guidance 1 to 15. Needs the data set, the model and the recogniser."""
-    recogniser = inputs.recogniser
+    recogniser, pipe = inputs.recogniser, text_alone(inputs.pipe)
     scales = SCALES_QUICK if inputs.quick else SCALES
     n, steps = inputs.count(16, 9), inputs.count(20, 8)
     sheets = []
     for i, scale in enumerate(scales):
         inputs.tick(i, len(scales))
-        sheets.append(draw(inputs.pipe, [GUIDED.text] * n, Request(steps=steps, guidance=scale, seed=inputs.seed)))
+        sheets.append(draw(pipe, [GUIDED.text] * n, Request(steps=steps, guidance=scale, seed=inputs.seed)))
     guided = measured(scales, np.stack(sheets), [recogniser.read(images) for images in sheets], GUIDED.radicals)
     fidelity, variety = 100 * guided.fidelity, 100 * guided.variety
     usual = scales.index(GUIDANCE)
@@ -179,10 +204,10 @@ def guidance(inputs: Inputs) -> Sliders:
         [Slider("guidance", "guidance scale", [f"{scale:g}" for scale in scales], start=usual)],
         {(i,): style.to_image(figure_guidance(guided, i, GUIDED.text)) for i in range(len(scales))},
         alt=f"{n} glyphs for one prompt, and two curves over the guidance scale: fidelity and variety.",
-        caption=f"The same {n} noises, steered ever harder (1: guidance off). How sure the recogniser is that the "
-        f"radical fits goes from {fidelity[0]:.0f} % over {fidelity[usual]:.0f} % at {GUIDANCE:g} to "
-        f"{fidelity[-1]:.0f} % at {scales[-1]:g}; how much the glyphs differ from one another from 100 % over "
-        f"{variety[usual]:.0f} % to "
-        f"{variety[-1]:.0f} %. Ink goes from {ink[0]:.0f} % of the paper to {ink[1]:.0f} %; real glyphs have "
-        f"{ink[2]:.0f} %.",
+        caption=f"The same {n} noises, steered harder and harder (1: guidance off). Fidelity, the probability that the "
+        f"recogniser gives to a fitting radical, goes from {fidelity[0]:.0f} % to {fidelity[usual]:.0f} % at "
+        f"{GUIDANCE:g} and {fidelity[-1]:.0f} % at {scales[-1]:g}, with its highest value, {fidelity.max():.0f} %, at "
+        f"{scales[int(fidelity.argmax())]:g}. Variety, how much the glyphs differ from one another, goes from 100 % to "
+        f"{variety[usual]:.0f} % and {variety[-1]:.0f} %. Ink goes from {ink[0]:.0f} % of the paper to {ink[1]:.0f} %; "
+        f"real glyphs have {ink[2]:.0f} %." + withheld(inputs.pipe),
     )

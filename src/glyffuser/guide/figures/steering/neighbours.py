@@ -1,4 +1,4 @@
-"""Chapter 3, new or copied? Generated glyphs beside the training glyphs that are most like them."""
+"""Chapter 3, new or copied? Generated glyphs beside the training glyphs most like them."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from glyffuser.guide.inputs import Inputs
 PROMPTS = ("gold", "a kind of fish", "tree", "illness", "water", "bamboo basket", "silk", "horse")
 UNSEEN = 200  # real glyphs outside the training split that set the yardstick
 SAME = 0.99  # of them are less like their nearest training glyph than what counts as a copy
-COARSE = 16  # pixels, the side of the pictures that candidates are chosen by
+COARSE = 16  # pixels, the side of the pictures by which candidates are chosen
 CANDIDATES = 64
 
 
@@ -38,7 +38,7 @@ class Compared:
 
     @property
     def copy_at(self) -> float:
-        """The overlap from which a glyph counts as a copy: that of nearly no two different characters."""
+        """The overlap from which a glyph counts as a copy: one that hardly any two different characters reach."""
         return float(np.quantile(self.real, SAME))
 
 
@@ -76,7 +76,7 @@ def overlay(glyph: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 @style.styled
 def figure_neighbours(compared: Compared) -> Figure:
-    """Generated glyphs, their nearest training glyphs, both laid over each other, and how much ink overlaps."""
+    """Generated glyphs, their nearest training glyphs, the two laid over each other, and how much ink overlaps."""
     n = len(compared.glyphs)
     fig = style.figure(height=5.9)
     above, below = fig.subfigures(2, 1, squeeze=False, height_ratios=[3.85, 2.0], hspace=0.03).ravel()
@@ -111,18 +111,20 @@ def neighbours(inputs: Inputs) -> Still:
     data = inputs.data
     test = np.array([split_of(int(codepoint)) == "test" for codepoint in data.codepoints])
     training = data.select(np.flatnonzero(~test))
-    # Where nothing was kept out, some of the training glyphs must do: they are their own neighbours, and say so.
+    # If nothing was kept out, training glyphs have to do: they are their own neighbours, and show it.
     kept_out = (data.images[test] if test.any() else data.images)[:UNSEEN]
     glyphs = draw(inputs.pipe, PROMPTS, Request(steps=inputs.count(STEPS, 10), seed=inputs.seed), tick=inputs.tick)
     compared = compare(glyphs, training, kept_out)
     copies = int((compared.overlap >= compared.copy_at).sum())
+    radicals = "" if inputs.pipe.prior is None else ", each with the radical that the prior reads from it"
     return Still(
         figure_neighbours(compared),
-        alt="A row of invented glyphs, below each the most similar training glyph, and both laid over each other in "
-        "red and blue; a histogram of overlaps.",
-        caption=f"For each invented glyph, the most similar of {len(training):,} training glyphs, and both laid over "
-        f"each other. Their ink overlaps by {100 * np.median(compared.overlap):.0f} % (median). That says something "
-        f"only beside a yardstick: {len(kept_out)} real characters kept out of training overlap their nearest one by "
-        f"{100 * np.median(compared.real):.0f} %, and {100 * SAME:.0f} % of them by less than "
-        f"{100 * compared.copy_at:.0f} %, from where on we speak of a copy: {copies} of {len(glyphs)} here.",
+        alt="A row of invented glyphs, below each the most similar training glyph, and the two laid over each other "
+        "in red and blue; a histogram of overlaps.",
+        caption=f"For each invented glyph, the most similar of {len(training):,} training glyphs, and the two laid "
+        f"over each other. Their ink overlaps by {100 * np.median(compared.overlap):.0f} % (median). That means "
+        f"something only beside a yardstick: {len(kept_out)} real characters kept out of training overlap their "
+        f"nearest one by {100 * np.median(compared.real):.0f} %, and {100 * SAME:.0f} % of them by less than "
+        f"{100 * compared.copy_at:.0f} %. From there on we call it a copy: {copies} of {len(glyphs)} here. The prompts "
+        f"were {', '.join(PROMPTS)}{radicals}.",
     )

@@ -1,4 +1,4 @@
-"""Figures whose system is not built yet: they say so in their place."""
+"""Figures of systems that are not built yet: they say so in their place."""
 
 from glyffuser.guide.drawn import Drawn, Missing
 from glyffuser.guide.inputs import Inputs
@@ -10,5 +10,5 @@ def latent(inputs: Inputs) -> Drawn:
 
 
 def cascade(inputs: Inputs) -> Drawn:
-    """A small glyph, then super-resolved."""
+    """A small glyph, then the same one enlarged."""
     raise Missing("this version has no cascade (a second diffusion model that enlarges small glyphs) to show")

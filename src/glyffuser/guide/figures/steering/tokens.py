@@ -1,4 +1,4 @@
-"""Chapter 3, words: a prompt as tokens and an array of numbers, and how a token's meaning moves with its neighbours."""
+"""Chapter 3, words: a prompt as tokens and an array of numbers, and how neighbours change what a token means."""
 
 from dataclasses import dataclass
 
@@ -74,7 +74,7 @@ def _heat(ax: Axes, e: Encoded, colour: str, limit: float) -> None:
 
 
 def _plane(ax: Axes, texts: list[Encoded], like: np.ndarray, anchors: tuple[str, ...]) -> None:
-    """The word in each context, by how like the two anchors it is, with arrows from where it stands alone."""
+    """The word in each context, by its likeness to the two anchors, with arrows from where it stands alone."""
     low, high = like.min(0), like.max(0)
     room = np.maximum(0.28 * (high - low), 0.02)
     start = like[0]
@@ -108,9 +108,9 @@ def tokens(inputs: Inputs) -> Still:
     )
     return Still(
         figure_tokens(texts, like),
-        alt=f"Two striped heat maps, one row a token; below, the word {WORD} as a dot, with arrows to where it moves "
+        alt=f"Two striped heat maps, one row per token; below, the word {WORD} as a dot, with arrows to where it moves "
         "in two phrases.",
         caption=f"The text encoder cuts a prompt into tokens and gives each {d} numbers that depend on all the "
-        f"others, so “{CONTEXTS[1]}” becomes an array of {n} × {d}. The same word is not the same row in both: next "
+        f"others, so “{CONTEXTS[1]}” becomes an array of {n} × {d}. The same word gets different rows: next "
         f"to “chemical”, {chemical}; next to “heating”, {heating}. The drawing network reads these rows, not letters.",
     )
