@@ -21,7 +21,7 @@ class Run:
 
     def __init__(self, config: Config, out: Path):
         self.out, self.folder, self.stop = out, RunFolder(out, config), Stop()
-        self.parts = setup(config)
+        self.parts = setup(config, tower=self.folder.tower())
         self.state = State.begin(self.parts, self.folder.checkpoints)
 
     def steps(self) -> Iterator[Progress]:
@@ -66,6 +66,11 @@ def glyphs(parts: Parts, step: int) -> list[int]:
 
 def told(config: Config) -> Config:
     config.model.num_class_embeds, config.data.drop_radical = 215, 0.25
+    return config
+
+
+def towered(config: Config) -> Config:
+    config.text.tower, config.text.tower_steps, config.data.composition = 8, 20, 0.2
     return config
 
 

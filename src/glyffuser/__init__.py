@@ -28,6 +28,7 @@ _EXPORTS = {
     "SAMPLERS": "glyffuser.diffusion.samplers",
     "UNet": "glyffuser.networks.unet",
     "RadicalPrior": "glyffuser.text.prior",
+    "TextTower": "glyffuser.text.tower",
     "GlyffuserPipeline": "glyffuser.generate.pipeline",
     "GlyffuserScheduler": "glyffuser.generate.schedulers",
     "load_pipeline": "glyffuser.generate.pipeline",

@@ -35,8 +35,14 @@ class DataConfig:
     sense: float = 0.5  # a single sense of it ("gold"), so that one-word prompts work;
     mixture: float = 0.2  # or some of its senses in another order
     drop: float = 0.1  # chance that the caption, and the radical, is dropped, for classifier-free guidance
+    composition: float = 0.0  # or a description of the parts: "water at the left, every at the right"
     drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the network still heeds the text
     balance: float = 0.0  # 0 = glyphs are seen equally often, 1 = radicals are; see data/order.py
+
+    @property
+    def kinds(self) -> tuple[float, ...]:
+        """How often each kind of caption is drawn, in the order of `Captions.choices`."""
+        return (self.definition, self.sense, self.mixture, *([self.composition] if self.composition else []))
 
 
 @dataclass
@@ -45,6 +51,8 @@ class TextConfig:
 
     encoder: str = "minilm"  # "minilm" (from its pip package), "t5", a hub id, or a local folder
     max_length: int = 96  # longer prompts are cut, in tokens
+    tower: int = 0  # width of the vector that a tower, fitted first, reads from a text; 0 = no tower
+    tower_steps: int = 3000  # optimiser steps that the tower is fitted for
     download: bool = False  # whether a hub id may be fetched over the network
 
 
@@ -116,6 +124,9 @@ class Config:
 # What the presets `cpu` and `gpu` share: fewer steps for the same loss, and faster steps.
 FAST: dict[str, Any] = {
     "data.balance": 0.4,
+    "data.composition": 0.15,
+    "data.drop_radical": 0.7,
+    "text.tower": 256,
     "model.norm_groups": 0,
     "model.num_class_embeds": 215,
     "train.optimizer": "muon",
@@ -190,6 +201,7 @@ FRACTIONS = {
         "data.drop",
         "data.balance",
         "data.drop_radical",
+        "data.composition",
         "model.dropout",
     ),
     *("train.decay", "train.beta2", "train.ema_decay"),
@@ -197,6 +209,7 @@ FRACTIONS = {
 LOWEST = {
     "diffusion.T": 2,
     "model.num_class_embeds": 0,
+    "text.tower": 0,
     "model.norm_groups": 0,
     "train.seed": 0,
     "train.warmup_steps": 0,

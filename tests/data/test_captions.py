@@ -15,7 +15,7 @@ glyphs = st.lists(senses, min_size=1, max_size=8)
 
 
 def build(parts: list[list[str]], seed: int = 0) -> Captions:
-    return build_captions([f"definition {i}" for i in range(len(parts))], parts, seed)
+    return build_captions([f"definition {i}" for i in range(len(parts))], parts, seed=seed)
 
 
 def captions_of(captions: Captions, kind: int, glyph: int) -> list[str]:
@@ -84,3 +84,13 @@ def test_a_mixture_may_be_short_whole_and_in_any_order():
     rng = np.random.default_rng(0)
     seen = {mixture(["a", "b"], rng) for _ in range(100)}
     assert seen == {"a", "b", "a, b", "b, a"}
+
+
+def test_further_kinds_come_after_the_others_and_fall_back_to_the_definition():
+    captions = build_captions(DEFINITIONS, SENSES, [[["a", "b"], [], ["c"], []]])
+    assert [captions_of(captions, 3, glyph) for glyph in range(4)] == [["a", "b"], ["fish"], ["c"], ["whole"]]
+    rng = np.random.default_rng(0)
+    only = captions.draw(np.zeros(50, dtype=np.int64), (0, 0, 0, 1), 0.0, rng)
+    assert {captions.texts[i] for i in only} == {"a", "b"}
+    without = captions.draw(np.zeros(50, dtype=np.int64), (1, 1, 1), 0.0, rng)
+    assert not {captions.texts[i] for i in without} & {"a", "b"}

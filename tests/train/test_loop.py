@@ -19,7 +19,7 @@ from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.train.checkpoint import list_checkpoints
 from glyffuser.train.loop import pipeline
 from glyffuser.train.previews import Previews
-from training_runs import Run, assert_same, finish, log, told
+from training_runs import Run, assert_same, finish, log, told, towered
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_previews_do_not_change_training(tiny_config, tmp_path):
     with Image.open(picture) as sheet:
         assert sheet.size == (4 * 32, 8 * 32)
     before = picture.read_bytes()
-    Previews(previewed.out)(pipeline(previewed.parts, previewed.state, None), 12)
+    Previews(previewed.out)(pipeline(previewed.parts, previewed.state), 12)
     assert picture.read_bytes() == before  # fixed seeds, so that pictures of different steps can be compared
 
 
@@ -228,14 +228,28 @@ def test_two_processes_train_one_network(tiny_config: Config, tmp_path: Path):
     assert len(log(tmp_path / "run")) == 4  # one process writes
 
 
-def test_a_network_that_is_told_radicals_learns_them_and_exports_its_prior(tiny_config, tmp_path):
+def test_a_network_that_takes_radicals_learns_them_and_withholds_them_by_default(tiny_config, tmp_path):
     run = Run(told(tiny_config), tmp_path)
     finish(run)
-    # All glyphs of the tiny data set have the water radical.
-    labels = load_pipeline(tmp_path / "model").condition(["a river", ""], 2).radical
-    assert labels is not None
-    assert labels.tolist() == [85, 85, 0, 0]
-    assert run.state.network.class_embedding.weight[85].abs().sum() > 0
+    pipe = load_pipeline(tmp_path / "model")
+    assert pipe.condition(["a river", ""], 2).radical.tolist() == [0, 0, 0, 0]
+    assert run.state.network.class_embedding.weight[85].abs().sum() > 0  # all glyphs of the data set have this one
+
+
+def test_a_tower_is_fitted_once_and_goes_with_the_run_and_the_model(tiny_config, tmp_path):
+    whole, parts = Run(towered(tiny_config), tmp_path / "whole"), Run(towered(tiny_config), tmp_path / "parts")
+    assert not (tmp_path / "whole" / "tower").exists()  # before its first step a run is written nowhere
+    finish(whole)
+    finish(parts, stop_at=5)
+    tiny_config.text.tower_steps = 1  # a tower fitted anew would now be another
+    (tmp_path / "parts" / "config.toml").write_text(dump_config(tiny_config))
+    again = Run(tiny_config, tmp_path / "parts")
+    finish(again)
+    assert_same(again, whole)
+    pipe = load_pipeline(tmp_path / "parts" / "model")
+    cond, of_run = pipe.condition(["a river", "the sea"]), whole.parts.tower
+    assert torch.equal(cond.pooled, of_run(cond.states, cond.mask))
+    assert not torch.equal(cond.pooled[0], cond.pooled[1])
 
 
 def test_a_run_can_start_from_the_weights_of_another(tiny_config, tiny_model, tmp_path):

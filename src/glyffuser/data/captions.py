@@ -17,7 +17,8 @@ class Captions:
     """All captions of a data set. `texts[0]` is the empty caption.
 
     `choices[kind]` holds caption numbers, glyph after glyph; those of glyph i are
-    choices[kind][starts[kind][i] : starts[kind][i + 1]]. Kinds: 0 whole definition, 1 single sense, 2 mixture.
+    choices[kind][starts[kind][i] : starts[kind][i + 1]]. Kinds: 0 whole definition, 1 single sense, 2 mixture, and
+    then those that `build_captions` was given.
     """
 
     texts: list[str]
@@ -25,7 +26,10 @@ class Captions:
     starts: list[np.ndarray]
 
     def draw(self, glyphs: np.ndarray, weights: Sequence[float], drop: float, rng: np.random.Generator) -> np.ndarray:
-        """A caption number for each glyph number (n,) -> (n,); kinds by `weights`, 0 (empty) with chance `drop`."""
+        """A caption number for each glyph number (n,) -> (n,); kinds by `weights`, 0 (empty) with chance `drop`.
+
+        Kinds beyond the weights given are not drawn.
+        """
         n = len(glyphs)
         edges = np.cumsum(weights) / np.sum(weights)
         kinds = np.searchsorted(edges, rng.random(n), side="right").clip(max=len(edges) - 1)
@@ -38,21 +42,31 @@ class Captions:
         return np.where(dropped, 0, drawn)
 
 
-def build_captions(definitions: Sequence[str], senses: Sequence[Sequence[str]], seed: int = 0) -> Captions:
-    """List every caption of every glyph. For a glyph with a single sense, the definition stands in for its mixtures."""
+def build_captions(
+    definitions: Sequence[str],
+    senses: Sequence[Sequence[str]],
+    further: Sequence[Sequence[Sequence[str]]] = (),
+    seed: int = 0,
+) -> Captions:
+    """List every caption of every glyph. A glyph with a single sense has its definition as its mixtures.
+
+    `further`: further kinds, each with a list of texts for every glyph; one that has none keeps its definition.
+    """
     rng = np.random.default_rng(seed)
     number: dict[str, int] = {"": 0}
 
     def note(text: str) -> int:
         return number.setdefault(text, len(number))
 
-    kinds: list[list[list[int]]] = [[], [], []]
-    for definition, parts in zip(definitions, senses, strict=True):
+    kinds: list[list[list[int]]] = [[] for _ in range(3 + len(further))]
+    for glyph, (definition, parts) in enumerate(zip(definitions, senses, strict=True)):
         whole = note(definition)
         kinds[0].append([whole])
         kinds[1].append([note(sense) for sense in parts] or [whole])
         mixtures = [note(mixture(parts, rng)) for _ in range(MIXTURES)] if len(parts) > 1 else [whole]
         kinds[2].append(mixtures)
+        for kind, texts in enumerate(further, start=3):
+            kinds[kind].append([note(text) for text in texts[glyph]] or [whole])
     choices = [np.array([c for glyph in kind for c in glyph], dtype=np.int64) for kind in kinds]
     starts = [np.cumsum([0] + [len(glyph) for glyph in kind]) for kind in kinds]
     return Captions(list(number), choices, starts)

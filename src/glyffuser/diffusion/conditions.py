@@ -14,12 +14,14 @@ class Condition:
     """What the model is given for a batch of B images.
 
     states: token states of the texts (B, L, D). mask: (B, L), True where a token is real.
-    radical: Kangxi numbers (B,), 0 = withheld; None for models that take no radical.
+    What only some models take, else None: radical: Kangxi numbers (B,), 0 = withheld; pooled: one vector for the whole
+    text (B, W), from a tower.
     """
 
     states: Tensor
     mask: Tensor
     radical: Tensor | None = None
+    pooled: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.mask)

@@ -28,6 +28,7 @@ from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, schedul
 from glyffuser.networks.unet import UNet, arguments
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import RadicalPrior
+from glyffuser.text.tower import TextTower
 
 
 @dataclass
@@ -41,20 +42,26 @@ class GlyffuserPipeline(DiffusionPipeline):
     """Text -> glyphs.
 
     Components: `unet` (glyffuser.UNet), `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any
-    diffusers scheduler), `prior` (glyffuser.RadicalPrior, or None for a network that takes no radical).
+    diffusers scheduler), `tower` (glyffuser.TextTower, or None for a network that takes token states alone),
+    `prior` (glyffuser.RadicalPrior, or None where only a user's own radical is given to the network).
     `GlyffuserPipeline.from_pretrained()` loads one; without a folder, the bundled model.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
 
-    model_cpu_offload_seq = "text_encoder->prior->unet"
-    _optional_components: ClassVar[list[str]] = ["prior"]  # a list, since diffusers adds to it
+    model_cpu_offload_seq = "text_encoder->tower->prior->unet"
+    _optional_components: ClassVar[list[str]] = ["tower", "prior"]  # a list, since diffusers adds to it
 
     def __init__(
-        self, unet: UNet, text_encoder: TextEncoder, scheduler: SchedulerMixin, prior: RadicalPrior | None = None
+        self,
+        unet: UNet,
+        text_encoder: TextEncoder,
+        scheduler: SchedulerMixin,
+        prior: RadicalPrior | None = None,
+        tower: TextTower | None = None,
     ):
         super().__init__()
-        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, prior=prior)
+        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, prior=prior, tower=tower)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
@@ -131,7 +138,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             eta: share of fresh noise, 0 to 1, for samplers that have it (ddim).
             generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device.
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
-            radical: Kangxi number, 1 ... 214, for all glyphs; default: the prior draws one for each.
+            radical: Kangxi number, 1 ... 214, for all glyphs; default: the prior draws one for each,
+                or, where there is no prior, it is withheld.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """
@@ -184,32 +192,40 @@ class GlyffuserPipeline(DiffusionPipeline):
         return self.scheduler.config.sampler if own else type(self.scheduler).__name__
 
     def condition(self, prompts: list[str], repeats: int = 1) -> Condition:
-        """Token states of the prompts, each `repeats` times over, and, if there is a prior, the likeliest radicals.
+        """What the network is given for the prompts, each `repeats` times over: token states, and what it takes beside.
 
-        An empty prompt means "no text" and has the radical 0, "none". A prompt that occurs again is encoded once.
+        Radicals are the likeliest by the prior, or withheld (0) where there is none; an empty prompt means "no text"
+        and has none. A prompt that occurs again is encoded once.
         """
         texts = list(dict.fromkeys(prompts))
         rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
         states, mask = (part.to(self.device) for part in self.text_encoder.encode(texts))
-        radical = None
+        radical = pooled = None
+        if self.unet.config.num_class_embeds:
+            radical = torch.zeros(len(texts), dtype=torch.long, device=self.device)
         if self.prior is not None:
             told = torch.tensor([bool(text.strip()) for text in texts], device=self.device)
             radical = torch.where(told, self.prior.draw(states, mask), 0)
-        return Condition(states, mask, radical)[rows]
+        if self.tower is not None:
+            with torch.no_grad():
+                pooled = self.tower(states, mask)
+        return Condition(states, mask, radical, pooled)[rows]
 
     def _radicals(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """The radicals (B,) given to the network: the user's, or drawn by the prior from each glyph's own noise."""
-        if cond.radical is None or self.prior is None:
+        """The radicals (B,) given to the network: the user's; else the prior draws them from each glyph's own noise,
+        or they are withheld.
+        """
+        if cond.radical is None:
             if radical is not None:
                 raise UserError("this model takes no radical; it was trained without one")
             return None
-        # Drawn in either case, so that a chosen radical gives the same glyph as if the prior had drawn it.
-        chance = torch.special.ndtr(noise(torch.empty(len(cond), 1, 1, 1, device=self.device)).flatten())
-        if radical is None:
-            return torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
-        if not 1 <= radical <= len(RADICALS):
+        if radical is not None and not 1 <= radical <= len(RADICALS):
             raise UserError(f"the radical must be between 1 and {len(RADICALS)}, not {radical}")
-        return torch.full_like(cond.radical, radical)
+        drawn = cond.radical
+        if self.prior is not None:  # drawn in any case, so that a chosen radical gives the glyph the prior would have
+            chance = torch.special.ndtr(noise(torch.empty(len(cond), 1, 1, 1, device=self.device)).flatten())
+            drawn = torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
+        return drawn if radical is None else torch.full_like(drawn, radical)
 
     def _check(
         self, prompts: list[str], images: int, steps: int, guidance: float, sampler: str | None, eta: float | None

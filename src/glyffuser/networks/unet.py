@@ -67,6 +67,8 @@ class UNet(ModelMixin, ConfigMixin):
         mlp_ratio: hidden width of the transformer blocks' MLP, as a multiple of the level's width; 0 = none.
         cross_attention_dim: width d of the token states.
         num_class_embeds: class labels (radicals, 0 = none) that it takes besides the text; 0 = it takes none.
+        pooled_dim: width of the vector for the whole text that it takes besides the token states; 0 = it takes their
+            mean instead.
         norm_groups: groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU.
         dropout: dropout rate inside the blocks.
         prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, without
@@ -95,6 +97,7 @@ class UNet(ModelMixin, ConfigMixin):
         num_train_timesteps: int,
         shift: float,
         in_channels: int = 1,
+        pooled_dim: int = 0,
     ):
         super().__init__()
         check_shape(sample_size, patch_size, block_out_channels, attention_levels, attention_head_dim)
@@ -102,8 +105,8 @@ class UNet(ModelMixin, ConfigMixin):
         cond_dim = 4 * widths[0]
         self.time_mlp = nn.Sequential(nn.Linear(widths[0], cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
         self.text_mlp = nn.Sequential(
-            nn.LayerNorm(cross_attention_dim),
-            nn.Linear(cross_attention_dim, cond_dim),
+            nn.LayerNorm(pooled_dim or cross_attention_dim),
+            nn.Linear(pooled_dim or cross_attention_dim, cond_dim),
             nn.SiLU(),
             nn.Linear(cond_dim, cond_dim),
         )
@@ -172,17 +175,22 @@ class UNet(ModelMixin, ConfigMixin):
         encoder_hidden_states: Tensor,
         encoder_attention_mask: Tensor | None = None,
         class_labels: Tensor | None = None,
+        pooled_projections: Tensor | None = None,
         return_dict: bool = True,
     ) -> UNetOutput | tuple[Tensor]:
         """Args: sample (B, C, H, W); timestep in [0, T), one number or (B,); encoder_hidden_states (B, L, D);
-        encoder_attention_mask (B, L), True where a token is real; class_labels (B,), None = all 0.
+        encoder_attention_mask (B, L), True where a token is real; class_labels (B,), None = all 0;
+        pooled_projections (B, pooled_dim), where the network takes them, else None.
         Returns: UNetOutput, shape of `sample`.
         """
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         context = encoder_hidden_states.to(self.dtype)
         cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
-        cond = cond + self.text_mlp(masked_mean(context, mask))
+        if self.config.pooled_dim and pooled_projections is None:
+            raise ValueError("this network takes pooled_projections, one vector per text, from its tower")
+        pooled = masked_mean(context, mask) if pooled_projections is None else pooled_projections.to(self.dtype)
+        cond = cond + self.text_mlp(pooled)
         if self.class_embedding is not None:
             labels = torch.zeros_like(t, dtype=torch.long) if class_labels is None else class_labels
             cond = cond + self.class_embedding(labels)
@@ -212,6 +220,7 @@ def arguments(cond: Condition) -> dict[str, Tensor | None]:
         "encoder_hidden_states": cond.states,
         "encoder_attention_mask": cond.mask,
         "class_labels": cond.radical,
+        "pooled_projections": cond.pooled,
     }
 
 

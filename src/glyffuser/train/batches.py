@@ -30,7 +30,7 @@ class Batches:
 
     Args:
         data: the training split.
-        captions, texts: its captions, and their token states by number.
+        captions, texts: its captions, and their token states by number; pooled: their vectors (N, W), or None.
     """
 
     def __init__(
@@ -39,10 +39,12 @@ class Batches:
         data: GlyphData,
         captions: Captions,
         texts: EncodedTexts,
+        pooled: Tensor | None,
         schedule: Schedule,
         device: torch.device,
     ):
         self.config, self.captions, self.texts, self.schedule, self.device = config, captions, texts, schedule, device
+        self.pooled = pooled
         self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed)
         self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
         self.radicals = data.radicals.astype(np.int64)
@@ -53,9 +55,7 @@ class Batches:
         first = (step * world + rank) * c.batch_size
         glyphs = self.order(np.arange(first, first + c.batch_size))
         seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(5, np.uint64)  # one a use
-        numbers = self.captions.draw(
-            glyphs, (d.definition, d.sense, d.mixture), d.drop, np.random.default_rng(seeds[0])
-        )
+        numbers = self.captions.draw(glyphs, d.kinds, d.drop, np.random.default_rng(seeds[0]))
         states, mask = self.texts.batch(numbers)
         x0 = self.images[torch.from_numpy(glyphs).to(self.device)][:, None].float() / 127.5 - 1
         generator = torch.Generator(self.device).manual_seed(int(seeds[1]))
@@ -67,4 +67,5 @@ class Batches:
         if self.config.model.num_class_embeds:
             dropped = (numbers == 0) | (np.random.default_rng(seeds[4]).random(len(glyphs)) < d.drop_radical)
             radical = torch.from_numpy(np.where(dropped, 0, self.radicals[glyphs])).to(self.device)
-        return Batch(x0, eps, t, Condition(states, mask, radical))
+        pooled = None if self.pooled is None else self.pooled[torch.from_numpy(numbers).to(self.device)].float()
+        return Batch(x0, eps, t, Condition(states, mask, radical, pooled))

@@ -1,4 +1,4 @@
-"""The run folder: config.toml, metrics.jsonl, scores.jsonl, prior/, samples/, checkpoints/, model/."""
+"""The run folder: config.toml, metrics.jsonl, scores.jsonl, tower/, samples/, checkpoints/, model/."""
 
 import json
 from dataclasses import asdict
@@ -8,9 +8,8 @@ from typing import Any
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, remove_leftovers, write_text
 from glyffuser.config import Config, dump_config, load_config
-from glyffuser.text.prior import RadicalPrior
+from glyffuser.text.tower import TextTower
 from glyffuser.train.checkpoint import trim_log
-from glyffuser.train.setup import Parts
 
 
 class RunFolder:
@@ -27,9 +26,12 @@ class RunFolder:
         self._writer: Any = None
         self._agree()
 
-    def open(self, step: int) -> None:
+    def open(self, step: int, tower: TextTower | None = None) -> None:
         """Make the folder ready for a run that goes on after `step`: its settings stand there, leftovers do not."""
         output_folder(self.path)
+        if tower is not None and not (self.path / "tower").exists():
+            with atomic_path(self.path / "tower") as temporary:
+                tower.save_pretrained(temporary)
         write_text(self.path / "config.toml", dump_config(self.config))
         for log in ("metrics.jsonl", "scores.jsonl"):
             trim_log(self.path / log, step)
@@ -40,14 +42,10 @@ class RunFolder:
 
             self._writer = SummaryWriter(str(self.path / "tensorboard"))
 
-    def prior(self, parts: Parts) -> RadicalPrior:
-        """The prior in the folder, on the device; at the first start it is fitted and written."""
-        folder = self.path / "prior"
-        with parts.accelerator.main_process_first():
-            if not folder.exists():
-                with atomic_path(folder) as temporary:
-                    parts.fit_prior().save_pretrained(temporary)
-            return RadicalPrior.from_pretrained(folder).to(parts.device)
+    def tower(self) -> TextTower | None:
+        """The tower that the run began with; None before its beginning, or where it has none."""
+        folder = self.path / "tower"
+        return TextTower.from_pretrained(folder).requires_grad_(False) if folder.exists() else None
 
     def log(self, facts: dict[str, float]) -> None:
         """One more line of metrics.jsonl."""

@@ -24,7 +24,6 @@ from glyffuser.base.files import atomic_path
 from glyffuser.config import TrainConfig
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler
-from glyffuser.text.prior import RadicalPrior
 from glyffuser.train.folder import RunFolder
 from glyffuser.train.optimizer import learning_rate, run_fraction
 from glyffuser.train.previews import Previews
@@ -67,8 +66,7 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
     """
     c, main, stop = parts.config.train, parts.accelerator.is_main_process, stop or Stop()
     if main:
-        folder.open(state.step)
-    prior = folder.prior(parts) if parts.config.model.num_class_embeds else None
+        folder.open(state.step, parts.tower)
     stepper, previews = Stepper(parts, state), Previews(folder.path)
     before, saved_at = time.perf_counter(), state.step
     while state.step < c.max_steps and not _out_of_time(parts, state) and not _stopped(parts, stop):
@@ -88,7 +86,7 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
             state.save(folder.checkpoints, c.keep_checkpoints)
             saved_at = state.step
         if main and state.step % c.preview_every == 0:
-            folder.plot({"step": state.step, **previews(pipeline(parts, state, prior), state.step)})
+            folder.plot({"step": state.step, **previews(pipeline(parts, state), state.step)})
         # Checkpoints and previews count as time spent, but not against the speed.
         before = time.perf_counter()
         state.minutes += (before - now) / 60
@@ -96,14 +94,14 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
         if state.step > saved_at:
             state.save(folder.checkpoints, c.keep_checkpoints)
         with atomic_path(folder.path / "model") as temporary:
-            pipeline(parts, state, prior).save_pretrained(temporary)
+            pipeline(parts, state).save_pretrained(temporary)
         folder.close()
 
 
-def pipeline(parts: Parts, state: State, prior: RadicalPrior | None) -> GlyffuserPipeline:
+def pipeline(parts: Parts, state: State) -> GlyffuserPipeline:
     """A pipeline around a copy of the network with the averaged weights."""
     scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule)
-    pipe = GlyffuserPipeline(state.averaged(), parts.encoder, scheduler, prior).to(parts.device)
+    pipe = GlyffuserPipeline(state.averaged(), parts.encoder, scheduler, tower=parts.tower).to(parts.device)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -16,13 +16,14 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.memory import keep_freed_memory
 from glyffuser.config import Config
 from glyffuser.data.captions import build_captions
+from glyffuser.data.components import compositions
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.networks.unet import UNet
 from glyffuser.text.cache import encode_cached
 from glyffuser.text.encoder import TextEncoder
-from glyffuser.text.prior import RadicalPrior, train_prior
+from glyffuser.text.tower import TextTower, pooled, train_tower
 from glyffuser.train.batches import Batch, Batches
 
 
@@ -40,6 +41,7 @@ class Parts:
     process: Process
     batches: Batches
     network: UNet
+    tower: TextTower | None
 
     @property
     def device(self) -> torch.device:
@@ -50,18 +52,14 @@ class Parts:
         """The examples of a step for this process."""
         return self.batches.draw(step, self.accelerator.process_index, self.accelerator.num_processes)
 
-    def fit_prior(self) -> RadicalPrior:
-        """The prior that tells a trained network its radicals, fitted anew, which takes some seconds."""
-        b, fingerprint = self.batches, self.encoder.fingerprint()
-        return train_prior(b.captions, b.texts, b.radicals, fingerprint, self.config.train.seed)
 
-
-def setup(config: Config, progress: Callable[[int, int], None] | None = None) -> Parts:
+def setup(config: Config, progress: Callable[[int, int], None] | None = None, tower: TextTower | None = None) -> Parts:
     """Build the parts of a run. Nothing is written but the cache of encoded captions beside the data set.
 
     Args:
         config: every setting.
         progress: called as progress(done, total) while captions are encoded.
+        tower: the run's own, if it has begun; else one is fitted where the settings want one, which takes a minute.
 
     Raises: UserError for a data set, an encoder or settings that cannot be used.
     """
@@ -75,15 +73,36 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None) ->
     encoder = TextEncoder(config.text.encoder, config.text.max_length, config.text.download)
     data = load_dataset(Path(config.data.path), split="train")
     _check_data(config, data)
-    captions = build_captions(data.definitions, data.senses)
+    composed = [compositions(data.chars, data.senses)] if config.data.composition else []
+    captions = build_captions(data.definitions, data.senses, composed)
     with accelerator.main_process_first():
         cache = Path(config.data.path).parent / "text"
         texts = encode_cached(encoder, captions.texts, cache, progress).to(accelerator.device)
+    if config.text.tower and tower is None:
+        tower = train_tower(
+            captions,
+            texts,
+            data.chars,
+            data.radicals,
+            data.strokes,
+            config.text.tower,
+            encoder.fingerprint(),
+            config.data.kinds,
+            c.seed,
+            config.text.tower_steps,
+        )
+    tower = None if tower is None else tower.to(accelerator.device)
     process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
-    batches = Batches(config, data, captions, texts, process.schedule, accelerator.device)
+    read = None if tower is None else pooled(tower, texts)
+    batches = Batches(config, data, captions, texts, read, process.schedule, accelerator.device)
     torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
-    network = UNet(**asdict(config.model), cross_attention_dim=encoder.dim, **process.to_config())
-    return Parts(config, accelerator, encoder, process, batches, network.to(accelerator.device))
+    network = UNet(
+        **asdict(config.model),
+        cross_attention_dim=encoder.dim,
+        pooled_dim=config.text.tower,
+        **process.to_config(),
+    )
+    return Parts(config, accelerator, encoder, process, batches, network.to(accelerator.device), tower)
 
 
 def precision(wanted: str) -> str:

@@ -1,0 +1,134 @@
+"""The tower: reads from a text what a glyph of that meaning looks like.
+
+A sentence encoder knows that "gold" and "silver" are near; it does not know that both bring the metal radical. A small
+network on top of it learns that from the definitions in a minute: it predicts radical, parts and strokes of the glyph,
+and the vector that it predicts them from goes to the denoising network with the token states. As in CLIP (Radford et
+al. 2021), text is brought into a space made by pictures; here what the pictures show is known, so that no second
+encoder is needed to say it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from glyffuser.data.captions import Captions
+from glyffuser.data.components import components
+from glyffuser.text.cache import EncodedTexts
+from glyffuser.text.prior import sentence
+
+COMMON = 40  # glyphs that a component must occur in to be predicted
+BATCH = 512
+
+
+class Reading(NamedTuple):
+    """What a tower expects: logits of radicals (B, 214), of components (B, C), and the number of strokes (B,)."""
+
+    radical: Tensor
+    components: Tensor
+    strokes: Tensor
+
+
+class TextTower(ModelMixin, ConfigMixin):
+    """Token states of a text -> one vector that says what its glyph looks like.
+
+    Args:
+        dim: width of the text encoder's token states.
+        width: width of the vector.
+        hidden: width of the layer before it.
+        components: the components that it predicts, one character each.
+        dropout: of the hidden layer; high, since there are few texts.
+        encoder: fingerprint of the text encoder that it was trained with; others mean something else.
+    """
+
+    __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
+
+    @register_to_config
+    def __init__(
+        self,
+        dim: int,
+        width: int = 256,
+        hidden: int = 1024,
+        components: str = "",
+        dropout: float = 0.6,
+        encoder: str = "",
+    ):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width), nn.LayerNorm(width)
+        )
+        self.to_radical = nn.Linear(width, 214)
+        self.to_components = nn.Linear(width, len(components))
+        self.to_strokes = nn.Linear(width, 1)
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Token states (B, L, d), zero where padded, and mask (B, L) -> vectors (B, width), float32."""
+        return self.body(sentence(states, mask).to(self.dtype)).float()
+
+    def read(self, vectors: Tensor) -> Reading:
+        """What vectors (B, width) say of the glyph."""
+        vectors = vectors.to(self.dtype)
+        return Reading(self.to_radical(vectors), self.to_components(vectors), self.to_strokes(vectors)[:, 0])
+
+
+def train_tower(
+    captions: Captions,
+    texts: EncodedTexts,
+    chars: Sequence[str],
+    radicals: np.ndarray,
+    strokes: np.ndarray,
+    width: int,
+    fingerprint: str,
+    weights: Sequence[float] = (0.35, 0.4, 0.25),
+    seed: int = 0,
+    steps: int = 3000,
+) -> TextTower:
+    """Fit a tower to the captions of a data set, drawn by `weights`, whose token states are `texts`.
+
+    Of its N glyphs: chars, radicals (N,), 0 = none, and strokes (N,).
+    """
+    rng, device = np.random.default_rng(seed), texts.states.device
+    inside = [components(char) for char in chars]
+    counts = Counter(part for parts in inside for part in parts)
+    common = "".join(sorted(part for part, n in counts.items() if n >= min(COMMON, len(chars) // 10 + 1)))
+    place = {part: i for i, part in enumerate(common)}
+    has = torch.zeros(len(chars), len(common))
+    for row, parts in enumerate(inside):
+        has[row, [place[part] for part in parts if part in place]] = 1
+    labels = torch.from_numpy(radicals.astype(np.int64) - 1).to(device)  # -1 where there is none
+    drawn = torch.from_numpy(np.log(np.maximum(strokes, 1)).astype(np.float32)).to(device)
+    has = has.to(device)
+    numbers = torch.arange(len(captions.texts), device=device)
+    vectors = torch.cat([sentence(*texts.batch(part)) for part in numbers.split(256)])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tower = TextTower(texts.states.shape[1], width, components=common, encoder=fingerprint).to(device)
+        optimizer = torch.optim.AdamW(tower.parameters(), lr=1e-3, weight_decay=0.1)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        for _ in range(steps):
+            glyphs = rng.integers(len(chars), size=BATCH)
+            chosen = torch.from_numpy(captions.draw(glyphs, weights, 0.0, rng)).to(device)
+            rows = torch.from_numpy(glyphs).to(device)
+            reading = tower.read(tower.body(vectors[chosen]))
+            loss = F.cross_entropy(reading.radical, labels[rows], ignore_index=-1)
+            # A glyph has some ten components out of hundreds: the sum, not the mean, and a tenth of it.
+            parts_loss = F.binary_cross_entropy_with_logits(reading.components, has[rows], reduction="sum") / BATCH
+            loss = loss + 0.1 * parts_loss + F.mse_loss(reading.strokes, drawn[rows])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+    return tower.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def pooled(tower: TextTower, texts: EncodedTexts) -> Tensor:
+    """The vectors of all encoded texts (N, width), float16, on their device."""
+    numbers = torch.arange(len(texts.starts) - 1, device=texts.starts.device)
+    return torch.cat([tower(*texts.batch(part)).half() for part in numbers.split(256)])
