@@ -1,5 +1,6 @@
 """The command contract: what is printed where, exit status, one line for a mistake."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from glyffuser.base.names import SAMPLER_NAMES
 from glyffuser.commands.cli import COMMANDS, main
+from glyffuser.commands.shared import importing
 from glyffuser.config import DATA, PRESETS
 
 
@@ -39,6 +41,22 @@ def test_help_does_not_load_torch():
         "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()[-1] == "0 False"
+
+
+def test_the_collector_rests_while_modules_are_imported_and_no_longer(tmp_path, monkeypatch):
+    (tmp_path / "a_module_of_its_own.py").write_text("import gc\nresting = not gc.isenabled()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert gc.isenabled()
+    with importing():
+        import a_module_of_its_own
+    assert a_module_of_its_own.resting
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+    with pytest.raises(ImportError), importing():
+        import one_that_is_missing  # noqa: F401
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("argv", [[c] for c in COMMANDS] + [["dataset", "build"], ["dataset", "info"]])

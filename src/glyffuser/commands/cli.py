@@ -21,7 +21,7 @@ from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.evaluate import Evaluate, Judge, TrainJudges
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.sample import Sample
-from glyffuser.commands.shared import Flag, print_results
+from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.commands.train import Train
 
 
@@ -36,7 +36,8 @@ class Info:
     """Print as JSON."""
 
     def run(self) -> None:
-        from glyffuser.commands.info import collect
+        with importing():
+            from glyffuser.commands.info import collect
 
         print_results(self.json, collect())
 

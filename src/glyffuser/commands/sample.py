@@ -8,7 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from glyffuser.base.errors import UserError
 from glyffuser.commands.progress import Progress
-from glyffuser.commands.shared import Flag, open_pipeline, print_results
+from glyffuser.commands.shared import Flag, importing, open_pipeline, print_results
 from glyffuser.generate.request import Request
 
 
@@ -39,7 +39,8 @@ class Sample:
             raise UserError("--again takes prompt and settings from its file; leave out all others")
         if self.again is None and not self.prompts:
             raise UserError('give at least one English meaning, for example: glyffuser sample "gold"')
-        from glyffuser.generate.files import read_record, sample_to_folder
+        with importing():
+            from glyffuser.generate.files import read_record, sample_to_folder
 
         pipe = open_pipeline(self.model)
         if self.again is not None:

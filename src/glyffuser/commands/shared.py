@@ -1,6 +1,10 @@
-"""What several commands share: loading a model by name, printing results."""
+"""What several commands share: importing what is large, loading a model by name, printing results."""
 
+import contextlib
+import gc
 import json
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from tyro.conf import FlagCreatePairsOff
@@ -8,12 +12,31 @@ from tyro.conf import FlagCreatePairsOff
 Flag = FlagCreatePairsOff[bool]  # gives --json, without a --no-json
 
 
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Hold the garbage collector while a command imports torch, diffusers and the like.
+
+    Thousands of modules make many objects and no garbage. To look them all through for some, again and again and once
+    more at exit, takes a quarter of the time of a short command (docs/LOG.md, entry 11).
+    """
+    on, before = gc.isenabled(), len(sys.modules)
+    gc.disable()
+    try:
+        yield
+    finally:
+        if len(sys.modules) > before:
+            gc.freeze()  # what modules made stays: it need not be looked through later either
+        if on:
+            gc.enable()
+
+
 def open_pipeline(model: str) -> Any:
     """The pipeline of a model folder, of a run folder, or the bundled one."""
-    from glyffuser.config import BUNDLED
-    from glyffuser.generate.pipeline import load_pipeline
+    with importing():
+        from glyffuser.config import BUNDLED
+        from glyffuser.generate.pipeline import load_pipeline
 
-    return load_pipeline(BUNDLED if model == "bundled" else model)
+        return load_pipeline(BUNDLED if model == "bundled" else model)
 
 
 def print_results(as_json: bool, facts: Any, lines: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import UseAppendAction, arg
 
 from glyffuser.commands.progress import Progress
-from glyffuser.commands.shared import Flag, print_results
+from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.config import DATA, PRESETS, Config, load_config, override, preset, set_field
 
 if TYPE_CHECKING:
@@ -54,10 +54,11 @@ class Train:
 
     def run(self) -> None:
         config, out = self.settings()
-        from glyffuser.base.files import output_folder
-        from glyffuser.train.folder import RunFolder
-        from glyffuser.train.setup import setup
-        from glyffuser.train.state import State
+        with importing():
+            from glyffuser.base.files import output_folder
+            from glyffuser.train.folder import RunFolder
+            from glyffuser.train.setup import setup
+            from glyffuser.train.state import State
 
         folder = RunFolder(out if self.dry_run else output_folder(out), config)
         with Progress("reading captions") as progress:
