@@ -19,6 +19,11 @@ WITHHELD = (
 )
 
 
+def with_radical(pipe: GlyffuserPipeline) -> str:
+    """What a caption adds to "the prompt" where a prior reads a radical from it; else nothing."""
+    return "" if pipe.prior is None else " and the radical that the prior reads from it"
+
+
 def text_alone(pipe: GlyffuserPipeline) -> GlyffuserPipeline:
     """The model without its prior: the network is given the text and no radical, so that only words steer."""
     return GlyffuserPipeline(pipe.unet, pipe.text_encoder, pipe.scheduler)

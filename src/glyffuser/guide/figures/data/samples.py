@@ -53,9 +53,9 @@ def samples(inputs: Inputs) -> Still:
         figure_samples(real, invented),
         alt=f"Two sheets of {n} Chinese-looking glyphs each: real ones on the left, invented ones on the right.",
         caption=f"Left, {n} of the {len(inputs.data):,} glyphs of the data set, chosen at random. Right, {n} glyphs "
-        f"that the model drew in {steps} steps for the definitions of characters kept out of its training. Ink covers "
-        f"{ink[0]:.0f} % of the real sheet and {ink[1]:.0f} % of the invented one. The task is to learn what real "
-        "glyphs have in common, and to draw more of their kind.",
+        f"that the model drew in {steps} steps for the definitions of characters kept out of its training; some of "
+        f"them may turn out to exist. Ink covers {ink[0]:.0f} % of the real sheet and {ink[1]:.0f} % of the invented "
+        "one. The task is to learn what real glyphs have in common, and to draw more of their kind.",
     )
 
 

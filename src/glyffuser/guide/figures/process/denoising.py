@@ -20,7 +20,7 @@ from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation, Still
 from glyffuser.guide.frames import GAP, SheetFrame, rhythm
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import grey, sheet, steps_of
+from glyffuser.guide.sampling import grey, sheet, steps_of, with_radical
 
 CHAR = "锂"
 SHOWN = (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)  # of T: timesteps of the pictures of `prediction`
@@ -104,7 +104,8 @@ def prediction(inputs: Inputs) -> Still:
         figure_prediction(inputs.pipe, inputs.x0(row), inputs.data.definitions[row], errors, inputs.seed),
         alt="A glyph under more and more noise; below each picture the noise and the clean glyph that the network "
         "sees in it, and two curves of their errors that cross.",
-        caption="Shown a noised glyph, the network says which part is noise and which is glyph; either answer gives "
+        caption=f"Shown a noised glyph with its definition{with_radical(inputs.pipe)}, the network says which part is "
+        "noise and which is glyph; either answer gives "
         f"the other. With little noise the glyph is easy (error {early[2]:.2f} at t = {early[0]}, on a scale from −1 "
         f"to +1) and the noise hard ({early[1]:.2f}); with much noise it is the other way round ({late[2]:.2f} and "
         f"{late[1]:.2f} at t = {late[0]}): the best it can do then is an average of all glyphs that fit, hence the "
@@ -198,7 +199,7 @@ def steps(inputs: Inputs) -> Still:
         alt=f"Columns of the same glyphs drawn in {counts[0]} to {counts[-1]} steps: a blur at first, then broken "
         "strokes, then glyphs that hardly change.",
         caption=f"The same noise and prompts, more and more steps ({DETERMINISTIC}, which adds no fresh "
-        "noise). In one step the network can only give the average of all glyphs that fit. Bars: the share of pixels "
-        f"on the other side of grey than at {counts[-1]:,} steps. From {near} steps on, fewer than 5 % differ; more "
-        "steps cost time and change little.",
+        "noise). In one step the network can only give the average of all glyphs that fit the "
+        f"prompt{with_radical(inputs.pipe)}. Bars: the share of pixels on the other side of grey than at "
+        f"{counts[-1]:,} steps. From {near} steps on, fewer than 5 % differ; more steps cost time and change little.",
     )

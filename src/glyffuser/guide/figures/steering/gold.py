@@ -96,7 +96,7 @@ def told_radical(inputs: Inputs, steps: int) -> str:
     read = inputs.recogniser.read(images).radical[:, METAL - 1].exp()
     return (
         f" The network did not have to find the radical: its prior reads it from the prompt ({expected} as the "
-        f"likeliest) and hands its number over. With that withheld, the word alone brings the metal radical in "
+        f"likeliest) and hands its number over. With that number withheld, the word alone brings the metal radical in "
         f"{int((read >= FOUND).sum())} of {GLYPHS}."
     )
 
@@ -114,13 +114,13 @@ def gold(inputs: Inputs) -> Animation:
     order = rhythm(len(frames), hold=inputs.count(24, 8))
     given = told_radical(inputs, steps)
     most = next(i for i, count in enumerate(counts) if count >= 0.8 * counts[-1])
-    early = f" At step {most + 1} (t = {times[most]:.0f}) already {counts[most]} had it." if counts[-1] else ""
+    early = f" At step {most + 1} (t = {times[most]:.0f}), {counts[most]} already had it." if counts[-1] else ""
     return Animation(
         [frames[i] for i in order],
         alt="Sixteen fields of noise turn into glyphs; in most of them the metal radical at the left is drawn in red.",
         caption=f"“{GOLD}”, {GLYPHS} glyphs, {steps} steps. A second network, the recogniser, was trained to read the "
         "radicals of real glyphs. It reads the metal radical (金, 釒, 钅; number 167 of the traditional 214) in "
-        f"{counts[-1]} of the {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails."
+        f"{counts[-1]} of {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails."
         + early
         + given,
         labels=[f"step {i + 1} of {steps}, t = {times[i]:.0f}, radical in {counts[i]} of {GLYPHS}" for i in order],

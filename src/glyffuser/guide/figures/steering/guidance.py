@@ -103,11 +103,11 @@ def single_step(inputs: Inputs) -> Still:
         given = first_guesses(pipe, GOLD, n, inputs.seed)[2][:, 0].numpy()
         rows, names = (
             (noise[[0, 0]], without[[0, 0]], np.stack([told[0], given[0]])),
-            ("words alone", "and the radical"),
+            ("words alone", "with the radical"),
         )
         more = (
             f"{withheld(pipe)} In the second row the network is given that radical as well, and the correlation is "
-            f"{np.mean(likenesses(without - given, every - metal)):.2f}."
+            f"{signed(likenesses(without - given, every - metal))}."
         )
     return Still(
         figure_single_step(*rows, every, metal, names),
@@ -115,9 +115,14 @@ def single_step(inputs: Inputs) -> Still:
         "the same from averages of real glyphs.",
         caption="From pure noise the best guess is an average: without a prompt, of all glyphs; with “Gold”, of all "
         "glyphs that could be meant (red: ink added, blue: ink removed). The last row is what the data say: the glyphs "
-        f"with the metal radical against all. The change that the word makes correlates {np.mean(alike):.2f} with that "
-        f"(mean over {n} noises; lowest {min(alike):.2f})." + more,
+        f"with the metal radical against all. The change that the word makes correlates {signed(alike)} with "
+        f"that (mean over {n} noises; lowest {signed([min(alike)])})." + more,
     )
+
+
+def signed(values: list[float]) -> str:
+    """The mean, with two decimals and a true minus sign."""
+    return f"{np.mean(values):.2f}".replace("-", "−")
 
 
 def likenesses(changes: np.ndarray, template: np.ndarray) -> list[float]:
