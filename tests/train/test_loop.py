@@ -232,7 +232,9 @@ def test_a_network_that_takes_radicals_learns_them_and_withholds_them_by_default
     run = Run(told(tiny_config), tmp_path)
     finish(run)
     pipe = load_pipeline(tmp_path / "model")
-    assert pipe.condition(["a river", ""], 2).radical.tolist() == [0, 0, 0, 0]
+    radical = pipe.condition(["a river", ""], 2).radical
+    assert radical is not None
+    assert radical.tolist() == [0, 0, 0, 0]
     assert run.state.network.class_embedding.weight[85].abs().sum() > 0  # all glyphs of the data set have this one
 
 
@@ -248,6 +250,8 @@ def test_a_tower_is_fitted_once_and_goes_with_the_run_and_the_model(tiny_config,
     assert_same(again, whole)
     pipe = load_pipeline(tmp_path / "parts" / "model")
     cond, of_run = pipe.condition(["a river", "the sea"]), whole.parts.tower
+    assert cond.pooled is not None
+    assert of_run is not None
     assert torch.equal(cond.pooled, of_run(cond.states, cond.mask))
     assert not torch.equal(cond.pooled[0], cond.pooled[1])
 

@@ -26,7 +26,7 @@ def with_radical(pipe: GlyffuserPipeline) -> str:
 
 def text_alone(pipe: GlyffuserPipeline) -> GlyffuserPipeline:
     """The model without its prior: the network is given the text and no radical, so that only words steer."""
-    return GlyffuserPipeline(pipe.unet, pipe.text_encoder, pipe.scheduler)
+    return GlyffuserPipeline(pipe.unet, pipe.text_encoder, pipe.scheduler, tower=pipe.tower)
 
 
 def withheld(pipe: GlyffuserPipeline) -> str:
