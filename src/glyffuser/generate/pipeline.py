@@ -130,7 +130,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             eta: share of fresh noise, 0 to 1, for samplers that have it (ddim).
             generator: one, or one a glyph (then a glyph does not depend on the others), on the CPU or the device.
             latents: starting noise, standard normal (B, C, H, W), in place of the generator's.
-            radical: Kangxi number, 1 ... 214, for all glyphs; default: the prior draws one for each.
+            radical: Kangxi number, 1 ... 214, for all glyphs, or 0, none; default: the prior draws one for each.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """
@@ -199,15 +199,15 @@ class GlyffuserPipeline(DiffusionPipeline):
     def _radicals(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
         """The radicals (B,) that the network is told: the user's, or drawn by the prior from each glyph's own noise."""
         if cond.radical is None or self.prior is None:
-            if radical is not None:
+            if radical:
                 raise UserError("this model takes no radical; it was trained without")
             return None
         # Drawn in either case, so that a radical that is given brings the glyph that the prior would have brought.
         chance = torch.special.ndtr(noise(torch.empty(len(cond), 1, 1, 1, device=self.device)).flatten())
         if radical is None:
             return torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
-        if not 1 <= radical <= RADICALS:
-            raise UserError(f"the radical must be between 1 and {RADICALS}, not {radical}")
+        if not 0 <= radical <= RADICALS:
+            raise UserError(f"the radical must be between 1 and {RADICALS}, or 0 for none, not {radical}")
         return torch.full_like(cond.radical, radical)
 
     def _check(
