@@ -16,7 +16,7 @@ import lzma
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -27,6 +27,7 @@ from torch.nn.functional import interpolate
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import write_bytes
+from glyffuser.data.dataset import GlyphData
 from glyffuser.data.fonts import FontFace, Rasteriser, ideographs
 from glyffuser.judge.recogniser import grey_pictures
 
@@ -196,6 +197,15 @@ def build_ideographs(codepoints: np.ndarray, images: np.ndarray, font: str) -> I
     return _table(codepoints, packed, font)
 
 
+def known_ideographs(*splits: GlyphData) -> Ideographs:
+    """What exists in the font of a data set: the bundled table, or, of another font, the characters of the data set."""
+    bundled, fonts = load_ideographs(), {font for split in splits for font in split.fonts}
+    if fonts == {bundled.font}:
+        return bundled
+    codepoints = np.concatenate([split.codepoints for split in splits])
+    return build_ideographs(codepoints, np.concatenate([split.images for split in splits]), ", ".join(sorted(fonts)))
+
+
 def draw_ideographs(face: FontFace, progress: Callable[[int, int], None]) -> Ideographs:
     """The table of all ideographs that a font has. `progress(done, total)` counts them."""
     draw, codepoints = Rasteriser(face, SIZE), ideographs(face)
@@ -218,6 +228,7 @@ def save_ideographs(table: Ideographs, path: Path) -> None:
     write_bytes(path, lzma.compress(buffer.getvalue(), preset=9))
 
 
+@lru_cache(maxsize=1)
 def load_ideographs(path: str | Path = BUNDLED_IDEOGRAPHS) -> Ideographs:
     """The table that `save_ideographs` wrote; default: the bundled one. UserError where it is missing or damaged."""
     try:
