@@ -16,7 +16,7 @@ from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import levelled
 from glyffuser.config import BUNDLED, DATA
 from glyffuser.data.dataset import load_dataset
-from glyffuser.evaluate.measure import crispness
+from glyffuser.evaluate.paper import crispness
 from glyffuser.generate.draw import BATCH
 from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.judge.prompts import PROMPTS

@@ -59,7 +59,9 @@ def test_the_collector_rests_while_modules_are_imported_and_no_longer(tmp_path, 
     assert gc.get_freeze_count() == 0
 
 
-@pytest.mark.parametrize("argv", [[c] for c in COMMANDS] + [["dataset", "build"], ["dataset", "info"]])
+@pytest.mark.parametrize(
+    "argv", [[c] for c in COMMANDS] + [["dataset", "build"], ["dataset", "info"], ["dataset", "ideographs"]]
+)
 def test_every_command_has_help_with_an_example(argv, capsys):
     with pytest.raises(SystemExit) as end:
         main([*argv, "--help"])
@@ -104,6 +106,7 @@ def test_sample_as_json(tiny_model, tmp_path, capsys):
         (["sample", "gold", "--sampler", "plms"], ["'plms'", "dpm++2m", "heun"]),
         (["sample", "gold", "--guidance", "nan"], ["guidance", "finite"]),
         (["sample", "gold", "--seed", "-1"], ["seed"]),
+        (["sample", "gold", "--new", "--no-new"], ["--new", "--no-new"]),
         (["sample", "gold", "--stesp", "3"], ["--stesp", "glyffuser sample --help"]),
         (["smaple", "gold"], ["smaple", "glyffuser --help"]),
     ],
@@ -197,11 +200,37 @@ def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys):
     assert run("evaluate", "--model", tiny_model, "--data", tmp_path / "none.parquet") == 2
     assert "none.parquet" in complaint(capsys)
     assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--judges", tmp_path) == 2
-    assert "glyffuser judges" in complaint(capsys)
+    assert "glyffuser train-judges" in complaint(capsys)
     assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--out", tmp_path) == 2
     assert "420 held-out" in complaint(capsys)
 
 
+def test_inspect_reads_pictures(tmp_path, capsys):
+    from PIL import Image
+
+    from glyffuser.data.fonts import default_font, render
+
+    Image.fromarray(render(default_font(), "銀")).save(tmp_path / "silver.png")
+    assert run("inspect", tmp_path, "--json") == 0
+    (verdict,) = json.loads(capsys.readouterr().out)
+    assert (verdict["radical"], verdict["flagged"]) == (167, False)
+    assert run("inspect", tmp_path / "silver.png", "--out", tmp_path / "maps") == 0
+    assert "radical 167" in capsys.readouterr().out
+    assert (tmp_path / "maps" / "silver-flaws.png").is_file()
+    assert run("inspect") == 2
+    assert "glyffuser inspect out/" in complaint(capsys)
+
+
+def test_ideographs_of_a_font_become_a_table(tmp_path, capsys, monkeypatch):
+    from glyffuser.judge.novelty import load_ideographs
+
+    monkeypatch.setattr("glyffuser.judge.novelty.ideographs", lambda face: [ord(char) for char in "金銀"])
+    assert run("dataset", "ideographs", "--out", tmp_path / "two.xz", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["ideographs"], facts["bytes"]) == (2, (tmp_path / "two.xz").stat().st_size)
+    assert load_ideographs(tmp_path / "two.xz").font == facts["font"] == "Noto Sans CJK SC Regular"
+
+
 def test_judges_refuse_no_time(tmp_path, capsys):
-    assert run("judges", "--minutes", 0, "--out", tmp_path) == 2
+    assert run("train-judges", "--minutes", 0, "--out", tmp_path) == 2
     assert "--minutes" in complaint(capsys)

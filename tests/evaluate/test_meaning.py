@@ -4,9 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from glyffuser.evaluate.meaning import mean_states, meaning, references
+from glyffuser.base.pictures import to_grey
+from glyffuser.evaluate.artist import Artist, EvaluationSettings
+from glyffuser.evaluate.meaning import (
+    draw_paraphrases,
+    mean_states,
+    meaning,
+    nearest_rows,
+    references,
+    shares,
+    withheld,
+)
+from glyffuser.generate.draw import quiet
 from glyffuser.judge.judges import Judged
-from glyffuser.judge.prompts import PROMPTS, Prompt
+from glyffuser.judge.prompts import PARAPHRASES, PROMPTS, Prompt
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +33,7 @@ def test_meaning_counts_hits_by_prompt():
         radical[2 * i + 1, 0] = 0  # the second has radical 1, which no prompt asks for
     blank = torch.zeros(n)
     glyphs = Judged(np.zeros((n, 8, 8), np.uint8), torch.zeros(n, 4), radical, blank, blank, blank, blank > 1)
-    result = meaning(glyphs, [{"nearest": 0.25, "majority": 1.0}] * len(PROMPTS), 2)
+    result = meaning(glyphs, PROMPTS, [{"nearest": 0.25, "majority": 1.0}] * len(PROMPTS))
     assert (result["rate"], result["nearest"], result["majority"]) == (0.5, 0.25, 1.0)
     assert {row["rate"] for row in result["prompts"]} == {0.5}
 
@@ -30,7 +41,9 @@ def test_meaning_counts_hits_by_prompt():
 def test_references_find_the_definition_itself(pipe, splits):
     training, _ = splits
     prompts = [Prompt(training.definitions[3], (85,)), Prompt(training.definitions[5], (1,))]
-    water, none = references(pipe, training, prompts)
+    nearest = nearest_rows(pipe, training, prompts)
+    assert [training.definitions[rows[0]] for rows in nearest] == [prompt.text for prompt in prompts]
+    water, none = references(training, nearest, prompts)
     assert (water["nearest"], water["majority"]) == (1.0, 1.0)  # every character of the tiny data set has water
     assert (none["nearest"], none["majority"]) == (0.0, 0.0)
 
@@ -39,3 +52,53 @@ def test_mean_states_are_in_the_order_of_the_texts(pipe):
     texts = ["a long text comes first", "short"]
     one_by_one = torch.cat([mean_states(pipe, [text]) for text in texts])
     torch.testing.assert_close(mean_states(pipe, texts), one_by_one)
+
+
+class Recorded(Artist):
+    """An artist that draws nothing and remembers what it was asked for."""
+
+    def __init__(self, pipe, settings):
+        super().__init__(pipe, settings, quiet)
+        self.asked = []
+
+    def draw(self, prompts, numbers, seed=0, radical=None, finish=to_grey, **changed):
+        self.asked.append((list(prompts), list(numbers), seed, radical))
+        return np.zeros((len(prompts), 16, 16), np.uint8)
+
+
+def test_the_radical_is_withheld_from_the_same_prompts_and_noise(make_pipe, shared_judges):
+    pipe = make_pipe()
+    assert (
+        withheld(Recorded(pipe, EvaluationSettings()), shared_judges) is None
+    )  # without a prior there is none to tell
+    pipe.prior = shared_judges.prior
+    artist = Recorded(pipe, EvaluationSettings(per_prompt=4, alone=2, alone_seeds=3))
+    result = withheld(artist, shared_judges)
+    assert result is not None
+    assert {radical for *_, radical in artist.asked} == {0}
+    texts, numbers, seed, _ = artist.asked[0]
+    assert texts[:4] == [PROMPTS[0].text] * 2 + [PROMPTS[1].text] * 2
+    assert (numbers[:4], seed) == ([0, 1, 4, 5], 0)  # the first two of the four glyphs for each prompt
+    assert [(texts[0], seed) for texts, _, seed, _ in artist.asked[1:]] == [
+        (text, seed) for text in ("gold", "a kind of metal") for seed in range(3)
+    ]
+    assert result["glyphs"] == 2 * len(PROMPTS)
+    assert {gold["of"] for gold in result["gold"].values()} == {48}
+
+
+def test_paraphrases_are_asked_for_by_text_alone(pipe, shared_judges):
+    artist = Recorded(pipe, EvaluationSettings(alone=1))
+    assert len(draw_paraphrases(artist, shared_judges)) == len(PARAPHRASES)
+    ((texts, _, _, radical),) = artist.asked
+    assert (texts, radical) == ([prompt.text for prompt in PARAPHRASES], 0)
+
+
+def test_shares_of_pairs_tell_how_far_they_lie_apart():
+    n = 2 * len(PROMPTS)
+    features, blank = torch.zeros(n, 4), torch.zeros(n)
+    features[1::2, 0] = 3.0  # the two glyphs of a prompt lie 3 apart
+    flaws = torch.arange(n) % 4 == 0
+    glyphs = Judged(np.zeros((n, 8, 8), np.uint8), features, torch.zeros(n, 214), blank, blank, blank, flaws)
+    found = shares(glyphs, 2)
+    assert (found["variety"], found["flagged"]) == (3.0, 0.25)
+    assert "variety" not in shares(glyphs.part(slice(0, n, 2)))

@@ -9,14 +9,19 @@ import torch
 from glyffuser.base.errors import UserError
 from glyffuser.base.noise import seeded
 from glyffuser.config import GUIDANCE
-from glyffuser.evaluate.measure import Artist, EvaluationSettings, crispness, distribution, evaluate, work
+from glyffuser.evaluate.artist import Artist, EvaluationSettings, work
+from glyffuser.evaluate.measure import Measures, best_of, distribution, evaluate, novelty
 from glyffuser.evaluate.report import lines, render, table, write_report
 from glyffuser.generate.draw import quiet
-from glyffuser.judge.prompts import GOLD, PROMPTS
+from glyffuser.judge.judges import Judged, Judges
+from glyffuser.judge.novelty import EXISTS, Match, build_ideographs
+from glyffuser.judge.prompts import PARAPHRASES, PROMPTS
 
 SMALL = EvaluationSettings(
     per_prompt=2,
     gold_seeds=1,
+    alone=1,
+    alone_seeds=1,
     definitions=60,
     steps=1,
     curve_steps=(1, 2),
@@ -30,32 +35,73 @@ def pipe(make_pipe):
 
 
 @pytest.fixture(scope="module")
-def evaluation(pipe, shared_judges, splits):
+def ideographs(splits):
+    training, _ = splits
+    return build_ideographs(training.codepoints[:3], training.images[:3], "Three Regular")
+
+
+@pytest.fixture(scope="module")
+def measures(shared_judges, ideographs):
+    return Measures(shared_judges, shared_judges, ideographs)
+
+
+@pytest.fixture(scope="module")
+def evaluation(pipe, measures, splits):
     done = []
-    result = evaluate(pipe, shared_judges, splits[0], splits[1], SMALL, lambda now, total: done.append((now, total)))
-    assert done[-1] == (work(SMALL), work(SMALL))
+    result = evaluate(pipe, measures, splits[0], splits[1], SMALL, lambda now, total: done.append((now, total)))
+    assert done[-1] == (work(SMALL, has_prior=False), work(SMALL, has_prior=False))
     return result
 
 
-def test_same_seed_same_numbers_and_another_seed_others(evaluation, pipe, judges, splits):
-    def numbers(settings):
-        result = evaluate(pipe, judges, splits[0], splits[1], settings).numbers
-        del result["seconds_for_16_glyphs"]
-        return result
+def without_seconds(numbers):
+    return {key: value for key, value in numbers.items() if key != "seconds_for_16_glyphs"}
 
-    first = {key: value for key, value in evaluation.numbers.items() if key != "seconds_for_16_glyphs"}
+
+def test_same_seed_same_numbers_and_another_seed_others(evaluation, pipe, measures, splits):
+    def numbers(settings):
+        return without_seconds(evaluate(pipe, measures, splits[0], splits[1], settings).numbers)
+
+    first = without_seconds(evaluation.numbers)
     assert numbers(SMALL) == first
     assert numbers(replace(SMALL, seed=1))["distribution"] != first["distribution"]
 
 
-def test_counts_and_hashes_stand_beside_the_numbers(evaluation, judges):
+def test_a_model_with_a_prior_is_asked_with_and_without_its_radical(make_pipe, measures, splits):
+    pipe, done = make_pipe(), []
+    pipe.prior = measures.judges.prior  # its network minds no radical: both ways must then give the same glyphs
+    settings = replace(SMALL, curve_steps=(), curve_guidance=())
+    result = evaluate(pipe, measures, splits[0], splits[1], settings, lambda now, total: done.append((now, total)))
+    assert done[-1] == (work(settings, has_prior=True), work(settings, has_prior=True))
+    meaning = result.numbers["meaning"]
+    assert meaning["withheld"]["gold"] == meaning["gold"]
+    assert meaning["withheld"]["glyphs"] == len(PROMPTS)
+    names = [what for what, _, _ in table(result.numbers)]
+    assert "radical hit rate, 80 prompts, radical withheld" in names
+    assert '"gold" with the metal radical, radical withheld' in names
+
+
+def test_counts_and_hashes_stand_beside_the_numbers(evaluation, measures):
     numbers = evaluation.numbers
-    assert numbers["facts"]["judges"] == judges.hashes()
+    hashes = measures.judges.hashes()
+    assert numbers["facts"]["judges"] == hashes
+    assert numbers["facts"]["selector"] == {name: hashes[name] for name in ("recogniser", "plausibility")}
     assert (numbers["distribution"]["n"], numbers["distribution"]["n_real"]) == (60, 64)
     assert numbers["meaning"]["glyphs"] == 160
     assert {g["of"] for g in numbers["meaning"]["gold"].values()} == {16}
+    assert numbers["meaning"]["paraphrases"]["glyphs"] == len(PARAPHRASES)
+    assert numbers["meaning"]["withheld"] is None  # it has no prior
+    assert (numbers["novelty"]["font"], numbers["novelty"]["ideographs"]) == ("Three Regular", 3)
     assert [p["steps"] for p in numbers["curves"]["steps"]] == [1, 2]
     assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, GUIDANCE, 3.0]
+
+
+def test_the_usual_settings_are_one_point_of_both_curves(evaluation):
+    curves = evaluation.numbers["curves"]
+    usual = {key: value for key, value in curves["steps"][0].items() if key != "steps"}
+    assert curves["guidance"][1] == {"guidance": GUIDANCE, **usual}
+    assert curves["guidance"][0]["variety"] != usual["variety"]
+    assert usual["rate"] == evaluation.numbers["meaning"]["rate"]  # two glyphs a prompt are all there are
+    assert usual["variety"] == evaluation.numbers["variety"]["generated"]
 
 
 def test_the_report_is_complete_and_asks_nothing_of_the_network(evaluation, tmp_path):
@@ -63,11 +109,86 @@ def test_the_report_is_complete_and_asks_nothing_of_the_network(evaluation, tmp_
     assert data.read_text().startswith("{")
     html = page.read_text()
     assert "http" not in html
-    assert html.count("data:image/png;base64,") > len(PROMPTS)
+    assert html.count("data:image/png;base64,") > len(PROMPTS) + len(PARAPHRASES)
     for what, _, _ in table(evaluation.numbers):
         assert what in html.replace("&#34;", '"')
     assert "FID" not in "\n".join(lines(evaluation.numbers))
     assert render(evaluation) == html
+
+
+def test_a_row_holds_numbers_of_the_model_or_is_a_line_of_reference(evaluation):
+    for what, model, real in table(evaluation.numbers):
+        assert (model == "") == what.startswith("reference: "), what
+        assert model or real
+
+
+def test_glyphs_that_exist_are_named_with_their_prompts(ideographs, splits, evaluation):
+    texts = ["gold", "fish", "tree"]
+    found = novelty(
+        ideographs, [Match("金", 0, 3.5), Match("魚", 1, EXISTS + 0.1), Match("木", 2, 1.25)], texts, splits[1]
+    )
+    assert found["rate"] == 2 / 3
+    assert found["distance"] == 3.5
+    assert found["existing"] == [
+        {"char": "木", "prompt": "tree", "distance": 1.25},
+        {"char": "金", "prompt": "gold", "distance": 3.5},
+    ]
+    text = "\n".join(lines(evaluation.numbers | {"novelty": found}))
+    assert '木  1.25  "tree"' in text
+    assert "魚" not in text
+    html = render(replace(evaluation, numbers=evaluation.numbers | {"novelty": found}))
+    assert "of 3 ideographs" in html.replace("\n", " ")
+
+
+def test_real_glyphs_are_compared_with_other_characters_than_themselves(ideographs, splits):
+    training, _ = splits
+    known = training.select(np.arange(3))
+    assert [match.distance for match in ideographs.nearest(known.images)] == [0, 0, 0]
+    assert novelty(ideographs, [Match("金", 0, 9.0)], ["gold"], known)["real_distance"] > 0
+
+
+class Readers(Judges):
+    """Judges or a selector that give what they are told to: radicals and flaw scores by the first pixel of a glyph."""
+
+    def __init__(self, radicals, merits):
+        self.radicals, self.merits = radicals, merits
+
+    def understand(self, encoder):
+        return True
+
+    def expect(self, encoder, texts):
+        return torch.zeros(len(texts), 214)
+
+    def __call__(self, images):
+        radical = torch.full((len(images), 214), -9.0)
+        for i, image in enumerate(images):
+            radical[i, self.radicals[image[0, 0]] - 1] = 0
+        blank = torch.zeros(len(images))
+        return Judged(images, blank[:, None], radical, blank, blank, blank, torch.tensor(images[:, 0, 0] == 2))
+
+    def merit(self, judged, expected):
+        assert len(judged) == len(expected)
+        return torch.tensor([self.merits[k] for k in judged.images[:, 0, 0]])
+
+
+def test_best_of_is_chosen_by_the_selector_and_scored_by_the_judges(pipe, ideographs):
+    """Three glyphs a prompt. The selector likes the third best, which the judges flag; the second best exists."""
+    images = np.tile(np.arange(3, dtype=np.uint8), len(PROMPTS))[:, None, None].repeat(4, 1).repeat(4, 2)
+    right = [prompt.radicals[0] for prompt in PROMPTS]
+    judges = Readers({0: 1, 1: right[0], 2: 1}, {})
+    selector = Readers({0: 1, 1: 1, 2: 1}, {0: 0.0, 1: 1.0, 2: 2.0})
+    new = [Match("金", 0, 9.0)] * len(images)
+    measures = Measures(judges, selector, ideographs)
+    third = best_of(measures, judges(images), new, pipe, 3)
+    assert third is not None
+    assert third == {"k": 3, "rate": 0.0, "flagged": 1.0, "existing": 0.0}
+    exists = [Match("金", 0, 0.0 if i % 3 == 2 else 9.0) for i in range(len(images))]
+    second = best_of(measures, judges(images), exists, pipe, 3)
+    metal = sum(right[0] in prompt.radicals for prompt in PROMPTS) / len(PROMPTS)
+    assert second == {"k": 3, "rate": pytest.approx(metal), "flagged": 0.0, "existing": 0.0}
+    everything = best_of(measures, judges(images), [Match("金", 0, 0.0)] * len(images), pipe, 3)
+    assert everything == third | {"existing": 1.0}  # where all exist, the best of these
+    assert best_of(measures, judges(images[::3]), new[::3], pipe, 1) is None
 
 
 def test_equal_sets_are_at_no_distance():
@@ -80,35 +201,19 @@ def test_equal_sets_are_at_no_distance():
         distribution(a[:4], b, a)
 
 
-def test_crispness_counts_grey_and_dirt():
-    images = np.full((2, 10, 10), 255, np.uint8)
-    images[:, 4:6, 4:6] = 0  # four pixels of ink each
-    images[0, 4, 6] = 128  # one grey pixel
-    images[1, 0, 0] = 254  # dirt in a corner
-    assert crispness(images) == {"grey": 1 / 8, "dirty": 0.5, "specks": 0.5}
-    images[1, 0, 0], images[1, 1, 5] = 255, 254  # three pixels from ink: an edge, not a speck
-    assert crispness(images)["specks"] == 0
-
-
 def test_glyphs_do_not_depend_on_what_else_is_drawn(pipe):
     artist = Artist(pipe, SMALL, quiet)
-    alone = artist.draw(["fish"], first=20)
-    among = artist.draw(["gold"] * 20 + ["fish"], first=0)
+    alone = artist.draw(["fish"], [20])
+    among = artist.draw(["gold"] * 20 + ["fish"], range(21))
     assert np.abs(alone[0].astype(int) - among[20]).max() <= 1
     (picture,) = pipe(["fish"], num_inference_steps=1, generator=[seeded(0, 20)], return_dict=False)[0]
     assert np.abs(np.asarray(picture).astype(int) - alone[0]).max() <= 1
 
 
-def test_data_that_do_not_fit_are_named(pipe, judges, splits):
+def test_data_that_do_not_fit_are_named(pipe, measures, splits):
     training, held_out = splits
     with pytest.raises(UserError, match="60 held-out"):
-        evaluate(
-            pipe, judges, training, training.__class__(**{**vars(held_out), "images": held_out.images[:10]}), SMALL
-        )
+        evaluate(pipe, measures, training, held_out.select(np.arange(10)), SMALL)
     large = replace(training, images=training.images.repeat(2, axis=1).repeat(2, axis=2))
     with pytest.raises(UserError, match="16-pixel glyphs"):
-        evaluate(pipe, judges, large, held_out, SMALL)
-
-
-def test_gold_is_asked_for_by_the_metal_radical():
-    assert all(prompt.radicals == (167,) for prompt in GOLD)
+        evaluate(pipe, measures, large, held_out, SMALL)

@@ -1,4 +1,4 @@
-"""sample.py: from prompts to files."""
+"""From prompts to files."""
 
 import json
 import math
@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from glyffuser.base.errors import UserError
@@ -14,6 +13,7 @@ from glyffuser.config import GUIDANCE, SAMPLER
 from glyffuser.generate.files import read_record, sample_to_folder, slugs
 from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.generate.request import Request
+from glyffuser.judge.novelty import EXISTS, Match
 
 FEW = Request(n=3, steps=2)
 
@@ -101,15 +101,16 @@ def test_again_gives_the_same_bytes(pipe, tmp_path):
         "gold", n=2, steps=3, guidance=3.0, interval=(0.1, 5.0), negative="fish", seed=7, sampler="ddim", eta=0.5
     )
     (first,) = sample_to_folder(pipe, [request], tmp_path / "first")
-    assert read_record(first.json, pipe) == request
+    assert read_record(first.json, pipe) == replace(request, new=False)
     (again,) = sample_to_folder(pipe, [read_record(first.json, pipe)], tmp_path / "again")
     assert [p.read_bytes() for p in again.glyphs] == [p.read_bytes() for p in first.glyphs]
 
 
 def test_a_record_is_plain_json_and_holds_every_setting():
-    request = Request("gold", interval=(0.3, math.inf))
-    text = json.dumps(request.record(), allow_nan=False)
-    assert Request.from_record(json.loads(text)) == request
+    for best_of in (1, 3):  # a default that hangs on another setting is written out
+        request = Request("gold", interval=(0.3, math.inf), best_of=best_of)
+        text = json.dumps(request.record(), allow_nan=False)
+        assert Request.from_record(json.loads(text)) == replace(request, new=best_of > 1)
 
 
 def test_records_of_another_kind_or_model_are_refused(pipe, tmp_path):
@@ -127,21 +128,40 @@ def test_records_of_another_kind_or_model_are_refused(pipe, tmp_path):
         read_record(tmp_path / "none.json", pipe)
 
 
-def test_best_of_keeps_what_the_judges_like_best(pipe, tmp_path, monkeypatch):
-    class Judges:
-        def __call__(self, images):
-            return images
+def test_the_record_says_of_each_glyph_whether_it_exists(pipe, tmp_path, monkeypatch):
+    matches = [Match("金", 5, 1.5), Match("銀", 7, 8.25), Match("銅", 9, EXISTS)]
 
-        def expect(self, encoder, texts):
-            return [len(text) for text in texts]
+    class Table:
+        def nearest(self, images):
+            assert len(images) == 3
+            return matches
 
-        def merit(self, judged, expected):
-            assert expected == len("gold")
-            return torch.tensor([0.0, 5.0, 1.0, 4.0, 2.0, 3.0])
+    monkeypatch.setattr("glyffuser.generate.files.load_ideographs", Table)
+    (made,) = sample_to_folder(pipe, [replace(FEW, prompt="gold")], tmp_path)
+    assert json.loads(made.json.read_text())["nearest"] == [
+        {"char": "金", "distance": 1.5, "exists": True},
+        {"char": "銀", "distance": 8.25, "exists": False},
+        {"char": "銅", "distance": EXISTS, "exists": True},
+    ]
+    assert made.existing == ["金", "銅"]
 
-    monkeypatch.setattr("glyffuser.generate.files.load_judges", Judges)
-    few = Request("gold", n=2, steps=2)
-    (best,) = sample_to_folder(pipe, [replace(few, best_of=3)], tmp_path / "best")
-    (whole,) = sample_to_folder(pipe, [replace(few, n=6)], tmp_path / "whole")
-    assert json.loads(best.json.read_text())["kept"] == [1, 3]
-    assert [p.read_bytes() for p in best.glyphs] == [whole.glyphs[k].read_bytes() for k in (1, 3)]
+
+def test_the_selector_chooses_and_the_judges_are_not_asked(pipe, tmp_path, monkeypatch, judges):
+    monkeypatch.setattr("glyffuser.generate.files.load_selector", lambda: judges)
+    monkeypatch.setattr("glyffuser.judge.judges.load_judges", lambda *_: pytest.fail("the judges were asked"))
+    request = Request("gold", n=2, steps=2, best_of=3, new=False)
+    (best,) = sample_to_folder(pipe, [request], tmp_path / "best")
+    (whole,) = sample_to_folder(pipe, [replace(request, n=6, best_of=1)], tmp_path / "whole")
+    pictures = np.stack([np.asarray(Image.open(path)) for path in whole.glyphs])
+    merit = judges.merit(judges(pictures), judges.expect(pipe.text_encoder, ["gold"])[0])
+    kept = json.loads(best.json.read_text())["kept"]
+    assert kept == sorted(merit.argsort(descending=True)[:2].tolist())
+    assert [path.read_bytes() for path in best.glyphs] == [whole.glyphs[k].read_bytes() for k in kept]
+
+
+def test_a_model_whose_prompts_the_selector_cannot_read_is_refused_before_drawing(pipe, tmp_path, monkeypatch, judges):
+    judges.prior.register_to_config(encoder="another")
+    monkeypatch.setattr("glyffuser.generate.files.load_selector", lambda: judges)
+    with pytest.raises(UserError, match="--best-of"):
+        sample_to_folder(pipe, [Request("gold", n=1, steps=2, best_of=2)], tmp_path, lambda *_: pytest.fail("drawing"))
+    assert list(tmp_path.iterdir()) == []

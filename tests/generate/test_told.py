@@ -64,7 +64,7 @@ def test_a_prior_survives_saving(told, tmp_path):
 
 
 def test_radicals_out_of_range_or_unheard_of_are_refused(told, make_pipe):
-    with pytest.raises(UserError, match="between 1 and 214"):
+    with pytest.raises(UserError, match="between 1 and 214, or 0"):
         draw_seeds(told, [0], radical=215)
     with pytest.raises(UserError, match="no radical"):
         draw_seeds(make_pipe(), [0], radical=85)

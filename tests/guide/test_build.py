@@ -103,7 +103,7 @@ def test_data_and_model_that_are_missing_are_told(tmp_path, tiny_data):
         _ = Inputs(tmp_path / "no.parquet").data
     with pytest.raises(Missing, match="glyffuser train"):
         _ = Inputs(tiny_data, tmp_path).pipe
-    with pytest.raises(Missing, match="glyffuser judges"):
+    with pytest.raises(Missing, match="glyffuser train-judges"):
         _ = Inputs(tiny_data, judges=tmp_path).recogniser
     with pytest.raises(Missing, match="--run"):
         _ = Inputs(tiny_data).run

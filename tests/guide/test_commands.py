@@ -58,7 +58,7 @@ def test_the_map_is_one_small_file(tiny_data, tiny_model, tmp_path, capsys):
         (["guide", "--only", "sore"], ["'sore'", "score"]),
         (["guide", "--data", "nowhere.parquet"], ["nowhere.parquet", "glyffuser dataset build"]),
         (["guide", "--run", "nowhere"], ["run folder nowhere"]),
-        (["guide", "--judges", "nowhere"], ["nowhere", "glyffuser judges"]),
+        (["guide", "--judges", "nowhere"], ["nowhere", "glyffuser train-judges"]),
         (["guide", "--model", "nowhere"], ["nowhere", "model"]),
         (["map", "--seed", "-1"], ["seed"]),
     ],

@@ -31,7 +31,6 @@ def test_a_flaw_changes_the_glyph_and_marks_where(kind):
         result, changed = flawed(kind, cross(), frame(), rng)
         assert result.dtype == np.float32
         assert result.shape == changed.shape == (64, 64)
-        assert 0 <= result.min() <= result.max() <= 1
         assert changed.any()
         far = np.abs(result - cross()) < 0.1
         assert not (changed & far).any()  # what is marked has changed

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from glyffuser.base.errors import UserError
-from glyffuser.judge.judges import PARTS, Judged, load_judges
+from glyffuser.data.fonts import Rasteriser, default_font
+from glyffuser.judge.judges import BUNDLED_SELECTOR, PAIR, PARTS, Judged, load_judges, load_selector
 
 
 def pictures(n):
@@ -54,6 +55,32 @@ def test_saved_and_loaded_they_judge_the_same(judges, tmp_path):
     one, other = judges(pictures(4)), again(pictures(4))
     torch.testing.assert_close(one.flaws, other.flaws)
     torch.testing.assert_close(one.radical, other.radical)
+
+
+def test_a_selector_is_a_pair_with_the_bundled_prior(judges, tmp_path):
+    judges.save(tmp_path, PAIR)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(PAIR)
+    selector = load_selector(tmp_path)
+    assert {name: selector.hashes()[name] for name in PAIR} == {name: judges.hashes()[name] for name in PAIR}
+    assert selector.hashes()["prior"] == load_judges().hashes()["prior"]
+    with pytest.raises(UserError, match="holds no recogniser"):
+        load_selector(tmp_path / "nowhere")
+
+
+def test_the_bundled_selector_is_small_reads_characters_and_is_not_the_judges():
+    selector, proper = load_selector(), load_judges()
+    assert sum(file.stat().st_size for file in BUNDLED_SELECTOR.rglob("*") if file.is_file()) < 5 * 2**20
+    for name in PAIR:
+        assert selector.hashes()[name] != proper.hashes()[name]
+    draw = Rasteriser(default_font(), 128)
+    images = np.stack([draw.render(char) for char in "銀鯉松"])
+    broken = np.minimum(images, images[[1, 2, 0]])
+    found, flawed = selector(images), selector(broken)
+    assert (found.radical.argmax(1) + 1).tolist() == [167, 195, 75]
+    assert (flawed.flaws > found.flaws).all()  # doubled glyphs, a flaw that it was never shown
+    expected = torch.full((214,), -20.0)
+    expected[195 - 1] = 0.0
+    assert selector.merit(found, expected).argmax() == 1
 
 
 @pytest.mark.parametrize("name", PARTS)

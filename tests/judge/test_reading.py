@@ -1,4 +1,4 @@
-"""Judging files: real glyphs are read rightly, flaws are marked, what is no glyph is refused."""
+"""Reading files: real glyphs are read rightly, flaws are marked, what is no glyph is refused."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from PIL import Image
 from glyffuser.base.errors import UserError
 from glyffuser.data.fonts import Rasteriser, default_font
 from glyffuser.judge.judges import load_judges
-from glyffuser.judge.reading import judge_files, read_picture
+from glyffuser.judge.reading import inspect_files, read_picture
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 
 def test_real_characters_are_read_rightly(bundled, folder):
-    verdicts = {verdict.file[-5]: verdict for verdict in judge_files(bundled, [folder])}
+    verdicts = {verdict.file[-5]: verdict for verdict in inspect_files(bundled, [folder])}
     assert {char: verdict.radical for char, verdict in verdicts.items()} == {"銀": 167, "鯉": 195, "松": 75}
     assert verdicts["銀"].radical_char == "\N{KANGXI RADICAL GOLD}"
     assert all(verdict.chance > 0.8 for verdict in verdicts.values())
@@ -37,7 +37,7 @@ def test_real_characters_are_read_rightly(bundled, folder):
 def test_two_characters_on_top_of_each_other_are_flagged_and_stained(bundled, folder, tmp_path):
     both = np.minimum(*(np.asarray(Image.open(folder / f"{char}.png")) for char in "銀鯉"))
     Image.fromarray(both).save(tmp_path / "both.png")
-    (verdict,) = judge_files(bundled, [tmp_path / "both.png"], tmp_path / "maps")
+    (verdict,) = inspect_files(bundled, [tmp_path / "both.png"], tmp_path / "maps")
     assert verdict.flagged
     stained = np.asarray(Image.open(tmp_path / "maps" / "both-flaws.png")).astype(int)
     assert stained.shape == (128, 128, 3)
@@ -46,7 +46,7 @@ def test_two_characters_on_top_of_each_other_are_flagged_and_stained(bundled, fo
 
 def test_larger_pictures_are_judged_alike(bundled, folder, tmp_path):
     Image.open(folder / "銀.png").convert("RGB").resize((512, 512)).save(tmp_path / "large.png")
-    (verdict,) = judge_files(bundled, [tmp_path / "large.png"])
+    (verdict,) = inspect_files(bundled, [tmp_path / "large.png"])
     assert (verdict.radical, verdict.flagged) == (167, False)
 
 
@@ -54,7 +54,7 @@ def test_grids_of_sample_are_no_glyphs(bundled, folder, tmp_path):
     Image.open(folder / "銀.png").save(tmp_path / "gold-0-0.png")
     Image.new("L", (256, 256), 255).save(tmp_path / "gold-0.png")
     (tmp_path / "gold-0.json").write_text("{}")
-    assert [verdict.file for verdict in judge_files(bundled, [tmp_path])] == [str(tmp_path / "gold-0-0.png")]
+    assert [verdict.file for verdict in inspect_files(bundled, [tmp_path])] == [str(tmp_path / "gold-0-0.png")]
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_what_is_no_picture_is_refused(bundled, tmp_path):
         read_picture(tmp_path / "text.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no PNG"):
-        judge_files(bundled, [tmp_path / "empty"])
+        inspect_files(bundled, [tmp_path / "empty"])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from glyffuser.base.errors import UserError
 from glyffuser.data.captions import build_captions
@@ -13,8 +14,18 @@ from glyffuser.data.fonts import default_font
 from glyffuser.data.unihan import read_unihan
 from glyffuser.judge.flaws import FLAWS
 from glyffuser.judge.plausibility import Plausibility, PlausibilitySettings
+from glyffuser.judge.prompts import PROMPTS
 from glyffuser.judge.recogniser import RecogniserSettings, held_out_characters
-from glyffuser.judge.training import Material, measure_judges, measure_plausibility, train_form, train_judges
+from glyffuser.judge.training import (
+    Material,
+    fit_prior,
+    measure_judges,
+    measure_plausibility,
+    measure_prior,
+    selector_settings,
+    train_form,
+    train_judges,
+)
 from glyffuser.text.cache import encode_cached
 from glyffuser.text.encoder import TextEncoder
 
@@ -54,7 +65,34 @@ def test_all_three_are_trained_and_measured(material, judges, heard):
     assert recogniser["test split"]["n"] == len(material.test)
     kept = held_out_characters(material.fonts.codepoints, 0.5)
     assert recogniser[f"unseen characters, {material.data.fonts[0]}"]["n"] == kept.sum()
-    assert 0 <= measured["prior"]["prompts"] <= 1
+    expected = judges.expect(material.encoder, material.test.definitions).argmax(1).numpy() + 1
+    assert measured["prior"]["test definitions"] == (expected == material.test.radicals).mean()
+
+
+def test_a_prior_that_has_learnt_the_prompts_is_measured_as_perfect(material, judges, monkeypatch):
+    def knows(encoder, texts):
+        asked = {prompt.text: prompt.radicals[0] for prompt in PROMPTS}
+        return F.one_hot(torch.tensor([asked.get(text, 214) - 1 for text in texts]), 214).float()
+
+    monkeypatch.setattr(judges, "expect", knows)
+    assert measure_prior(judges, material) == {"test definitions": 0.0, "prompts": 1.0}
+
+
+def test_a_selector_takes_the_prior_as_it_is_and_reads_no_captions(material, judges):
+    without = replace(material, texts=None)
+    selector = train_judges(without, replace(READER, seed=1), FORM, lambda done, text: None, judges.prior)
+    assert selector.prior is judges.prior
+    assert selector.hashes()["recogniser"] != judges.hashes()["recogniser"]
+    with pytest.raises(ValueError, match="token states"):
+        fit_prior(without)
+
+
+def test_a_selector_differs_from_the_judges_in_seed_widths_and_flaws():
+    reader, form = selector_settings(seed=3)
+    assert (reader.seed, form.seed) == (4, 4)
+    assert reader.widths != RecogniserSettings().widths
+    assert form.widths != PlausibilitySettings().widths
+    assert set(form.kinds) < set(FLAWS)
 
 
 def test_an_unseen_font_is_reported(material, judges):

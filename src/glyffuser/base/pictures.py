@@ -37,9 +37,9 @@ def to_output(images: Tensor, output_type: str) -> Any:
     return [Image.fromarray(image) for image in to_grey(images)]
 
 
-def to_grey(images: Tensor) -> np.ndarray:
-    """Images (B, 1, H, W) in [-1, 1] as they are saved: uint8 (B, H, W)."""
-    return (levelled(images)[:, 0] * 255).round().byte().numpy()
+def to_grey(images: Tensor, margin: float = MARGIN) -> np.ndarray:
+    """Images (B, 1, H, W) in [-1, 1] as they are saved: uint8 (B, H, W); with a margin of 0, as they were drawn."""
+    return (levelled(images, margin)[:, 0] * 255).round().byte().numpy()
 
 
 def levelled(images: Tensor, margin: float = MARGIN) -> Tensor:

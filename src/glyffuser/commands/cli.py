@@ -18,11 +18,13 @@ from tyro.conf import subcommand
 
 from glyffuser.base.errors import UserError
 from glyffuser.commands.dataset import Dataset
-from glyffuser.commands.evaluate import Evaluate, Judge, TrainJudges
+from glyffuser.commands.evaluate import Evaluate
 from glyffuser.commands.guide import Figures, Guide, Map
+from glyffuser.commands.inspect import Inspect
 from glyffuser.commands.sample import Sample
 from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.commands.train import Train
+from glyffuser.commands.train_judges import TrainJudges
 
 
 @dataclass
@@ -47,8 +49,8 @@ Command = (
     | Annotated[Dataset, subcommand("dataset")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
-    | Annotated[Judge, subcommand("judge")]
-    | Annotated[TrainJudges, subcommand("judges")]
+    | Annotated[Inspect, subcommand("inspect")]
+    | Annotated[TrainJudges, subcommand("train-judges")]
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]
     | Annotated[Map, subcommand("map")]

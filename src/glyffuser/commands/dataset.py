@@ -1,4 +1,4 @@
-"""`glyffuser dataset`: build a data set, or inspect one."""
+"""`glyffuser dataset`: build a data set, inspect one, or draw the table of what exists."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -62,13 +62,43 @@ class DatasetInfo:
 
 
 @dataclass
+class DrawIdeographs:
+    """Draw the table of all ideographs of a font, with which `sample` and `evaluate` tell what exists already.
+
+    Example: glyffuser dataset ideographs --out ideographs.xz
+    """
+
+    font: str | None = None
+    """A font file, or FILE:INDEX in a collection; default: Noto Sans CJK SC from its pip package."""
+    out: Path = Path("ideographs.xz")
+    """The file to write."""
+    json: Flag = False
+    """Print as JSON."""
+
+    def run(self) -> None:
+        from glyffuser.data.fonts import default_font, load_font
+        from glyffuser.judge.novelty import draw_ideographs, save_ideographs
+
+        face = default_font() if self.font is None else load_font(self.font)
+        with Progress("drawing") as progress:
+            table = draw_ideographs(face, progress)
+        save_ideographs(table, self.out)
+        facts = {"path": str(self.out), "ideographs": len(table), "font": table.font, "bytes": self.out.stat().st_size}
+        print_results(self.json, facts)
+
+
+@dataclass
 class Dataset:
     """Build a data set of glyphs and definitions, or inspect one.
 
     Example: glyffuser dataset build
     """
 
-    action: OmitArgPrefixes[Annotated[Build, subcommand("build")] | Annotated[DatasetInfo, subcommand("info")]]
+    action: OmitArgPrefixes[
+        Annotated[Build, subcommand("build")]
+        | Annotated[DatasetInfo, subcommand("info")]
+        | Annotated[DrawIdeographs, subcommand("ideographs")]
+    ]
 
     def run(self) -> None:
         self.action.run()

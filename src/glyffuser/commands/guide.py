@@ -31,7 +31,7 @@ class Guide:
     run_folder: Annotated[Path | None, arg(name="run")] = None
     """A run folder with metrics.jsonl and samples/, for the figure of training; default: --model, if it is one."""
     judges: Path | None = None
-    """A folder that `glyffuser judges` wrote, for the figures that read glyphs; default: the bundled judges."""
+    """A folder that `glyffuser train-judges` wrote, for the figures that read glyphs; default: the bundled judges."""
     only: UseAppendAction[tuple[str, ...]] = ()
     """Build only this figure; may be repeated. The others are shown as last built."""
     quick: Flag = False
@@ -76,7 +76,7 @@ class Figures:
     run_folder: Annotated[Path | None, arg(name="run")] = None
     """A run folder, for the figure of training; default: --model, if it is one."""
     judges: Path | None = None
-    """A folder that `glyffuser judges` wrote; default: the bundled judges."""
+    """A folder that `glyffuser train-judges` wrote; default: the bundled judges."""
     quick: Flag = False
     """Fewer steps and samples."""
     seed: int = 0
@@ -165,7 +165,7 @@ def _inputs(data: Path, model: str, run: Path | None, judges: Path | None, quick
             raise UserError(f"{data} does not exist; build it with `glyffuser dataset build --out {data}`")
         _build_data(data)
     if judges is not None and not (judges / "recogniser" / "config.json").is_file():
-        raise UserError(f"{judges} holds no recogniser; name a folder that `glyffuser judges` wrote")
+        raise UserError(f"{judges} holds no recogniser; name a folder that `glyffuser train-judges` wrote")
     if not 0 <= seed < 2**32:
         raise UserError(f"seed must be between 0 and 2^32 - 1, not {seed}")
     return Inputs(data, folder, run, judges, quick, seed)

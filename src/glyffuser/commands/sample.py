@@ -25,6 +25,10 @@ class Sample:
     prompts: Positional[tuple[str, ...]] = ()
     """English meanings, each in quotes."""
     request: OmitArgPrefixes[Request] = field(default_factory=Request)
+    new: Flag = False
+    """Leave out glyphs that exist as characters, and draw others in their place; the default with --best-of."""
+    no_new: Flag = False
+    """Keep glyphs that exist as characters, with --best-of too."""
     out: Path = Path("out")
     """Folder for the pictures."""
     model: str = "bundled"
@@ -35,8 +39,10 @@ class Sample:
     """Print the results as JSON."""
 
     def run(self) -> None:
-        if self.again is not None and (self.prompts or self.request != Request()):
+        if self.again is not None and (self.prompts or self.request != Request() or self.new or self.no_new):
             raise UserError("--again takes prompt and settings from its file; leave out all others")
+        if self.new and self.no_new:
+            raise UserError("--new and --no-new ask for opposite things; give one of them")
         if self.again is None and not self.prompts:
             raise UserError('give at least one English meaning, for example: glyffuser sample "gold"')
         with importing():
@@ -46,8 +52,19 @@ class Sample:
         if self.again is not None:
             requests = [read_record(self.again, pipe)]
         else:
-            requests = [dataclasses.replace(self.request, prompt=prompt) for prompt in self.prompts]
+            new = self.new if self.new or self.no_new else None
+            requests = [dataclasses.replace(self.request, prompt=prompt, new=new) for prompt in self.prompts]
         with Progress("denoising") as progress:
             results = sample_to_folder(pipe, requests, self.out, progress)
-        lines = [f"{r.prompt}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, all in {r.grid}" for r in results]
+        lines = [
+            f"{r.prompt}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, all in {r.grid}{existing(r.existing)}"
+            for r in results
+        ]
         print_results(self.json, [dataclasses.asdict(r) for r in results], lines)
+
+
+def existing(chars: list[str]) -> str:
+    """What is said of glyphs that exist already."""
+    if not chars:
+        return ""
+    return f"; {len(chars)} exist already, as {' '.join(chars)}: --new draws others"

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 DEFAULT_FAMILY = "Noto Sans CJK SC"
 DEBIAN_NOTO = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")  # Debian's package fonts-noto-cjk
-EM_SCALE = 0.875  # em box / picture side: then nearly every glyph of a CJK font stays off the border
-_IDEOGRAPHIC_BOTTOM = -0.12  # of the em box above the baseline, in em: the value that CJK fonts share
-_CJK = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+EM_SCALE = 0.875  # em box / picture side: nearly every glyph of a CJK font then stays off the border
+_IDEOGRAPHIC_BOTTOM = -0.12  # of the em box over the baseline, in em: the value that CJK fonts share
+# Ideographs: the zero, extension A, the main block, compatibility ideographs, the ideographic planes.
+_CJK = ((0x3007, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+_COMPATIBILITY = ((0xF900, 0xFAFF), (0x2F800, 0x2FA1F))  # mostly second code points of what stands elsewhere
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _choose(path: Path, faces: list["TTFont"], index: int | None) -> FontFace:
         raise UserError(f"{path} has no face {index}; choose one of {listing}")
     face = faces[index]
     covered = frozenset(face.getBestCmap() or {})
-    if not any(first <= codepoint <= last for codepoint in covered for first, last in _CJK):
+    if not any(_within(_CJK, codepoint) for codepoint in covered):
         raise UserError(f"{path} covers no Chinese character; choose a CJK font with --font")
     return FontFace(path, index, _name(face, 16, 1) or path.stem, _name(face, 17, 2), covered, _em_bottom(face))
 
@@ -143,6 +145,15 @@ class Rasteriser:
 def render(face: FontFace, char: str, size: int = 128) -> np.ndarray:
     """Draw one character: uint8 (size, size), ink 0, paper 255. For many characters, keep one Rasteriser."""
     return Rasteriser(face, size).render(char)
+
+
+def ideographs(face: FontFace) -> list[int]:
+    """The code points of all CJK ideographs that a face covers, extensions too; those for compatibility come last."""
+    return sorted((c for c in face.covered if _within(_CJK, c)), key=lambda c: (_within(_COMPATIBILITY, c), c))
+
+
+def _within(ranges: tuple[tuple[int, int], ...], codepoint: int) -> bool:
+    return any(first <= codepoint <= last for first, last in ranges)
 
 
 def _ink_box(font: ImageFont.FreeTypeFont, char: str) -> tuple[int, int, int, int]:

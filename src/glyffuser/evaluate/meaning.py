@@ -8,42 +8,79 @@ import torch
 from torch import Tensor
 
 from glyffuser.data.dataset import GlyphData
+from glyffuser.evaluate.artist import ALONE, Artist
+from glyffuser.evaluate.metrics import variety
 from glyffuser.generate.pipeline import GlyffuserPipeline
-from glyffuser.judge.judges import Judged
-from glyffuser.judge.prompts import PROMPTS, Prompt
+from glyffuser.judge.judges import Judged, Judges
+from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS, Prompt
 from glyffuser.text.prior import sentence
 
 NEAREST, MAJORITY = 4, 30  # real definitions nearest to a prompt that the reference lines look at
+METAL = GOLD[0].radicals
 
 
-def meaning(glyphs: Judged, real: list[dict[str, float]], per_prompt: int) -> dict[str, Any]:
+def meaning(glyphs: Judged, prompts: Sequence[Prompt], real: list[dict[str, float]]) -> dict[str, Any]:
     """Radical hit rates by prompt and over all, beside the reference lines."""
-    rates = prompt_hits(glyphs, per_prompt).double().mean(dim=1).tolist()
+    rates = prompt_hits(glyphs, len(glyphs) // len(prompts), prompts).double().mean(dim=1).tolist()
     rows = [
         {"prompt": prompt.text, "radicals": prompt.radicals, "rate": rate, **reference}
-        for prompt, rate, reference in zip(PROMPTS, rates, real, strict=True)
+        for prompt, rate, reference in zip(prompts, rates, real, strict=True)
     ]
     mean = {key: float(np.mean([row[key] for row in rows])) for key in ("rate", "nearest", "majority")}
     return {**mean, "glyphs": len(glyphs), "prompts": rows}
 
 
-def prompt_hits(glyphs: Judged, per_prompt: int) -> Tensor:
+def prompt_hits(glyphs: Judged, per_prompt: int, prompts: Sequence[Prompt] = PROMPTS) -> Tensor:
     """Which glyphs carry a radical that their prompt should bring: bool (prompts, per_prompt)."""
     n = range(0, len(glyphs), per_prompt)
-    hits = [glyphs.part(slice(i, i + per_prompt)).hits(prompt.radicals) for i, prompt in zip(n, PROMPTS, strict=True)]
+    hits = [glyphs.part(slice(i, i + per_prompt)).hits(prompt.radicals) for i, prompt in zip(n, prompts, strict=True)]
     return torch.stack(hits)
 
 
-def references(pipe: GlyffuserPipeline, real: GlyphData, prompts: Sequence[Prompt] = PROMPTS) -> list[dict[str, float]]:
-    """For each prompt, what the real characters whose definitions lie nearest to it carry.
+def gold_hits(gold: dict[str, Judged]) -> dict[str, dict[str, int]]:
+    """How many glyphs for each of the gold prompts carry the metal radical, of how many."""
+    return {text: {"hits": int(glyphs.hits(METAL).sum()), "of": len(glyphs)} for text, glyphs in gold.items()}
 
-    "nearest": the share with a fitting radical among the 4 nearest; "majority": whether the commonest radical of the
-    30 nearest fits, 0 or 1. Nearness is the cosine of mean token states.
+
+def withheld(artist: Artist, judges: Judges) -> dict[str, Any] | None:
+    """The same prompts without the prior's radical: what the network makes of the text alone. None without a prior.
+
+    Each glyph starts from the noise of the one that was told its radical.
+    """
+    s = artist.settings
+    if artist.pipe.prior is None:
+        return None
+    texts = [prompt.text for prompt in PROMPTS for _ in range(s.alone)]
+    numbers = [i * s.per_prompt + k for i in range(len(PROMPTS)) for k in range(s.alone)]
+    glyphs = judges(artist.draw(texts, numbers, radical=0))
+    gold = {prompt.text: judges(artist.gold(prompt.text, s.alone_seeds, radical=0)) for prompt in GOLD}
+    rate = float(prompt_hits(glyphs, s.alone).double().mean())
+    return {"rate": rate, "glyphs": len(glyphs), "gold": gold_hits(gold)}
+
+
+def draw_paraphrases(artist: Artist, judges: Judges) -> Judged:
+    """Glyphs for all paraphrases, by the text alone."""
+    texts = [prompt.text for prompt in PARAPHRASES for _ in range(artist.settings.alone)]
+    return judges(artist.draw(texts, range(ALONE, ALONE + len(texts)), radical=0))
+
+
+def nearest_rows(pipe: GlyffuserPipeline, real: GlyphData, prompts: Sequence[Prompt]) -> np.ndarray:
+    """The rows (prompts, 30) of the real characters whose definitions lie nearest to each prompt, nearest first.
+
+    Nearness is the cosine of mean token states.
     """
     vectors, asked = mean_states(pipe, real.definitions), mean_states(pipe, [prompt.text for prompt in prompts])
-    order = (asked @ vectors.T).topk(min(MAJORITY, len(vectors)), dim=1).indices.numpy()
+    return (asked @ vectors.T).topk(min(MAJORITY, len(vectors)), dim=1).indices.numpy()
+
+
+def references(real: GlyphData, nearest: np.ndarray, prompts: Sequence[Prompt]) -> list[dict[str, float]]:
+    """For each prompt, what the real characters of `nearest_rows` carry.
+
+    "nearest": the share with a fitting radical among the 4 nearest; "majority": whether the commonest radical of the
+    30 nearest fits, 0 or 1.
+    """
     rates = []
-    for prompt, rows in zip(prompts, order, strict=True):
+    for prompt, rows in zip(prompts, nearest, strict=True):
         radicals = real.radicals[rows]
         values, counts = np.unique(radicals, return_counts=True)
         near = float(np.isin(radicals[:NEAREST], prompt.radicals).mean())
@@ -61,9 +98,10 @@ def mean_states(pipe: GlyffuserPipeline, texts: Sequence[str]) -> Tensor:
     return vectors
 
 
-def shares(glyphs: Judged) -> dict[str, float]:
-    """Hit rate and flagged share of one glyph for each prompt."""
-    return {
-        "rate": float(prompt_hits(glyphs, 1).double().mean()),
+def shares(glyphs: Judged, per_prompt: int = 1) -> dict[str, float]:
+    """Hit rate and flagged share of some glyphs for each prompt, and, of two or more, how they vary."""
+    found = {
+        "rate": float(prompt_hits(glyphs, per_prompt).double().mean()),
         "flagged": float(glyphs.flagged.double().mean()),
     }
+    return found | ({"variety": variety(glyphs.features, per_prompt)} if per_prompt > 1 else {})

@@ -2,102 +2,75 @@
 
 The questions: do glyphs carry the radical of what was asked (meaning), are they well formed (plausibility), are they
 new and varied (novelty), do they fall where real glyphs fall (distribution), are they crisp? Every number stands beside
-what real glyphs reach by the same measure.
+what real glyphs reach by the same measure. The judges score all glyphs; those of "best of" were chosen by the selector.
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.weights import weights_hash
-from glyffuser.config import GUIDANCE, STEPS
 from glyffuser.data.dataset import GlyphData
-from glyffuser.evaluate.meaning import meaning, references, shares
+from glyffuser.evaluate.artist import DEFINITIONS, Artist, EvaluationSettings, curve_rows
+from glyffuser.evaluate.meaning import (
+    NEAREST,
+    draw_paraphrases,
+    gold_hits,
+    meaning,
+    nearest_rows,
+    references,
+    shares,
+    withheld,
+)
 from glyffuser.evaluate.metrics import (
-    Neighbours,
     frechet_distance,
     kernel_distance,
     median_distance,
-    nearest,
     rbf_distance,
     support,
+    variety,
 )
-from glyffuser.generate.draw import Tick, draw, quiet
+from glyffuser.evaluate.paper import crispness, drawn_and_levelled
+from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
-from glyffuser.generate.request import Request
-from glyffuser.judge.judges import Judged, Judges
-from glyffuser.judge.prompts import GOLD, PROMPTS
-
-COPY_OVERLAP = 0.85  # ink overlap with a training glyph from which a glyph counts as a copy of it
-CLEAR = 3  # pixels from any ink beyond which paper is to be exactly white
-GOLD_GLYPHS = 16  # a prompt and seed
+from glyffuser.judge.judges import PAIR, Judged, Judges
+from glyffuser.judge.novelty import EXISTS, Ideographs, Match
+from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
-    """How much is drawn, and how. A curve varies steps or guidance, one glyph a prompt, from the same noise."""
+class Measures:
+    """What glyphs are measured with: the judges that score, the selector that chooses, and all that exists already."""
 
-    per_prompt: int = 4  # glyphs for each of the 80 prompts
-    gold_seeds: int = 4  # seeds of 16 glyphs for each of the gold prompts
-    definitions: int = 420  # held-out definitions, one glyph each, for the distribution
-    steps: int = STEPS
-    guidance: float = GUIDANCE
-    sampler: str | None = None
-    seed: int = 0
-    curve_steps: tuple[int, ...] = (10, 20, 60)
-    curve_guidance: tuple[float, ...] = (1.0, 3.0, 6.0)
-
-
-QUICK = EvaluationSettings(per_prompt=1, gold_seeds=1, definitions=200, steps=15, curve_steps=(), curve_guidance=())
+    judges: Judges
+    selector: Judges
+    ideographs: Ideographs
 
 
 @dataclass
 class Evaluation:
-    """What was measured (`numbers`, for JSON) and on what: glyphs of all prompts, of the gold prompts by seed, of
-    held-out definitions, and the nearest training glyph of the latter and of the glyphs of all prompts."""
+    """What was measured (`numbers`, for JSON) and on what: glyphs of all prompts, of the paraphrases, of the gold
+    prompts, of held-out definitions; of the first and the last of these, the texts and the nearest ideographs too."""
 
     numbers: dict[str, Any]
     prompts: Judged
+    paraphrases: Judged
     gold: dict[str, Judged]
     definitions: Judged
-    neighbours: Neighbours
-    training: GlyphData
-
-
-class Artist:
-    """Draws glyphs of a model as the settings say, and counts the work done."""
-
-    def __init__(self, pipe: GlyffuserPipeline, settings: EvaluationSettings, tick: Tick):
-        self.pipe, self.settings, self.tick = pipe, settings, tick
-        self.done, self.total = 0, work(settings)
-
-    def draw(self, prompts: Sequence[str], first: int, seed: int = 0, **changed: Any) -> np.ndarray:
-        """One glyph a prompt, uint8 (N, H, W), the first of them glyph number `first` of a seed.
-
-        `seed` counts from that of the settings; `changed`: other settings.
-        """
-        s = replace(self.settings, **changed)
-        before = self.done
-
-        def advance(done: int, total: int) -> None:
-            self.done = before + len(prompts) * s.steps * done // total
-            self.tick(self.done, self.total)
-
-        numbers = range(first, first + len(prompts))
-        request = Request(steps=s.steps, guidance=s.guidance, sampler=s.sampler, seed=s.seed + seed)
-        return draw(self.pipe, prompts, request, numbers=numbers, tick=advance)
+    texts: list[str]
+    matches: list[Match]
+    ideographs: Ideographs
 
 
 def evaluate(
     pipe: GlyffuserPipeline,
-    judges: Judges,
+    measures: Measures,
     training: GlyphData,
     held_out: GlyphData,
     settings: EvaluationSettings,
@@ -109,49 +82,61 @@ def evaluate(
     Raises UserError where a metric would rest on too few glyphs.
     """
     check(pipe, training, held_out, settings)
-    artist = Artist(pipe, settings, progress)
+    artist, judges = Artist(pipe, settings, progress), measures.judges
     gold, seconds = draw_gold(artist, judges)
-    prompts = judges(artist.draw([p.text for p in PROMPTS for _ in range(settings.per_prompt)], first=0))
-    rows = np.random.default_rng(settings.seed).permutation(len(held_out))[: settings.definitions]
-    definitions = judges(artist.draw([held_out.definitions[i] for i in rows], first=100_000))
-    test, real = judges(held_out.images), judges.recogniser.read(training.images).features
-    everything = prompts + definitions
-    found = nearest(everything.features, everything.images, real, training.images, COPY_OVERLAP)
-    of_real = nearest(test.features, test.images, real, training.images, COPY_OVERLAP)
+    texts = [p.text for p in PROMPTS for _ in range(settings.per_prompt)]
+    prompts = judges(artist.draw(texts, range(len(texts))))
+    texts += [held_out.definitions[i] for i in some(held_out, settings.definitions, settings.seed)]
+    numbered = range(DEFINITIONS, DEFINITIONS + settings.definitions)
+    pictures = artist.draw(texts[len(prompts) :], numbered, finish=drawn_and_levelled)
+    definitions = judges(pictures[:, 1])
+    paraphrases, alone = draw_paraphrases(artist, judges), withheld(artist, judges)
+    matches = measures.ideographs.nearest(np.concatenate([prompts.images, definitions.images]))
+    test = judges(held_out.images)
     # The floor: as many training glyphs as were generated, against the same held-out ones.
-    some = torch.from_numpy(np.random.default_rng(settings.seed).permutation(len(real))[: len(definitions)])
+    floor = judges.recogniser.read(training.images[some(training, len(definitions), settings.seed)]).features
+    near = nearest_rows(pipe, training, [*PROMPTS, *PARAPHRASES])
     numbers = {
-        "facts": facts(pipe, judges, training, settings),
+        "facts": facts(pipe, measures, training, settings),
         "meaning": {
-            **meaning(prompts, references(pipe, training), settings.per_prompt),
-            "gold": {text: {"hits": int(g.hits((167,)).sum()), "of": len(g)} for text, g in gold.items()},
+            **meaning(prompts, PROMPTS, references(training, near[: len(PROMPTS)], PROMPTS)),
+            "gold": gold_hits(gold),
+            "withheld": alone,
+            "paraphrases": meaning(paraphrases, PARAPHRASES, references(training, near[len(PROMPTS) :], PARAPHRASES)),
             "recogniser": float((test.radical.argmax(1).numpy() + 1 == held_out.radicals).mean()),
         },
         "plausibility": {
-            "flagged": float(everything.flagged.double().mean()),
+            "flagged": float((prompts + definitions).flagged.double().mean()),
             "real_flagged": float(test.flagged.double().mean()),
             "threshold": judges.plausibility.config.threshold,
         },
-        "novelty": {
-            "copy_rate": float(found.copied.double().mean()),
-            "real_copy_rate": float(of_real.copied.double().mean()),
-            "overlap": float(found.overlap.median()),
-            "real_overlap": float(of_real.overlap.median()),
+        "novelty": novelty(measures.ideographs, matches, texts, held_out),
+        "variety": spread(judges, prompts, training.images[near[: len(PROMPTS), :NEAREST].ravel()]),
+        "distribution": distribution(definitions.features, test.features, floor),
+        "crispness": {
+            name: crispness(images)
+            for name, images in (("drawn", pictures[:, 0]), ("glyphs", pictures[:, 1]), ("real", held_out.images))
         },
-        "distribution": distribution(definitions.features, test.features, real[some]),
-        "crispness": {"glyphs": crispness(everything.images), "real": crispness(held_out.images)},
-        "best_of": best_of(judges, prompts, pipe, settings.per_prompt),
-        "curves": curves(artist, judges),
+        "best_of": best_of(measures, prompts, matches[: len(prompts)], pipe, settings.per_prompt),
+        "curves": curves(artist, judges, prompts),
         "seconds_for_16_glyphs": round(seconds, 2),
     }
-    return Evaluation(numbers, prompts, gold, definitions, found, training)
+    return Evaluation(numbers, prompts, paraphrases, gold, definitions, texts, matches, measures.ideographs)
 
 
-def facts(pipe: GlyffuserPipeline, judges: Judges, training: GlyphData, settings: EvaluationSettings) -> dict[str, Any]:
+def some(data: GlyphData, count: int, seed: int) -> np.ndarray:
+    """The rows of so many glyphs of a split, drawn by a seed."""
+    return np.random.default_rng(seed).permutation(len(data))[:count]
+
+
+def facts(
+    pipe: GlyffuserPipeline, measures: Measures, training: GlyphData, settings: EvaluationSettings
+) -> dict[str, Any]:
     """What was measured by what: hashes of model and judges, settings, data."""
     return {
         "model": weights_hash(pipe.unet),
-        "judges": judges.hashes(),
+        "judges": measures.judges.hashes(),
+        "selector": {name: measures.selector.hashes()[name] for name in PAIR},
         "sampler": settings.sampler or pipe.sampler_name,
         "settings": asdict(settings),
         "fonts": sorted(set(training.fonts)),
@@ -171,27 +156,48 @@ def check(pipe: GlyffuserPipeline, training: GlyphData, held_out: GlyphData, set
         )
 
 
-def work(settings: EvaluationSettings) -> int:
-    """Glyphs times steps of a whole evaluation."""
-    glyphs = len(PROMPTS) * settings.per_prompt + len(GOLD) * GOLD_GLYPHS * settings.gold_seeds + settings.definitions
-    curve = 0
-    if settings.curve_steps:
-        curve = sum({settings.steps, *settings.curve_steps})
-        curve += settings.steps * len({*settings.curve_guidance} - {settings.guidance})
-    return glyphs * settings.steps + len(PROMPTS) * curve
-
-
 def draw_gold(artist: Artist, judges: Judges) -> tuple[dict[str, Judged], float]:
-    """The gold prompts, 16 glyphs a seed, as `glyffuser sample` draws them; and the seconds of the last 16."""
-    gold, seconds = {}, 0.0
-    for prompt in GOLD:
-        images = []
-        for seed in range(artist.settings.gold_seeds):
-            start = time.perf_counter()
-            images.append(artist.draw([prompt.text] * GOLD_GLYPHS, first=0, seed=seed))
-            seconds = time.perf_counter() - start
-        gold[prompt.text] = judges(np.concatenate(images))
+    """The gold prompts, 16 glyphs a seed, as `glyffuser sample` draws them; and the seconds that 16 took."""
+    gold, seeds, start = {}, artist.settings.gold_seeds, time.perf_counter()
+    images = {prompt.text: artist.gold(prompt.text, seeds) for prompt in GOLD}
+    seconds = (time.perf_counter() - start) / (seeds * len(GOLD))
+    gold = {text: judges(pictures) for text, pictures in images.items()}
     return gold, seconds
+
+
+def novelty(table: Ideographs, matches: list[Match], texts: Sequence[str], held_out: GlyphData) -> dict[str, Any]:
+    """Which glyphs exist as characters; "real" is the share of held-out characters that are taken for another one."""
+    others = table.nearest(held_out.images, skip=held_out.codepoints.tolist())
+    existing = [
+        {"char": match.char, "prompt": text, "distance": round(match.distance, 3)}
+        for match, text in zip(matches, texts, strict=True)
+        if match.exists
+    ]
+    return {
+        "rate": len(existing) / len(matches),
+        "real_rate": float(np.mean([match.exists for match in others])),
+        "distance": float(np.median([match.distance for match in matches])),
+        "real_distance": float(np.median([match.distance for match in others])),
+        "limit": EXISTS,
+        "ideographs": len(table),
+        "font": table.font,
+        "existing": sorted(existing, key=lambda found: found["distance"]),
+    }
+
+
+def spread(judges: Judges, glyphs: Judged, real: np.ndarray) -> dict[str, float] | None:
+    """How glyphs of one prompt vary, beside the real characters of the definitions nearest to it; None of one a prompt.
+
+    `real`: uint8 (prompts * 4, H, W).
+    """
+    per_prompt = len(glyphs) // len(PROMPTS)
+    if per_prompt == 1:
+        return None
+    features = judges.recogniser.read(real).features
+    return {
+        "generated": variety(glyphs.features, per_prompt),
+        "real": variety(features, len(real) // len(PROMPTS)),
+    }
 
 
 def distribution(fake: Tensor, held_out: Tensor, training: Tensor) -> dict[str, Any]:
@@ -213,55 +219,40 @@ def distribution(fake: Tensor, held_out: Tensor, training: Tensor) -> dict[str, 
     return {**counts, "generated": compare(fake), "real": compare(training)}
 
 
-def crispness(images: np.ndarray) -> dict[str, float]:
-    """How crisp and clean pictures are, uint8 (N, H, W), paper 255.
+def best_of(
+    measures: Measures, glyphs: Judged, matches: list[Match], pipe: GlyffuserPipeline, per_prompt: int
+) -> dict[str, float] | None:
+    """Hit rate, flagged and existing share if but the best of each prompt's glyphs is kept, as by `sample --best-of`.
 
-    `grey`: pixels neither ink nor paper for each pixel of ink; `dirty`: share of glyphs whose outermost two rows and
-    columns are not exactly paper; `specks`: share of those with a pixel that is not exactly paper far from all ink.
+    The selector chooses, a new glyph before one that exists; the judges score. None where there is but one glyph a
+    prompt, or where the selector cannot read the model's prompts.
     """
-    grey = ((images > 25) & (images < 230)).sum() / np.maximum((images <= 25).sum(), 1)
-    inside = np.zeros(images.shape[1:], dtype=bool)
-    inside[2:-2, 2:-2] = True
-    near = max_pool2d(torch.from_numpy(images < 128).float()[:, None], 2 * CLEAR + 1, 1, CLEAR)[:, 0].bool().numpy()
-    return {
-        "grey": float(grey),
-        "dirty": float((images[:, ~inside] < 255).any(axis=1).mean()),
-        "specks": float(((images < 255) & ~near).any(axis=(1, 2)).mean()),
-    }
-
-
-def best_of(judges: Judges, glyphs: Judged, pipe: GlyffuserPipeline, per_prompt: int) -> dict[str, float] | None:
-    """Hit rate and flagged share if only the best of each prompt's glyphs is kept; None where there is but one, or
-    where the judges cannot read the model's prompts.
-
-    The judges that choose are those that count, so the gain is what they can give at most.
-    """
-    if per_prompt == 1 or not judges.understand(pipe.text_encoder):
+    selector, n = measures.selector, len(PROMPTS)
+    if per_prompt == 1 or not selector.understand(pipe.text_encoder):
         return None
-    texts = [prompt.text for prompt in PROMPTS]
-    expected = judges.expect(pipe.text_encoder, texts).repeat_interleave(per_prompt, dim=0)
-    merit = judges.merit(glyphs, expected).view(len(texts), per_prompt)
-    kept = glyphs.part(merit.argmax(dim=1) + per_prompt * torch.arange(len(texts)))
-    return {"k": per_prompt, **shares(kept)}
+    expected = selector.expect(pipe.text_encoder, [prompt.text for prompt in PROMPTS])
+    merit = selector.merit(selector(glyphs.images), expected.repeat_interleave(per_prompt, dim=0))
+    exists = torch.tensor([match.exists for match in matches])
+    # Merits are logarithms: none comes near what is taken off for existing.
+    kept = (merit - 1e6 * exists).view(n, per_prompt).argmax(dim=1) + per_prompt * torch.arange(n)
+    return {"k": per_prompt, **shares(glyphs.part(kept)), "existing": float(exists[kept].double().mean())}
 
 
-def curves(artist: Artist, judges: Judges) -> dict[str, list[dict[str, float]]]:
-    """Hit rate and flagged share against steps and against guidance, one glyph a prompt, always from the same noise."""
-    settings, texts = artist.settings, [prompt.text for prompt in PROMPTS]
-
-    def point(**changed: Any) -> dict[str, float]:
-        return {**changed, **shares(judges(artist.draw(texts, first=200_000, **changed)))}
-
-    if not settings.curve_steps:
+def curves(artist: Artist, judges: Judges, prompts: Judged) -> dict[str, list[dict[str, float]]]:
+    """Hit rate, flagged share and variety against steps and against guidance, always from the noise of `prompts`."""
+    s = artist.settings
+    if not (s.curve_steps or s.curve_guidance):
         return {}
-    usual = point()  # on both curves, drawn once
+    rows = curve_rows(s.per_prompt)
+    texts, count = [PROMPTS[row // s.per_prompt].text for row in rows], len(rows) // len(PROMPTS)
+    usual = shares(prompts.part(torch.tensor(rows)), count)  # on both curves, drawn already
+
+    def point(name: str, value: float) -> dict[str, float]:
+        changed: dict[str, Any] = {name: value}
+        same = value == getattr(s, name)
+        return changed | (usual if same else shares(judges(artist.draw(texts, rows, **changed)), count))
+
     return {
-        "steps": [
-            usual | {"steps": n} if n == settings.steps else point(steps=n)
-            for n in sorted({settings.steps, *settings.curve_steps})
-        ],
-        "guidance": [
-            usual | {"guidance": g} if g == settings.guidance else point(guidance=g)
-            for g in sorted({settings.guidance, *settings.curve_guidance})
-        ],
+        "steps": [point("steps", n) for n in sorted({s.steps, *s.curve_steps})],
+        "guidance": [point("guidance", g) for g in sorted({s.guidance, *s.curve_guidance})],
     }

@@ -98,6 +98,12 @@ def support(real: Tensor, fake: Tensor, k: int = 5) -> Support:
     )
 
 
+def variety(features: Tensor, per_prompt: int) -> float:
+    """Mean distance between two glyphs of one prompt: features (prompts * per_prompt, D), prompt by prompt."""
+    enough("the variety of a prompt", 2, features[:per_prompt])
+    return float(torch.stack([torch.pdist(part.double()).mean() for part in features.split(per_prompt)]).mean())
+
+
 def nearest(
     features: Tensor,
     images: np.ndarray,

@@ -14,42 +14,66 @@ from PIL import Image
 from glyffuser.base.files import output_folder, write_text
 from glyffuser.base.pictures import grid, heat
 from glyffuser.evaluate.measure import Evaluation
-from glyffuser.evaluate.metrics import Neighbours
-from glyffuser.judge.prompts import PROMPTS
+from glyffuser.judge.judges import Judged
 
 Row = tuple[str, str, str]  # what, the model's number, the same of real glyphs
 SHOWN = 24  # best, worst and nearest glyphs on the page
 
 
 def table(numbers: dict[str, Any]) -> list[Row]:
-    """The summary: what was measured, the model's number, and what real glyphs reach by the same measure."""
-    meaning, form, new = numbers["meaning"], numbers["plausibility"], numbers["novelty"]
-    fake, real, crisp = numbers["distribution"]["generated"], numbers["distribution"]["real"], numbers["crispness"]
+    """The summary: what was measured, the model's number, and what real glyphs reach by the same measure.
+
+    A reference line, which has no number of the model's, has a row of its own.
+    """
+    form, new, crisp = numbers["plausibility"], numbers["novelty"], numbers["crispness"]
+    fake, real = numbers["distribution"]["generated"], numbers["distribution"]["real"]
     rows = [
-        (f'"{text}" with the metal radical', f"{g['hits']} of {g['of']}", "") for text, g in meaning["gold"].items()
-    ]
-    rows += [
-        (
-            f"radical hit rate, {len(meaning['prompts'])} prompts",
-            percent(meaning["rate"]),
-            f"{percent(meaning['nearest'])} (nearest definitions)",
-        ),
-        ("radicals read rightly by the recogniser", "", percent(meaning["recogniser"])),
+        *meaning_rows(numbers["meaning"]),
         ("flagged as implausible", percent(form["flagged"]), percent(form["real_flagged"])),
-        ("copies of training glyphs", percent(new["copy_rate"]), percent(new["real_copy_rate"])),
+        ("exist already (of real glyphs: as another character)", percent(new["rate"]), percent(new["real_rate"])),
+        ("distance to the nearest character, pixels", f"{new['distance']:.2f}", f"{new['real_distance']:.2f}"),
         ("grey pixels a pixel of ink", f"{crisp['glyphs']['grey']:.3f}", f"{crisp['real']['grey']:.3f}"),
         ("glyphs that touch the border", percent(crisp["glyphs"]["dirty"]), percent(crisp["real"]["dirty"])),
-        ("glyphs with specks on the paper", percent(crisp["glyphs"]["specks"]), percent(crisp["real"]["specks"])),
+        ("specks on the paper", percent(crisp["glyphs"]["specks"]), percent(crisp["real"]["specks"])),
+        ("specks on the paper, before the levels curve", percent(crisp["drawn"]["specks"]), ""),
         *((name, percent(fake[name]), percent(real[name])) for name in ("precision", "recall", "coverage")),
         ("density", f"{fake['density']:.2f}", f"{real['density']:.2f}"),
         ("Fréchet distance, recogniser features", f"{fake['frechet']:.2f}", f"{real['frechet']:.2f}"),
         ("kernel distance, recogniser features", f"{fake['kernel']:.2f}", f"{real['kernel']:.2f}"),
         ("Gaussian kernel distance", f"{fake['rbf']:.4f}", f"{real['rbf']:.4f}"),
     ]
+    if spread := numbers["variety"]:
+        cells = [f"{spread[key]:.2f}" for key in ("generated", "real")]
+        rows.append(("variety: distance of glyphs of one prompt", cells[0], cells[1]))
     if best := numbers["best_of"]:
-        rows.append((f"hit rate, best of {best['k']}", percent(best["rate"]), ""))
-        rows.append((f"flagged, best of {best['k']}", percent(best["flagged"]), ""))
+        chosen = f"best of {best['k']} by the selector"
+        rows.append((f"hit rate, {chosen}", percent(best["rate"]), ""))
+        rows.append((f"flagged, {chosen}", percent(best["flagged"]), ""))
+        rows.append((f"exist already, {chosen}", percent(best["existing"]), ""))
     return rows
+
+
+def meaning_rows(meaning: dict[str, Any]) -> list[Row]:
+    """The rows about radicals; real characters of the nearest definitions, and the recogniser's own errors, apart."""
+    alone, riddles = meaning["withheld"], meaning["paraphrases"]
+    prompts, paraphrases = f"{len(meaning['prompts'])} prompts", f"{len(riddles['prompts'])} paraphrases"
+
+    def gold(found: dict[str, dict[str, int]], how: str) -> list[Row]:
+        return [(f'"{text}" with the metal radical{how}', f"{g['hits']} of {g['of']}", "") for text, g in found.items()]
+
+    rows = gold(meaning["gold"], "")
+    if alone:
+        rows += gold(alone["gold"], ", radical withheld")
+    rows.append((f"radical hit rate, {prompts}", percent(meaning["rate"]), ""))
+    if alone:
+        rows.append((f"radical hit rate, {prompts}, radical withheld", percent(alone["rate"]), ""))
+    return [
+        *rows,
+        (f"radical hit rate, {paraphrases}, radical never told", percent(riddles["rate"]), ""),
+        (f"reference: characters of the definitions nearest to the {prompts}", "", percent(meaning["nearest"])),
+        (f"reference: characters of the definitions nearest to the {paraphrases}", "", percent(riddles["nearest"])),
+        ("reference: radicals of real characters read rightly by the recogniser", "", percent(meaning["recogniser"])),
+    ]
 
 
 def percent(share: float) -> str:
@@ -58,11 +82,21 @@ def percent(share: float) -> str:
 
 
 def lines(numbers: dict[str, Any]) -> list[str]:
-    """The table as text, and under it what must stand beside any number: how many glyphs, which judges."""
+    """The table as text; under it the glyphs that exist, and what stands beside any number: how many, which judges."""
     rows: list[Row] = [("", "model", "real glyphs"), *table(numbers)]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*text, "", footnote(numbers)]
+    return [*text, "", *existing_lines(numbers["novelty"]), footnote(numbers)]
+
+
+def existing_lines(new: dict[str, Any]) -> list[str]:
+    """The glyphs that exist, nearest first: which character, for which prompt, how far off."""
+    named = [f'  {found["char"]}  {found["distance"]:.2f}  "{found["prompt"]}"' for found in new["existing"]]
+    if not named:
+        return []
+    head = f"exist already, within {new['limit']:g} pixels of one of {new['ideographs']} ideographs of {new['font']}:"
+    more = [f"  and {len(named) - SHOWN} more, see evaluation.json"] if len(named) > SHOWN else []
+    return [head, *named[:SHOWN], *more, ""]
 
 
 def footnote(numbers: dict[str, Any]) -> str:
@@ -70,9 +104,11 @@ def footnote(numbers: dict[str, Any]) -> str:
     d, facts = numbers["distribution"], numbers["facts"]
     return (
         f"model {facts['model']}, recogniser {facts['judges']['recogniser']}, plausibility "
-        f"{facts['judges']['plausibility']}; {numbers['meaning']['glyphs']} glyphs for prompts, {d['n']} for held-out "
-        f"definitions against {d['n_real']} held-out real glyphs; {facts['settings']['steps']} steps, guidance "
-        f"{facts['settings']['guidance']:g}, {facts['sampler']}; {numbers['seconds_for_16_glyphs']} s for 16 glyphs"
+        f"{facts['judges']['plausibility']}, selector {facts['selector']['recogniser']} and "
+        f"{facts['selector']['plausibility']}; {numbers['meaning']['glyphs']} glyphs for prompts, {d['n']} for "
+        f"held-out definitions against {d['n_real']} held-out real glyphs; {facts['settings']['steps']} steps, "
+        f"guidance {facts['settings']['guidance']:g}, {facts['sampler']}; {numbers['seconds_for_16_glyphs']} s "
+        "for 16 glyphs"
     )
 
 
@@ -88,16 +124,11 @@ def write_report(evaluation: Evaluation, out: str | Path) -> tuple[Path, Path]:
 def render(evaluation: Evaluation) -> str:
     """The page: self-contained HTML, pictures and curves inside."""
     numbers, prompts = evaluation.numbers, evaluation.prompts
-    per_prompt = len(prompts) // len(PROMPTS)
     order = prompts.flaws.argsort()
-    groups = [
-        {**row, "picture": sheet(prompts.images[i * per_prompt : (i + 1) * per_prompt], per_prompt)}
-        for i, row in enumerate(numbers["meaning"]["prompts"])
-    ]
     worst = [
         {
             "picture": inline(heat(prompts.images[i], prompts.maps[i])),
-            "prompt": PROMPTS[i // per_prompt].text,
+            "prompt": evaluation.texts[i],
             "score": float(prompts.flaws[i]),
         }
         for i in order.flip(0)[:SHOWN].tolist()
@@ -111,7 +142,8 @@ def render(evaluation: Evaluation) -> str:
             {"text": text, "picture": sheet(g.images[:16], 8), **numbers["meaning"]["gold"][text]}
             for text, g in evaluation.gold.items()
         ],
-        groups=groups,
+        groups=groups(prompts, numbers["meaning"]),
+        paraphrases=groups(evaluation.paraphrases, numbers["meaning"]["paraphrases"]),
         best=sheet(prompts.images[order[:SHOWN].numpy()], 8),
         worst=worst,
         pairs=pairs(evaluation),
@@ -120,20 +152,25 @@ def render(evaluation: Evaluation) -> str:
     )
 
 
-def pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The glyphs most like a training glyph, each beside it."""
-    found: Neighbours = evaluation.neighbours
-    images = np.concatenate([evaluation.prompts.images, evaluation.definitions.images])
-    closest = found.overlap.argsort(descending=True)[:SHOWN].tolist()
-    rows = [int(found.row[i]) for i in closest]
+def groups(glyphs: Judged, meaning: dict[str, Any]) -> list[dict[str, Any]]:
+    """The glyphs of each prompt on one sheet, and what was counted of them."""
+    n = len(glyphs) // len(meaning["prompts"])
     return [
-        {
-            "picture": sheet(np.stack([images[i], evaluation.training.images[row]]), 2),
-            "char": evaluation.training.chars[row],
-            "overlap": float(found.overlap[i]),
-        }
-        for i, row in zip(closest, rows, strict=True)
+        {**row, "picture": sheet(glyphs.images[i * n : (i + 1) * n], n)} for i, row in enumerate(meaning["prompts"])
     ]
+
+
+def pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The glyphs that lie nearest to an ideograph, each beside it."""
+    images = np.concatenate([evaluation.prompts.images, evaluation.definitions.images])
+    size, closest = images.shape[1:], np.argsort([match.distance for match in evaluation.matches], kind="stable")
+    found = []
+    for i in closest[:SHOWN].tolist():
+        match = evaluation.matches[i]
+        ink = Image.fromarray(np.where(evaluation.ideographs.ink(np.array([match.row]))[0], 0, 255).astype(np.uint8))
+        picture = sheet(np.stack([images[i], np.asarray(ink.resize(size, Image.Resampling.BOX))]), 2)
+        found.append({**match._asdict(), "exists": match.exists, "picture": picture, "prompt": evaluation.texts[i]})
+    return found
 
 
 def sheet(images: np.ndarray, columns: int) -> str:
@@ -149,12 +186,18 @@ def inline(picture: Image.Image) -> str:
 
 
 def curve(points: Sequence[dict[str, float]], name: str) -> dict[str, Any]:
-    """What the page needs to draw hit rate and flagged share against `name`: places in a box of 300 by 150."""
-    values = [float(point[name]) for point in points]
-    low, high = min(values), max(values)
-    across = [300 * (value - low) / ((high - low) or 1) for value in values]
-    lines = {
-        key: [(x, 150 - 150 * point[key]) for x, point in zip(across, points, strict=True)]
-        for key in ("rate", "flagged")
+    """What the page needs to draw hit rate, flagged share and variety against `name`: places in a box of 300 by 150.
+
+    Settings stand at equal distances. Variety, which has no natural limit, is drawn as a share of its highest value.
+    """
+    across = [300 * i / max(len(points) - 1, 1) for i in range(len(points))]
+    highest = max((point.get("variety", 0.0) for point in points), default=0.0) or 1.0
+    heights = {key: [point[key] for point in points] for key in ("rate", "flagged")}
+    if "variety" in points[0]:
+        heights["variety"] = [point["variety"] / highest for point in points]
+    lines = {key: [(x, 150 - 150 * y) for x, y in zip(across, ys, strict=True)] for key, ys in heights.items()}
+    return {
+        "lines": lines,
+        "ticks": [(x, float(point[name])) for x, point in zip(across, points, strict=True)],
+        "points": points,
     }
-    return {"lines": lines, "ticks": list(zip(across, values, strict=True))}

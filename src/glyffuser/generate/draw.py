@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
@@ -26,11 +27,13 @@ def draw(
     *,
     numbers: Sequence[int] | None = None,
     tick: Tick = quiet,
+    finish: Callable[[Tensor], np.ndarray] = to_grey,
 ) -> np.ndarray:
     """One finished glyph per prompt, drawn as `request` says, uint8 (N, H, W), ink 0, paper 255.
 
     Glyph k starts from the noise of (request.seed, numbers[k]), by default its own k, whatever else is drawn with it.
-    `tick` counts batches times steps. The prompt and n of `request` are ignored.
+    `tick` counts batches times steps. The prompt and n of `request` are ignored. `finish` makes something
+    else of a batch of images (B, 1, H, W) in [-1, 1].
     """
     numbers = range(len(prompts)) if numbers is None else numbers
     batches = [slice(first, first + BATCH) for first in range(0, len(prompts), BATCH)]
@@ -40,5 +43,5 @@ def draw(
         for step in pipe.stream(list(prompts[batch]), generator=generators, **request.settings()):
             x = step.x
             tick(i * request.steps + step.i + 1, len(batches) * request.steps)
-        done.append(to_grey(x))
+        done.append(finish(x))
     return np.concatenate(done)

@@ -1,7 +1,6 @@
 """From prompts to files: one PNG per glyph, and per prompt a grid and a JSON that says how they were made."""
 
 import json
-import math
 import re
 import time
 from dataclasses import dataclass, replace
@@ -14,21 +13,26 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, write_text
 from glyffuser.base.pictures import grid
 from glyffuser.base.weights import weights_hash
-from glyffuser.generate.draw import BATCH, Tick, draw, quiet
+from glyffuser.generate.choose import choose, steps
+from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
-from glyffuser.judge.judges import load_judges
+from glyffuser.judge.judges import load_selector
+from glyffuser.judge.novelty import load_ideographs
 
 SLUG_LENGTH = 48
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """What one prompt gave: the grid, the single glyphs, the JSON, and the seconds it took."""
+    """What one prompt gave: the grid, the single glyphs, the characters among them that exist already, the JSON, and
+    the seconds it took.
+    """
 
     prompt: str
     grid: Path
     glyphs: list[Path]
+    existing: list[str]
     json: Path
     seconds: float
 
@@ -38,37 +42,38 @@ def sample_to_folder(
 ) -> list[Sampled]:
     """Draw the glyphs of each request into the folder `out`: same requests, same pictures, byte for byte.
 
-    Glyph k of a seed starts from its own noise, whatever n is. With `best_of` K, the first n K glyphs are drawn and
-    the n that the bundled judges rate best are kept. `progress(done, total)` counts denoising steps.
+    Glyph k of a seed starts from its own noise, whatever n is; `choose` says which are kept. The bundled selector
+    chooses; the judges, who score, do not. `progress(done, total)` counts denoising steps.
     Raises UserError before anything is written if a setting is out of range.
     """
     out = output_folder(out)
     requests = [replace(request, prompt=pipe.text_encoder.check(request.prompt)) for request in requests]
     for request in requests:
         request.check()
-    judges = load_judges() if any(request.best_of > 1 for request in requests) else None
-    expected = judges.expect(pipe.text_encoder, [request.prompt for request in requests]) if judges else None
-    work = [math.ceil(request.n * request.best_of / BATCH) * request.steps for request in requests]
+    selector = load_selector() if any(request.best_of > 1 for request in requests) else None
+    if selector is not None:
+        selector.check(pipe.text_encoder)
+    table = load_ideographs()
+    work = [steps(request.n * request.best_of, request) for request in requests]
     results = []
     for i, (request, slug) in enumerate(zip(requests, slugs([r.prompt for r in requests]), strict=True)):
 
-        def tick(done: int, _: int, before: int = sum(work[:i])) -> None:
-            progress(before + done, sum(work))
+        def tick(done: int, total: int, before: int = sum(work[:i]), planned: int = work[i]) -> None:
+            progress(before + planned * done // total, sum(work))
 
         start = time.perf_counter()
-        drawn = request.n * request.best_of
-        images = draw(pipe, [request.prompt] * drawn, request, tick=tick)
-        kept = list(range(drawn))
-        if request.best_of > 1 and judges is not None and expected is not None:
-            merit = judges.merit(judges(images), expected[i])
-            kept = sorted(merit.topk(request.n).indices.tolist())
-        glyphs = [Image.fromarray(images[k]) for k in kept]
+        chosen = choose(pipe, request, table, selector, tick)
         facts = {
             **replace(request, sampler=request.sampler or pipe.sampler_name).record(),
             "model": weights_hash(pipe.unet),
-            "kept": kept,
+            "kept": chosen.numbers,
+            "nearest": [
+                {"char": match.char, "distance": round(match.distance, 3), "exists": match.exists}
+                for match in chosen.matches
+            ],
             "seconds": round(time.perf_counter() - start, 3),
         }
+        glyphs = [Image.fromarray(image) for image in chosen.images]
         results.append(_write(out, f"{slug}-{request.seed}", glyphs, facts))
     return results
 
@@ -97,7 +102,8 @@ def _write(out: Path, stem: str, images: list[Image.Image], facts: dict[str, Any
     record = out / f"{stem}.json"
     facts = facts | {"files": [path.name for path in glyphs]}
     write_text(record, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    return Sampled(facts["prompt"], sheet, glyphs, record, facts["seconds"])
+    existing = [match["char"] for match in facts["nearest"] if match["exists"]]
+    return Sampled(facts["prompt"], sheet, glyphs, existing, record, facts["seconds"])
 
 
 def slugs(prompts: list[str]) -> list[str]:

@@ -138,8 +138,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             eta: share of fresh noise, 0 to 1, for samplers that have it (ddim).
             generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device.
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
-            radical: Kangxi number, 1 ... 214, for all glyphs; default: the prior draws one for each,
-                or, where there is no prior, it is withheld.
+            radical: Kangxi number, 1 ... 214, for all glyphs, or 0: withheld; default: the prior draws one
+                for each, or, where there is no prior, it is withheld.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """
@@ -216,11 +216,11 @@ class GlyffuserPipeline(DiffusionPipeline):
         or they are withheld.
         """
         if cond.radical is None:
-            if radical is not None:
+            if radical:
                 raise UserError("this model takes no radical; it was trained without one")
             return None
-        if radical is not None and not 1 <= radical <= len(RADICALS):
-            raise UserError(f"the radical must be between 1 and {len(RADICALS)}, not {radical}")
+        if radical is not None and not 0 <= radical <= len(RADICALS):
+            raise UserError(f"the radical must be between 1 and {len(RADICALS)}, or 0 for none, not {radical}")
         drawn = cond.radical
         if self.prior is not None:  # drawn in any case, so that a chosen radical gives the glyph the prior would have
             chance = torch.special.ndtr(noise(torch.empty(len(cond), 1, 1, 1, device=self.device)).flatten())

@@ -17,7 +17,7 @@ MAX_GLYPHS = 4096  # per prompt and call
 
 @dataclass(frozen=True)
 class Request:
-    """How the glyphs of one prompt are drawn. The fields are also the options of `glyffuser sample`."""
+    """How the glyphs of one prompt are drawn. The fields are also options of `glyffuser sample`."""
 
     prompt: Suppress[str] = ""
     """The English meaning."""
@@ -39,9 +39,16 @@ class Request:
     seed: int = 0
     """A different seed gives different glyphs."""
     radical: int | None = None
-    """Kangxi number of the radical, 1 to 214 (167 is metal); default: one that fits the meaning."""
+    """Kangxi number of the radical, 1 to 214 (167 is metal), or 0: the text alone; default: what the model chooses."""
     best_of: int = 1
     """Draw this many times as many glyphs, and keep the best by form and meaning."""
+    new: Suppress[bool | None] = None
+    """Draw others in place of glyphs that exist as characters; None: if `best_of` is above 1."""
+
+    @property
+    def only_new(self) -> bool:
+        """Whether glyphs that exist as characters are left out."""
+        return self.best_of > 1 if self.new is None else self.new
 
     def check(self) -> None:
         """UserError for too few or too many glyphs, or for a seed out of range."""
@@ -68,9 +75,9 @@ class Request:
         }
 
     def record(self) -> dict[str, Any]:
-        """The request as JSON has it: a limit at infinity is null."""
+        """The request as JSON has it: a limit at infinity is null, and nothing is left to a default that may change."""
         limits = [None if math.isinf(limit) else limit for limit in self.interval]
-        return dataclasses.asdict(self) | {"interval": limits}
+        return dataclasses.asdict(self) | {"interval": limits, "new": self.only_new}
 
     @classmethod
     def from_record(cls, facts: Any) -> "Request":

@@ -41,7 +41,7 @@ class Inputs:
         data: the data set; if it has several fonts, figures use the first.
         model: a model folder in diffusers' layout.
         run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
-        judges: a folder that `glyffuser judges` wrote, for the figures that read glyphs; default: the bundled ones.
+        judges: a folder that `glyffuser train-judges` wrote, for figures that read glyphs; default: the bundled ones.
         quick: fewer steps and samples; see `count`.
         seed: of everything random.
         cache: where coordinates and finished figures are cached; default: the folder "guide" beside the data set.

@@ -1,4 +1,9 @@
-"""The judges: the three small networks that read glyphs, loaded together, and what they say of a set of pictures."""
+"""The judges: the three small networks that read glyphs, loaded together, and what they say of a set of pictures.
+
+There are two sets. The judges proper score, and do nothing else. The selector, a recogniser and a plausibility network
+of their own (another seed, other widths, other flaws), chooses for `sample --best-of`: whoever chooses must not score
+what it chose, since it would praise its own mistakes. Both share the prior, which reads prompts and not glyphs.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +24,9 @@ from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import RadicalPrior
 
 BUNDLED_JUDGES = Path(__file__).parent / "weights"
+BUNDLED_SELECTOR = BUNDLED_JUDGES / "selector"
 PARTS = {"recogniser": Recogniser, "plausibility": Plausibility, "prior": RadicalPrior}
+PAIR = ("recogniser", "plausibility")  # the parts that read glyphs; a selector has no others
 
 
 @dataclass
@@ -87,9 +94,15 @@ class Judges:
 
     def expect(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
         """Log-probabilities of radicals (N, 214) that texts lead one to expect, in the reading of the encoder."""
-        if not self.understand(encoder):
-            raise UserError("meaning is judged with the text encoder minilm; this model has another: sample without")
+        self.check(encoder)
         return self.prior.expect(encoder, texts)
+
+    def check(self, encoder: TextEncoder) -> None:
+        """UserError unless the judges read texts as this encoder does."""
+        if not self.understand(encoder):
+            raise UserError(
+                "meaning is judged with the text encoder minilm; this model has another: sample without --best-of"
+            )
 
     def understand(self, encoder: TextEncoder) -> bool:
         """Whether the judges read texts as this encoder does."""
@@ -99,9 +112,9 @@ class Judges:
         """A hash of each judge's weights, for reports: numbers of different judges must not be compared."""
         return {name: weights_hash(getattr(self, name)) for name in PARTS}
 
-    def save(self, folder: Path) -> None:
-        """Write the three as model folders, in bfloat16; from then on these judges are as exact as the saved ones."""
-        for name in PARTS:
+    def save(self, folder: Path, parts: Sequence[str] = tuple(PARTS)) -> None:
+        """Write parts as model folders, in bfloat16; from then on these judges are as exact as the saved ones."""
+        for name in parts:
             network = getattr(self, name).to(memory_format=torch.contiguous_format).bfloat16()
             with atomic_path(folder / name) as temporary:
                 network.save_pretrained(temporary)
@@ -113,10 +126,16 @@ def load_judges(folder: str | Path = BUNDLED_JUDGES) -> Judges:
     return Judges(*(load_part(Path(folder), name) for name in PARTS))
 
 
+def load_selector(folder: str | Path = BUNDLED_SELECTOR) -> Judges:
+    """The judges that choose and never score: the pair in `folder`, with the bundled prior. UserError as above."""
+    recogniser, plausibility = (load_part(Path(folder), name) for name in PAIR)
+    return Judges(recogniser, plausibility, load_part(BUNDLED_JUDGES, "prior"))
+
+
 def load_part(folder: Path, name: str) -> Any:
     """One of PARTS. UserError where it is missing or damaged."""
     if not (folder / name / "config.json").is_file():
-        raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser judges` wrote")
+        raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser train-judges` wrote")
     try:
         return PARTS[name].from_pretrained(folder / name)
     except BROKEN as error:

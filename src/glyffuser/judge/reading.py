@@ -1,4 +1,4 @@
-"""Judging pictures from files: what the judges read in each, and where they see flaws."""
+"""Reading pictures from files: what the judges read in each, and where they see flaws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class Verdict:
     map: str | None = None
 
 
-def judge_files(judges: Judges, paths: Sequence[Path], out: Path | None = None) -> list[Verdict]:
-    """Judge picture files, or all PNGs of folders. With `out`, a heat map of the flaws of each is written there.
+def inspect_files(judges: Judges, paths: Sequence[Path], out: Path | None = None) -> list[Verdict]:
+    """Read picture files, or all PNGs of folders. With `out`, a heat map of the flaws of each is written there.
 
     Raises UserError for what is no picture, not square, coloured or too small, and for a folder without pictures.
     """

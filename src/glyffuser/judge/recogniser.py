@@ -139,6 +139,8 @@ class RecogniserSettings:
     """How the recogniser is trained."""
 
     widths: tuple[int, ...] = (32, 64, 128, 192)  # channels at 32, 16, 8 and 4 pixels
+    feature_dim: int = 192  # width of the features
+    character_dim: int = 80  # width before the character head
     epochs: int = 4  # passes over all pictures of all fonts
     batch_size: int = 256
     lr: float = 3e-3  # peak of a one-cycle schedule
@@ -220,9 +222,9 @@ def train_recogniser(data: GlyphData, settings: RecogniserSettings) -> Iterator[
         torch.from_numpy(data.strokes[keep].astype(np.int64).clip(1, MAX_STROKES) - 1),
         torch.from_numpy(character.astype(np.int64)),
     ]
-    network = (
-        Recogniser("".join(map(chr, codepoints)), widths=settings.widths).train().to(memory_format=torch.channels_last)
-    )
+    sizes = {"feature_dim": settings.feature_dim, "character_dim": settings.character_dim}
+    network = Recogniser("".join(map(chr, codepoints)), widths=settings.widths, **sizes).train()
+    network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     steps = max(1, settings.epochs * len(images) // settings.batch_size)
     start, running = time.perf_counter(), math.nan

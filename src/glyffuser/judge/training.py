@@ -16,7 +16,7 @@ from glyffuser.judge.prompts import PROMPTS
 from glyffuser.judge.recogniser import RecogniserSettings, held_out_characters, train_recogniser
 from glyffuser.text.cache import EncodedTexts
 from glyffuser.text.encoder import TextEncoder
-from glyffuser.text.prior import train_prior
+from glyffuser.text.prior import RadicalPrior, train_prior
 
 FLAWED_GLYPHS = 420  # of each kind, to measure with
 
@@ -29,7 +29,7 @@ class Material:
 
     fonts: training split in several fonts, for the recogniser; data, test: the two splits of the model's own data set;
     unseen: training split in a font that `fonts` lacks, or None; encoder, texts: text encoder and the token states of
-    all captions of `data`.
+    all captions of `data`, which only a new prior needs.
     """
 
     fonts: GlyphData
@@ -37,20 +37,41 @@ class Material:
     test: GlyphData
     unseen: GlyphData | None
     encoder: TextEncoder
-    texts: EncodedTexts
+    texts: EncodedTexts | None = None
+
+
+def selector_settings(seed: int = 0) -> tuple[RecogniserSettings, PlausibilitySettings]:
+    """How a selector is trained: smaller than the judges, from another seed, and on other flaws than they.
+
+    Nobody need have shown it blurred or doubled glyphs: models do not draw them, and what it notices of them says how
+    far it sees beyond what it was taught.
+    """
+    kinds = tuple(kind for kind in FLAWS if kind not in ("blur", "overlay"))
+    reader = RecogniserSettings((24, 48, 96, 128), feature_dim=128, character_dim=32, epochs=3, seed=seed + 1)
+    return reader, PlausibilitySettings((16, 32, 64, 96), kinds=kinds, steps=1500, seed=seed + 1)
 
 
 def train_judges(
-    material: Material, recogniser: RecogniserSettings, plausibility: PlausibilitySettings, report: Report
+    material: Material,
+    recogniser: RecogniserSettings,
+    plausibility: PlausibilitySettings,
+    report: Report,
+    prior: RadicalPrior | None = None,
 ) -> Judges:
-    """Train all three. `report(fraction, text)` hears how far the work is."""
+    """Train recogniser and plausibility, and the prior where none is given. `report(fraction, text)` hears how far."""
     for reader, epoch in train_recogniser(material.fonts, recogniser):  # noqa: B007
         report(0.6 * epoch.done, f"recogniser, loss {epoch.loss:.2f}, {epoch.speed:.0f} glyphs/s")
     form = train_form(material.data, plausibility, lambda done, text: report(0.6 + 0.35 * done, text))
     report(0.95, "prior")
+    return Judges(reader, form, prior or fit_prior(material))
+
+
+def fit_prior(material: Material) -> RadicalPrior:
+    """The prior, from all captions of the data set."""
+    if material.texts is None:
+        raise ValueError("a prior is fitted on the token states of the captions; the material has none")
     captions = build_captions(material.data.definitions, material.data.senses)
-    prior = train_prior(captions, material.texts, material.data.radicals, material.encoder.fingerprint())
-    return Judges(reader, form, prior)
+    return train_prior(captions, material.texts, material.data.radicals, material.encoder.fingerprint())
 
 
 def train_form(data: GlyphData, settings: PlausibilitySettings, report: Report) -> Plausibility:
@@ -65,7 +86,7 @@ def train_form(data: GlyphData, settings: PlausibilitySettings, report: Report) 
 
 
 def measure_judges(judges: Judges, material: Material, held_out: float) -> dict[str, Any]:
-    """How right the judges are, on glyphs they were not trained on; see README for what each number means."""
+    """How right the judges are, on glyphs they were not trained on; docs/EVALUATION.md says what each number means."""
     return {
         "recogniser": measure_recogniser(judges, material, held_out),
         "plausibility": measure_plausibility(judges.plausibility, material.test.images),

@@ -1,0 +1,87 @@
+"""`glyffuser train-judges`: train the networks that read glyphs, and measure them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glyffuser.base.errors import UserError
+from glyffuser.commands.progress import Progress
+from glyffuser.commands.shared import Flag, print_results
+from glyffuser.config import DATA
+
+
+@dataclass
+class TrainJudges:
+    """Train the recogniser, the plausibility network and the prior that `evaluate` uses, or the pair of `--best-of`.
+
+    Example: glyffuser train-judges --fonts data/fonts.parquet --out judges/ --minutes 60
+
+    Writes model folders and judges.json with what was measured on unseen characters and flaws.
+    """
+
+    fonts: Path = Path("data/fonts.parquet")
+    """A data set of several fonts, 64 pixels, for the recogniser."""
+    data: Path = DATA
+    """The data set of the model."""
+    unseen: Path | None = None
+    """A data set in a font that is not among those, to measure with."""
+    out: Path = Path("judges")
+    """Folder for the networks."""
+    minutes: float = 100.0
+    """For all of them; less is less exact."""
+    selector: Flag = False
+    """Train the selector: the smaller pair that chooses for `sample --best-of` and never scores."""
+    measure: Flag = False
+    """Train nothing: measure what is in --out, and write judges.json anew."""
+    seed: int = 0
+    """Of weights, data order and flaws."""
+    json: Flag = False
+    """Print the measurements as JSON."""
+
+    def run(self) -> None:
+        from dataclasses import replace
+
+        from glyffuser.base.files import write_text
+        from glyffuser.judge.judges import BUNDLED_JUDGES, PAIR, PARTS, load_judges, load_part, load_selector
+        from glyffuser.judge.plausibility import PlausibilitySettings
+        from glyffuser.judge.recogniser import RecogniserSettings
+        from glyffuser.judge.training import measure_judges, selector_settings, train_judges
+
+        if not self.minutes > 0:
+            raise UserError(f"--minutes must be above 0, not {self.minutes:g}")
+        material = self._material()
+        reader, form = RecogniserSettings(seed=self.seed), PlausibilitySettings(seed=self.seed)
+        if self.selector:
+            reader, form = selector_settings(self.seed)
+        if self.measure:
+            judges = load_selector(self.out) if self.selector else load_judges(self.out)
+        else:
+            reader = replace(reader, max_minutes=0.6 * self.minutes)
+            form = replace(form, max_minutes=0.38 * self.minutes)
+            prior = load_part(BUNDLED_JUDGES, "prior") if self.selector else None
+            with Progress("training") as progress:
+                judges = train_judges(material, reader, form, progress.at, prior)
+            judges.save(self.out, PAIR if self.selector else tuple(PARTS))
+        measured = measure_judges(judges, material, reader.held_out)
+        write_text(self.out / "judges.json", json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+        print_results(self.json, measured)
+
+    def _material(self) -> Any:
+        """What they are trained on. Captions are read only where a prior is to be fitted to them."""
+        from glyffuser.data.captions import build_captions
+        from glyffuser.data.dataset import load_dataset
+        from glyffuser.judge.training import Material
+        from glyffuser.text.cache import encode_cached
+        from glyffuser.text.encoder import TextEncoder
+
+        data, encoder = load_dataset(self.data, "train"), TextEncoder()
+        texts = None
+        if not (self.selector or self.measure):
+            with Progress("reading captions") as progress:
+                captions = build_captions(data.definitions, data.senses).texts
+                texts = encode_cached(encoder, captions, self.data.parent / "text", progress)
+        unseen = None if self.unseen is None else load_dataset(self.unseen, "train")
+        return Material(
+            load_dataset(self.fonts, "train"), data, load_dataset(self.data, "test"), unseen, encoder, texts
+        )

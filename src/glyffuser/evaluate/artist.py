@@ -1,0 +1,94 @@
+"""What an evaluation draws, and how much of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from glyffuser.base.pictures import to_grey
+from glyffuser.config import GUIDANCE, STEPS
+from glyffuser.generate.draw import Tick, draw
+from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
+from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
+
+GOLD_GLYPHS = 16  # a prompt and seed
+PAIR = 2  # glyphs a prompt that the curves look at: the fewest that can differ
+DEFINITIONS, ALONE = 100_000, 200_000  # numbers of the first glyphs for definitions and for texts without a radical
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How much is drawn, and how. A curve varies steps or guidance, two glyphs a prompt, from the same noise."""
+
+    per_prompt: int = 4  # glyphs for each of the 80 prompts
+    gold_seeds: int = 4  # seeds of 16 glyphs for each of the gold prompts
+    alone: int = 2  # glyphs for each prompt and each paraphrase by the text alone, without a radical
+    alone_seeds: int = 2  # seeds of 16 glyphs for each of the gold prompts by the text alone
+    definitions: int = 420  # held-out definitions, one glyph each, for the distribution
+    steps: int = STEPS
+    guidance: float = GUIDANCE
+    sampler: str | None = None
+    seed: int = 0
+    curve_steps: tuple[int, ...] = (10, 20)
+    curve_guidance: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
+
+
+QUICK = EvaluationSettings(
+    per_prompt=1, gold_seeds=1, alone=1, alone_seeds=1, definitions=200, steps=15, curve_steps=(), curve_guidance=()
+)
+
+
+class Artist:
+    """Draws glyphs of a model as the settings say, and counts the work done."""
+
+    def __init__(self, pipe: GlyffuserPipeline, settings: EvaluationSettings, tick: Tick):
+        self.pipe, self.settings, self.tick = pipe, settings, tick
+        self.done, self.total = 0, work(settings, pipe.prior is not None)
+
+    def draw(
+        self,
+        prompts: Sequence[str],
+        numbers: Sequence[int],
+        seed: int = 0,
+        radical: int | None = None,
+        finish: Callable[[Tensor], np.ndarray] = to_grey,
+        **changed: Any,
+    ) -> np.ndarray:
+        """One glyph a prompt, uint8 (N, H, W), of the given numbers under a seed.
+
+        `seed` counts from that of the settings; `radical` as in a Request; `finish` as in `draw`; `changed`: other
+        settings.
+        """
+        s = replace(self.settings, **changed)
+        before = self.done
+
+        def advance(done: int, total: int) -> None:
+            self.done = before + len(prompts) * s.steps * done // total
+            self.tick(self.done, self.total)
+
+        request = Request(steps=s.steps, guidance=s.guidance, sampler=s.sampler, seed=s.seed + seed, radical=radical)
+        return draw(self.pipe, prompts, request, numbers=numbers, tick=advance, finish=finish)
+
+    def gold(self, text: str, seeds: int, radical: int | None = None) -> np.ndarray:
+        """Glyphs of a gold prompt, 16 a seed, as `glyffuser sample` draws them."""
+        numbers = range(GOLD_GLYPHS)
+        return np.concatenate([self.draw([text] * GOLD_GLYPHS, numbers, seed, radical) for seed in range(seeds)])
+
+
+def curve_rows(per_prompt: int) -> list[int]:
+    """Which glyphs of all prompts, of which there are `per_prompt` each, the curves draw again."""
+    return [i * per_prompt + k for i in range(len(PROMPTS)) for k in range(min(PAIR, per_prompt))]
+
+
+def work(settings: EvaluationSettings, has_prior: bool) -> int:
+    """Glyphs times steps of a whole evaluation, of a model with a prior or without."""
+    s = settings
+    glyphs = len(PROMPTS) * s.per_prompt + len(GOLD) * GOLD_GLYPHS * s.gold_seeds
+    glyphs += len(PARAPHRASES) * s.alone + s.definitions
+    if has_prior:
+        glyphs += len(PROMPTS) * s.alone + len(GOLD) * GOLD_GLYPHS * s.alone_seeds
+    points = sum({*s.curve_steps} - {s.steps}) + s.steps * len({*s.curve_guidance} - {s.guidance})
+    return glyphs * s.steps + len(curve_rows(s.per_prompt)) * points

@@ -1,0 +1,82 @@
+"""Choosing: more glyphs are drawn than are wanted, those that exist as characters are left out, the best are kept."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glyffuser.base.errors import UserError
+from glyffuser.generate.draw import BATCH, Tick, draw
+from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
+from glyffuser.judge.judges import Judges
+from glyffuser.judge.novelty import Ideographs, Match
+
+PATIENCE = 4  # times as many glyphs as are wanted are drawn at most, to replace those that exist
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The glyphs kept: pictures uint8 (n, H, W), their numbers under the seed, and the ideograph nearest to each."""
+
+    images: np.ndarray
+    numbers: list[int]
+    matches: list[Match]
+
+
+def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selector: Judges | None, tick: Tick) -> Chosen:
+    """Draw what a request wants, n times `best_of` glyphs, and keep n.
+
+    Where only new glyphs are wanted, further ones are drawn in the place of those that exist in `table`. `selector`
+    chooses the best; it may be None where `best_of` is 1. `tick(done, total)` counts steps, and replacing adds to both.
+    Raises UserError where too few new glyphs come.
+    """
+    wanted = request.n * request.best_of
+    pool, missing = Chosen(np.empty((0, 0, 0), np.uint8), [], []), wanted
+    drawn, before = 0, 0
+    while missing:
+        if drawn + missing > PATIENCE * wanted:
+            raise UserError(
+                f"of {drawn} glyphs for {request.prompt!r}, {drawn - len(pool.numbers)} exist already; "
+                "ask for fewer, or use --no-new"
+            )
+
+        def on(done: int, total: int, before: int = before) -> None:
+            tick(before + done, before + total)
+
+        numbers = range(drawn, drawn + missing)
+        images = draw(pipe, [request.prompt] * missing, request, numbers=numbers, tick=on)
+        drawn, before = drawn + missing, before + steps(missing, request)
+        pool = joined(pool, Chosen(images, list(numbers), table.nearest(images)), request.only_new)
+        missing = wanted - len(pool.numbers)
+    if selector is None or request.best_of == 1:
+        return pool
+    expected = selector.expect(pipe.text_encoder, [request.prompt])
+    return part(pool, best(selector.merit(selector(pool.images), expected[0]), request.n))
+
+
+def steps(glyphs: int, request: Request) -> int:
+    """Batches times steps that so many glyphs take."""
+    return math.ceil(glyphs / BATCH) * request.steps
+
+
+def joined(pool: Chosen, more: Chosen, only_new: bool) -> Chosen:
+    """Both, the latter without what exists where only new glyphs are wanted."""
+    kept = part(more, [i for i, match in enumerate(more.matches) if not (only_new and match.exists)])
+    if not pool.numbers:
+        return kept
+    images = np.concatenate([pool.images, kept.images])
+    return Chosen(images, pool.numbers + kept.numbers, pool.matches + kept.matches)
+
+
+def part(pool: Chosen, rows: Sequence[int]) -> Chosen:
+    """Some of the glyphs, by place."""
+    return Chosen(pool.images[list(rows)], [pool.numbers[i] for i in rows], [pool.matches[i] for i in rows])
+
+
+def best(merit: Tensor, n: int) -> list[int]:
+    """The places of the n with the most merit (N,), in the order in which they were drawn; of equals the earlier."""
+    return sorted(torch.argsort(merit, descending=True, stable=True)[:n].tolist())
