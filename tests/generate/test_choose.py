@@ -97,6 +97,14 @@ def test_a_model_that_only_repeats_what_exists_is_told_so(pipe):
         choose_from(pipe, GOLD, Everything())
 
 
+def test_patience_ends_with_fewer_to_choose_from_where_there_are_enough(pipe):
+    request = Request("gold", n=1, steps=1, best_of=4)
+    old = [k for k in range(32) if k not in (3, 20, 31)]  # 32 = 8 x 4: as far as patience goes
+    chosen = choose_from(pipe, request, Known(pipe, request, old), Darkest())
+    ink = draw(pipe, ["gold"] * 32, request).mean((1, 2))
+    assert chosen.numbers == [min((3, 20, 31), key=lambda k: ink[k])]
+
+
 def test_the_best_are_kept_in_the_order_of_drawing_and_of_equals_the_earlier():
     assert best(torch.tensor([0.0, 5.0, 1.0, 4.0, 2.0, 3.0]), 2) == [1, 3]
     assert best(torch.tensor([1.0, 2.0, 2.0, 2.0]), 2) == [1, 2]

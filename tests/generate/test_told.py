@@ -63,6 +63,18 @@ def test_a_prior_survives_saving(told, tmp_path):
     assert_close(draw_seeds(again, range(2)), draw_seeds(told, range(2)))
 
 
+def test_radical_0_withholds_it_and_keeps_the_noise(told, make_pipe):
+    alone = draw_seeds(told, range(4), radical=0)
+    told.unet.class_embedding.weight.data[0] += 1  # row 0 is what the network makes of "not told"
+    assert not torch.allclose(draw_seeds(told, range(4), radical=0), alone, atol=1e-3)
+    told.unet.class_embedding.weight.data[0] -= 1
+    told.unet.class_embedding.weight.data[85] += 1  # no radical has a say
+    assert_close(draw_seeds(told, range(4), radical=0), alone)
+    told.unet.class_embedding.weight.data[85] -= 1
+    plain = make_pipe()  # a model that was trained without radicals has none to withhold
+    assert_close(draw_seeds(plain, range(2), radical=0), draw_seeds(plain, range(2)))
+
+
 def test_radicals_out_of_range_or_unheard_of_are_refused(told, make_pipe):
     with pytest.raises(UserError, match="between 1 and 214, or 0"):
         draw_seeds(told, [0], radical=215)

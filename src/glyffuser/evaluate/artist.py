@@ -28,6 +28,7 @@ class EvaluationSettings:
     alone: int = 2  # glyphs for each prompt and each paraphrase by the text alone, without a radical
     alone_seeds: int = 2  # seeds of 16 glyphs for each of the gold prompts by the text alone
     definitions: int = 420  # held-out definitions, one glyph each, for the distribution
+    references: int = 100_000  # training definitions at most, among which those nearest to a prompt are sought
     steps: int = STEPS
     guidance: float = GUIDANCE
     sampler: str | None = None
@@ -37,7 +38,15 @@ class EvaluationSettings:
 
 
 QUICK = EvaluationSettings(
-    per_prompt=1, gold_seeds=1, alone=1, alone_seeds=1, definitions=200, steps=15, curve_steps=(), curve_guidance=()
+    per_prompt=1,
+    gold_seeds=1,
+    alone=1,
+    alone_seeds=1,
+    definitions=200,
+    references=4000,
+    steps=15,
+    curve_steps=(),
+    curve_guidance=(),
 )
 
 

@@ -86,7 +86,8 @@ def evaluate(
     gold, seconds = draw_gold(artist, judges)
     texts = [p.text for p in PROMPTS for _ in range(settings.per_prompt)]
     prompts = judges(artist.draw(texts, range(len(texts))))
-    texts += [held_out.definitions[i] for i in some(held_out, settings.definitions, settings.seed)]
+    chosen = some(held_out, settings.definitions, settings.seed)
+    texts += [held_out.definitions[i] for i in chosen]
     numbered = range(DEFINITIONS, DEFINITIONS + settings.definitions)
     pictures = artist.draw(texts[len(prompts) :], numbered, finish=drawn_and_levelled)
     definitions = judges(pictures[:, 1])
@@ -95,14 +96,15 @@ def evaluate(
     test = judges(held_out.images)
     # The floor: as many training glyphs as were generated, against the same held-out ones.
     floor = judges.recogniser.read(training.images[some(training, len(definitions), settings.seed)]).features
-    near = nearest_rows(pipe, training, [*PROMPTS, *PARAPHRASES])
+    known = training.select(some(training, settings.references, settings.seed))
+    near = nearest_rows(pipe, known, [*PROMPTS, *PARAPHRASES])
     numbers = {
         "facts": facts(pipe, measures, training, settings),
         "meaning": {
-            **meaning(prompts, PROMPTS, references(training, near[: len(PROMPTS)], PROMPTS)),
+            **meaning(prompts, PROMPTS, references(known, near[: len(PROMPTS)], PROMPTS)),
             "gold": gold_hits(gold),
             "withheld": alone,
-            "paraphrases": meaning(paraphrases, PARAPHRASES, references(training, near[len(PROMPTS) :], PARAPHRASES)),
+            "paraphrases": meaning(paraphrases, PARAPHRASES, references(known, near[len(PROMPTS) :], PARAPHRASES)),
             "recogniser": float((test.radical.argmax(1).numpy() + 1 == held_out.radicals).mean()),
         },
         "plausibility": {
@@ -110,8 +112,8 @@ def evaluate(
             "real_flagged": float(test.flagged.double().mean()),
             "threshold": judges.plausibility.config.threshold,
         },
-        "novelty": novelty(measures.ideographs, matches, texts, held_out),
-        "variety": spread(judges, prompts, training.images[near[: len(PROMPTS), :NEAREST].ravel()]),
+        "novelty": novelty(measures.ideographs, matches, texts, held_out.select(chosen)),
+        "variety": spread(judges, prompts, known.images[near[: len(PROMPTS), :NEAREST].ravel()]),
         "distribution": distribution(definitions.features, test.features, floor),
         "crispness": {
             name: crispness(images)

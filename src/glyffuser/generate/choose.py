@@ -15,7 +15,7 @@ from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judges
 from glyffuser.judge.novelty import Ideographs, Match
 
-PATIENCE = 4  # times as many glyphs as are wanted are drawn at most, to replace those that exist
+PATIENCE = 8  # times as many glyphs as are wanted are drawn at most, to replace those that exist
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,15 @@ class Chosen:
 def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selector: Judges | None, tick: Tick) -> Chosen:
     """Draw what a request wants, n times `best_of` glyphs, and keep n.
 
-    Where only new glyphs are wanted, further ones are drawn in the place of those that exist in `table`. `selector`
-    chooses the best; it may be None where `best_of` is 1. `tick(done, total)` counts steps, and replacing adds to both.
-    Raises UserError where too few new glyphs come.
+    Where only new glyphs are wanted, further ones are drawn in the place of those that exist in `table`, up to 8 times
+    as many; there may then be fewer than `best_of` for each to choose from. `selector` chooses the best; it may be None
+    where `best_of` is 1. `tick(done, total)` counts steps, and replacing adds to both. Raises UserError where not even
+    n glyphs are new.
     """
     wanted = request.n * request.best_of
-    pool, missing = Chosen(np.empty((0, 0, 0), np.uint8), [], []), wanted
-    drawn, before = 0, 0
+    pool = Chosen(np.empty((0, 0, 0), np.uint8), [], [])
+    drawn, before, missing = 0, 0, wanted
     while missing:
-        if drawn + missing > PATIENCE * wanted:
-            raise UserError(
-                f"of {drawn} glyphs for {request.prompt!r}, {drawn - len(pool.numbers)} exist already; "
-                "ask for fewer, or use --no-new"
-            )
 
         def on(done: int, total: int, before: int = before) -> None:
             tick(before + done, before + total)
@@ -51,7 +47,12 @@ def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selecto
         images = draw(pipe, [request.prompt] * missing, request, numbers=numbers, tick=on)
         drawn, before = drawn + missing, before + steps(missing, request)
         pool = joined(pool, Chosen(images, list(numbers), table.nearest(images)), request.only_new)
-        missing = wanted - len(pool.numbers)
+        missing = min(wanted - len(pool.numbers), PATIENCE * wanted - drawn)
+    if len(pool.numbers) < request.n:
+        raise UserError(
+            f"of {drawn} glyphs for {request.prompt!r}, {drawn - len(pool.numbers)} exist already; "
+            "ask for fewer, or use --no-new"
+        )
     if selector is None or request.best_of == 1:
         return pool
     expected = selector.expect(pipe.text_encoder, [request.prompt])
