@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Two test processes of one thread each: tiny models gain nothing from threads.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 # Tests open the guide's pages in a Chromium or Chrome. Root on Debian gets one; elsewhere those tests are skipped.
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable microsoft-edge chrome

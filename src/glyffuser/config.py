@@ -136,7 +136,13 @@ FAST: dict[str, Any] = {
 # Each preset is the defaults above with these fields changed. docs/LOG.md says how the numbers were found.
 PRESETS: dict[str, dict[str, Any]] = {
     # The fast recipe, for two CPU cores and some hours.
-    "cpu": FAST,
+    "cpu": {
+        **FAST,
+        "train.max_minutes": 300.0,
+        "train.decay": 0.3,
+        "train.ema_decay": 0.999,
+        "train.preview_every": 500,
+    },
     # The same recipe on a finer grid, for one GPU; not measured yet. As large as 64 MiB of bfloat16 weights allow.
     "gpu": {
         **FAST,

@@ -122,7 +122,7 @@ def test_records_of_another_kind_or_model_are_refused(pipe, tmp_path):
         with pytest.raises(UserError, match=words):
             read_record(made.json, pipe)
     made.json.write_text("[]")
-    with pytest.raises(UserError, match="no record"):
+    with pytest.raises(UserError, match="not a record"):
         read_record(made.json, pipe)
     with pytest.raises(UserError, match="cannot read"):
         read_record(tmp_path / "none.json", pipe)

@@ -147,13 +147,13 @@ class GlyffuserPipeline(DiffusionPipeline):
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale, sampler, eta)
         cond = self.condition(prompts, num_images_per_prompt)
+        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval)
         shape = (len(cond), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
         if latents is not None:
             x = latents.to(self.device)
         cond = replace(cond, radical=self._radicals(cond, radical, noise))
-        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval)
         if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
             highest = self.schedule.sigma_max()
             yield from scheduler_steps(self.scheduler, D, highest, x, num_inference_steps, cond, generator)

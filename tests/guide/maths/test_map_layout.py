@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
@@ -51,6 +52,12 @@ def test_a_glyph_almost_like_one_of_the_map_lands_near_it_and_others_among_their
 def test_points_have_mean_0_and_variance_1(inputs):
     np.testing.assert_allclose(inputs.atlas.points.mean(axis=0), 0, atol=1e-6)
     assert (inputs.atlas.points**2).mean() == pytest.approx(1)
+
+
+def test_laying_out_leaves_torch_its_threads(inputs):
+    assert torch.get_num_threads() == 1  # conftest.py says so, and the cores are more
+    compute(inputs.data.images, inputs.data.codepoints)
+    assert torch.get_num_threads() == 1
 
 
 def test_the_same_seed_gives_the_same_map(inputs):

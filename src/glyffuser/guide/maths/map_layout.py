@@ -8,6 +8,8 @@ result is cached in a file, so that every figure uses the same map; new glyphs a
 import hashlib
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,8 +113,19 @@ def compute(images: np.ndarray, codepoints: np.ndarray, seed: int = 0) -> Atlas:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a seed means one thread, and that new points need another method
-        coordinates = reducer.fit_transform(features)
+        with threads_kept():
+            coordinates = reducer.fit_transform(features)
     return Atlas(coordinates.astype(np.float32), features, mean, components, codepoints)
+
+
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """Keep the number of threads of torch: numba, which UMAP runs on, sets that of the whole process to all cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def shrink(images: np.ndarray, side: int = SIDE) -> np.ndarray:
