@@ -59,7 +59,7 @@ def test_rooms_are_listed_in_reading_order():
 def test_every_file_that_a_document_names_exists(document):
     text = document.read_text(encoding="utf-8")
     links = {link.partition("#")[0] for link in re.findall(r'(?:\]\(|src=")([^)"]+)', text) if "://" not in link}
-    named = {name for name in re.findall(SOURCES, text) if not name.startswith(WRITTEN)}
+    named = {name.removeprefix("../") for name in re.findall(SOURCES, text) if not name.startswith(WRITTEN)}
     folders = set(re.findall(rf"`((?:{FOLDERS})/[\w/-]*)`", text))
     missing = [name for name in sorted(links) if not (document.parent / name).exists()]
     missing += [name for name in sorted(named | folders) if not any((at / name).exists() for at in (ROOT, PACKAGE))]
