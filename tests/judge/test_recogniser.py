@@ -56,7 +56,8 @@ def test_saved_and_loaded_it_reads_the_same(trained, data, tmp_path):
     trained.save_pretrained(tmp_path)
     again = Recogniser.from_pretrained(tmp_path)
     for a, b in zip(trained.read(data.images[:4], name=True), again.read(data.images[:4], name=True), strict=True):
-        torch.testing.assert_close(a, b, atol=0.05, rtol=0.01)  # in bfloat16 products depend on how weights lie in memory
+        # In bfloat16 products depend on how weights lie in memory.
+        torch.testing.assert_close(a, b, atol=0.05, rtol=0.01)
 
 
 @pytest.mark.parametrize(
