@@ -61,7 +61,7 @@ class Train:
             from glyffuser.train.state import State
 
         folder = RunFolder(out if self.dry_run else output_folder(out), config)
-        with Progress("reading captions") as progress:
+        with Progress("reading captions, fitting the tower") as progress:
             parts = setup(config, progress, folder.tower())
         state = State.begin(parts, folder.checkpoints)
         if self.dry_run:

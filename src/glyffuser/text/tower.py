@@ -8,7 +8,8 @@ encoder is needed to say it.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +78,43 @@ class TextTower(ModelMixin, ConfigMixin):
         return Reading(self.to_radical(vectors), self.to_components(vectors), self.to_strokes(vectors)[:, 0])
 
 
+@dataclass(frozen=True)
+class Targets:
+    """What a tower learns of N glyphs.
+
+    radicals: from 0, -1 where there is none (N,); components: which of `names` are in each, 0 or 1 (N, C); strokes:
+    logarithms of their counts (N,).
+    """
+
+    radicals: Tensor
+    components: Tensor
+    strokes: Tensor
+    names: str
+
+    @classmethod
+    def of(cls, chars: Sequence[str], radicals: np.ndarray, strokes: np.ndarray, device: torch.device) -> "Targets":
+        """Those of glyphs: chars, radicals (N,) from 1, 0 = none, and strokes (N,)."""
+        inside = [components(char) for char in chars]
+        counts = Counter(part for parts in inside for part in parts)
+        names = "".join(sorted(part for part, n in counts.items() if n >= min(COMMON, len(chars) // 10 + 1)))
+        place = {part: i for i, part in enumerate(names)}
+        has = torch.zeros(len(chars), len(names))
+        for row, parts in enumerate(inside):
+            has[row, [place[part] for part in parts if part in place]] = 1
+        numbers = torch.from_numpy(radicals.astype(np.int64) - 1)
+        logs = torch.from_numpy(np.log(np.maximum(strokes, 1)).astype(np.float32))
+        return cls(numbers.to(device), has.to(device), logs.to(device), names)
+
+    def loss(self, reading: Reading, rows: Tensor) -> Tensor:
+        """How far a reading of the glyphs with these numbers (B,) is off, a scalar."""
+        parts = F.binary_cross_entropy_with_logits(reading.components, self.components[rows], reduction="sum")
+        return (
+            F.cross_entropy(reading.radical, self.radicals[rows], ignore_index=-1)
+            + 0.1 * parts / len(rows)  # a sum, not a mean: a glyph has some ten components out of hundreds
+            + F.mse_loss(reading.strokes, self.strokes[rows])
+        )
+
+
 def train_tower(
     captions: Captions,
     texts: EncodedTexts,
@@ -88,42 +126,33 @@ def train_tower(
     weights: Sequence[float] = (0.35, 0.4, 0.25),
     seed: int = 0,
     steps: int = 3000,
+    progress: Callable[[int, int], None] | None = None,
 ) -> TextTower:
     """Fit a tower to the captions of a data set, drawn by `weights`, whose token states are `texts`.
 
-    Of its N glyphs: chars, radicals (N,), 0 = none, and strokes (N,).
+    Of its N glyphs: chars, radicals (N,), 0 = none, and strokes (N,). `progress(done, total)` counts steps.
     """
     rng, device = np.random.default_rng(seed), texts.states.device
-    inside = [components(char) for char in chars]
-    counts = Counter(part for parts in inside for part in parts)
-    common = "".join(sorted(part for part, n in counts.items() if n >= min(COMMON, len(chars) // 10 + 1)))
-    place = {part: i for i, part in enumerate(common)}
-    has = torch.zeros(len(chars), len(common))
-    for row, parts in enumerate(inside):
-        has[row, [place[part] for part in parts if part in place]] = 1
-    labels = torch.from_numpy(radicals.astype(np.int64) - 1).to(device)  # -1 where there is none
-    drawn = torch.from_numpy(np.log(np.maximum(strokes, 1)).astype(np.float32)).to(device)
-    has = has.to(device)
+    targets = Targets.of(chars, radicals, strokes, device)
     numbers = torch.arange(len(captions.texts), device=device)
     vectors = torch.cat([sentence(*texts.batch(part)) for part in numbers.split(256)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        tower = TextTower(texts.states.shape[1], width, components=common, encoder=fingerprint).to(device)
+        tower = TextTower(texts.states.shape[1], width, components=targets.names, encoder=fingerprint).to(device)
         optimizer = torch.optim.AdamW(tower.parameters(), lr=1e-3, weight_decay=0.1)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for _ in range(steps):
+        for step in range(steps):
             glyphs = rng.integers(len(chars), size=BATCH)
             chosen = torch.from_numpy(captions.draw(glyphs, weights, 0.0, rng)).to(device)
             rows = torch.from_numpy(glyphs).to(device)
             reading = tower.read(tower.body(vectors[chosen]))
-            loss = F.cross_entropy(reading.radical, labels[rows], ignore_index=-1)
-            # A glyph has some ten components out of hundreds: the sum, not the mean, and a tenth of it.
-            parts_loss = F.binary_cross_entropy_with_logits(reading.components, has[rows], reduction="sum") / BATCH
-            loss = loss + 0.1 * parts_loss + F.mse_loss(reading.strokes, drawn[rows])
+            loss = targets.loss(reading, rows)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
+            if progress:
+                progress(step + 1, steps)
     return tower.eval().requires_grad_(False)
 
 

@@ -58,7 +58,7 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
 
     Args:
         config: every setting.
-        progress: called as progress(done, total) while captions are encoded.
+        progress: called as progress(done, total) while captions are encoded, and while a tower is fitted.
         tower: the run's own, if it has begun; else one is fitted where the settings want one, which takes a minute.
 
     Raises: UserError for a data set, an encoder or settings that cannot be used.
@@ -90,6 +90,7 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
             config.data.kinds,
             c.seed,
             config.text.tower_steps,
+            progress,
         )
     tower = None if tower is None else tower.to(accelerator.device)
     process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
