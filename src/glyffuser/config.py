@@ -51,6 +51,7 @@ class TextConfig:
 
     encoder: str = "minilm"  # "minilm" (from its pip package), "t5", a hub id, or a local folder
     max_length: int = 96  # longer prompts are cut, in tokens
+    words_only: bool = False  # whether the network sees the words alone, without punctuation and a text's marks
     tower: int = 0  # width of the vector that a tower, fitted first, reads from a text; 0 = no tower
     tower_steps: int = 3000  # optimiser steps that the tower is fitted for
     download: bool = False  # whether a hub id may be fetched over the network
@@ -126,6 +127,7 @@ FAST: dict[str, Any] = {
     "data.balance": 0.4,
     "data.composition": 0.15,
     "data.drop_radical": 0.7,
+    "text.words_only": True,
     "text.tower": 256,
     "model.norm_groups": 0,
     "model.num_class_embeds": 215,

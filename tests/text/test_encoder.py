@@ -35,9 +35,9 @@ def encoded(tiny: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> list[list[str
     calls: list[list[str]] = []
     encode = TextEncoder.encode
 
-    def counted(self: TextEncoder, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def counted(self: TextEncoder, texts: list[str], **how: bool) -> tuple[torch.Tensor, torch.Tensor]:
         calls.append(list(texts))
-        return encode(self, texts)
+        return encode(self, texts, **how)
 
     monkeypatch.setattr(TextEncoder, "encode", counted)
     return calls
@@ -229,3 +229,23 @@ def test_a_batch_is_cut_out_of_the_whole(lengths, data):
         assert real.tolist() == [k < lengths[i] for k in range(mask.shape[1])]
         assert torch.equal(state[real], rows[i])
         assert (state[~real] == 0).all()
+
+
+def test_words_only_leaves_marks_and_punctuation_out(minilm):
+    words = TextEncoder(words_only=True)
+    states, mask = words.encode(["gold, metal (of coins)", ""])
+    tokens = words.tokenizer(["gold, metal (of coins)"]).input_ids[0]
+    seen = [words.tokenizer.decode([token]) for token, real in zip(tokens, mask[0], strict=True) if real]
+    assert seen == ["gold", "metal", "of", "coins"]
+    assert (states[~mask] == 0).all()
+    assert mask[1].sum() == 2  # nothing but marks: they stay, for attention must have something
+    whole, everything = minilm.encode(["gold, metal (of coins)", ""])
+    assert everything[0].all()
+    assert_close(states[0][mask[0]], whole[0][mask[0]])  # the encoder itself reads the whole text
+
+
+def test_whole_texts_are_the_same_with_words_only(minilm):
+    words = TextEncoder(words_only=True)
+    for mine, theirs in zip(words.encode(TEXTS, whole=True), minilm.encode(TEXTS), strict=True):
+        assert torch.equal(mine, theirs)
+    assert words.fingerprint() != minilm.fingerprint() == words.fingerprint(whole=True)

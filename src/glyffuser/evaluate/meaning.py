@@ -94,7 +94,7 @@ def mean_states(pipe: GlyffuserPipeline, texts: Sequence[str]) -> Tensor:
     vectors = torch.empty(len(texts), pipe.text_encoder.dim)
     for begin in range(0, len(texts), 256):
         chosen = order[begin : begin + 256]
-        vectors[chosen] = sentence(*pipe.text_encoder.encode([texts[i] for i in chosen]))
+        vectors[chosen] = sentence(*pipe.text_encoder.encode([texts[i] for i in chosen], whole=True))
     return vectors
 
 

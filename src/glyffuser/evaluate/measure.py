@@ -18,6 +18,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.weights import weights_hash
 from glyffuser.data.dataset import GlyphData
 from glyffuser.evaluate.artist import DEFINITIONS, Artist, EvaluationSettings, curve_rows
+from glyffuser.evaluate.attention import attention
 from glyffuser.evaluate.meaning import (
     NEAREST,
     draw_paraphrases,
@@ -107,6 +108,7 @@ def evaluate(
             "paraphrases": meaning(paraphrases, PARAPHRASES, references(known, near[len(PROMPTS) :], PARAPHRASES)),
             "recogniser": float((test.radical.argmax(1).numpy() + 1 == held_out.radicals).mean()),
         },
+        "attention": attention(pipe, texts[: len(prompts)], prompts.images, settings.seed),
         "plausibility": {
             "flagged": float((prompts + definitions).flagged.double().mean()),
             "real_flagged": float(test.flagged.double().mean()),

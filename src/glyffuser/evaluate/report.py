@@ -42,6 +42,8 @@ def table(numbers: dict[str, Any]) -> list[Row]:
         ("kernel distance, recogniser features", f"{fake['kernel']:.2f}", f"{real['kernel']:.2f}"),
         ("Gaussian kernel distance", f"{fake['rbf']:.4f}", f"{real['rbf']:.4f}"),
     ]
+    for name, share in (numbers["attention"] or {}).items():
+        rows.append((f"attention to {name} (1: an even share)", f"{share:.2f}", ""))
     if spread := numbers["variety"]:
         cells = [f"{spread[key]:.2f}" for key in ("generated", "real")]
         rows.append(("variety: distance of glyphs of one prompt", cells[0], cells[1]))

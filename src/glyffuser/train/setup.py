@@ -70,7 +70,8 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
     accelerator = Accelerator(mixed_precision=precision(c.mixed_precision), cpu=cpu)
     if cpu:
         keep_freed_memory()
-    encoder = TextEncoder(config.text.encoder, config.text.max_length, config.text.download)
+    t = config.text
+    encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
     data = load_dataset(Path(config.data.path), split="train")
     _check_data(config, data)
     composed = [compositions(data.chars, data.senses)] if config.data.composition else []
