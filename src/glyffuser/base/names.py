@@ -8,6 +8,8 @@ SCHEDULES = ("linear", "cosine", "flow")
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction", "flow_prediction")  # as diffusers calls them
 TIMESTEPS = ("uniform", "logit_normal")  # distributions of training timesteps
 WEIGHTINGS = ("simple", "epsilon", "velocity", "min_snr", "sample")  # of the loss
-SAMPLER_NAMES = ("ddpm", "ddim", "euler", "heun", "dpm++2m", "dpm++2m-sde")
+SAMPLER_NAMES = (
+    *("ddpm", "ddpm-large", "ddim", "euler", "euler-ancestral", "heun", "dpm++2m", "dpm++2m-sde", "dpm-sde", "unipc"),
+)
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("no", "bf16", "fp16")  # as accelerate calls them

@@ -67,6 +67,16 @@ def ddpm(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: 
     yield from ddim(D, x, sigmas, cond, noise, eta=1.0)
 
 
+def ddpm_large(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise) -> Iterator[Step]:
+    """Ancestral sampling with the larger variance beta_t, an upper bound (Ho et al. 2020, section 3.2)."""
+    for i, (now, then) in enumerate(pairs(sigmas)):
+        x0 = D(x, now, cond)
+        x = x0 + (then / now) ** 2 * (x - x0)
+        if then > 0:
+            x = x + ((now**2 - then**2) * (1 + then**2) / (1 + now**2)).sqrt() * noise(x, now, then)
+        yield Step(i, then, x, x0)
+
+
 def dpmpp_2m(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise) -> Iterator[Step]:
     """Two-step exponential integrator, one evaluation per step (Lu et al. 2022, DPM-Solver++, algorithm 2)."""
     before = None  # (predicted clean image, step in log sigma) of the last step
@@ -97,14 +107,74 @@ def dpmpp_2m_sde(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None,
         yield Step(i, then, x, x0)
 
 
+def dpm_sde(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise) -> Iterator[Step]:
+    """Second order with a step halfway (Lu et al. 2022, DPM-Solver++, section 5), with ancestral noise.
+
+    Of second order if a step and its half see one path (`brownian.BrownianPath`); of first with noise anew each time.
+    """
+    for i, (now, then) in enumerate(pairs(sigmas)):
+        x0 = D(x, now, cond)
+        ahead = x0
+        if then > 0:
+            half = (now * then).sqrt()
+            ahead = D(_ancestral(x, x0, now, half, noise), half, cond)
+        x = _ancestral(x, ahead, now, then, noise)
+        yield Step(i, then, x, x0)
+
+
+def unipc(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise) -> Iterator[Step]:
+    """DPM-Solver++ 2M, each step corrected by the next one's evaluation (Zhao et al. 2023, UniPC-2 with B_2(h))."""
+    before = None  # of the last step: predicted clean image, the one before it or None, its length h, and its estimate
+    for i, (now, then) in enumerate(pairs(sigmas)):
+        x0 = D(x, now, cond)
+        if before is not None:
+            x = x + _correction(x0, *before)
+        h, estimate, earlier = now.log() - then.log(), x0, None
+        if before is not None and then > 0:
+            earlier = (before[0], before[2])
+            estimate = x0 + h / (2 * before[2]) * (x0 - before[0])
+        x = then / now * x - torch.expm1(-h) * estimate
+        before = (x0, earlier, h, estimate)
+        yield Step(i, then, x, x0)
+
+
+def _correction(x0: Tensor, last: Tensor, earlier: tuple[Tensor, Tensor] | None, h: Tensor, estimate: Tensor) -> Tensor:
+    """What UniC adds to a step from `last`, over a length h in log sigma, once x0 at its end is known.
+
+    Solves the conditions of Zhao et al. 2023, equation 9, for the weights of both differences; one without `earlier`.
+    """
+    b1 = torch.expm1(-h) / -h - 1
+    if earlier is None:
+        corrected = last + 0.5 * (x0 - last)
+    else:
+        before, h_before = earlier
+        r = -h_before / h
+        b2 = 2 * (b1 / -h - 0.5)
+        b1, b2 = b1 / torch.expm1(-h), b2 / torch.expm1(-h)
+        first = (b2 - b1) / (r - 1)
+        corrected = last + first * (before - last) / r + (b1 - first) * (x0 - last)
+    return -torch.expm1(-h) * (corrected - estimate)
+
+
+def _ancestral(x: Tensor, x0: Tensor, now: Tensor, then: Tensor, noise: Noise) -> Tensor:
+    """The posterior of the forward process at level `then`, given x at `now` and the clean image x0, sampled."""
+    x_then = x0 + (then / now) ** 2 * (x - x0)
+    return x_then if then == 0 else x_then + then * (1 - (then / now) ** 2).sqrt() * noise(x, now, then)
+
+
 SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
     "ddpm": ddpm,
+    "ddpm-large": ddpm_large,
     "ddim": ddim,
     "euler": euler,
+    "euler-ancestral": ddpm,  # in these coordinates it is the same
     "heun": heun,
     "dpm++2m": dpmpp_2m,
     "dpm++2m-sde": dpmpp_2m_sde,
+    "dpm-sde": dpm_sde,
+    "unipc": unipc,
 }
+PATHWISE = ("dpm-sde",)  # want noise along one Brownian path
 
 
 def pairs(sigmas: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -20,9 +20,10 @@ from glyffuser.base.pictures import to_output
 from glyffuser.base.weights import BROKEN, check_weights
 from glyffuser.config import BUNDLED, GUIDANCE, INTERVAL, STEPS
 from glyffuser.data.radicals import RADICALS
+from glyffuser.diffusion.brownian import BrownianPath
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
-from glyffuser.diffusion.samplers import SAMPLERS
+from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
 from glyffuser.networks.unet import UNet, arguments
@@ -159,7 +160,14 @@ class GlyffuserPipeline(DiffusionPipeline):
             yield from scheduler_steps(self.scheduler, D, highest, x, num_inference_steps, cond, generator)
             return
         sigmas = self.schedule.sigmas(num_inference_steps)
-        draw = SAMPLERS[sampler or self.scheduler.config.sampler]
+        name = sampler or self.scheduler.config.sampler
+        if name in PATHWISE and num_inference_steps > 1:
+            seeds = [
+                int(abs(float(z)) * 1e15) for z in noise(torch.empty(shape[0], 1, 1, 1, device=self.device)).flatten()
+            ]
+            lowest = float(self.schedule.sigmas(self.schedule.T)[-2])  # whatever the number of steps, the same path
+            noise = BrownianPath(shape[1:], lowest, self.schedule.sigma_max(), seeds)
+        draw = SAMPLERS[name]
         for step in draw(D, sigmas[0] * x, sigmas, cond, noise, **({} if eta is None else {"eta": eta})):
             t = float(self.schedule.timestep(step.sigma)) if step.sigma > 0 else 0.0
             yield GlyphStep(step.i, t, step.x, step.x0, float(self.schedule.alpha(step.sigma)))

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
-from glyffuser.guide.figures.process.sampler_paths import STOCHASTIC, glyph_paths, roughness, toy_paths
+from glyffuser.guide.figures.process.sampler_paths import SHOWN, STOCHASTIC, glyph_paths, roughness, toy_paths
 from glyffuser.guide.maths.mixtures import Mixture
 
 
@@ -17,7 +16,7 @@ def toy() -> Mixture:
     return Mixture(means, torch.tensor(0.05).double(), torch.full((5,), 0.2).double())
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", SHOWN)
 def test_every_sampler_ends_on_the_toy(toy, sampler):
     path = toy_paths(toy, Schedule("flow", shift=3.0), sampler, steps=60, n=50, seed=0)
     assert path.shape == (61, 50, 2)
@@ -27,13 +26,13 @@ def test_every_sampler_ends_on_the_toy(toy, sampler):
 
 def test_only_stochastic_samplers_jitter(toy):
     schedule = Schedule("flow", shift=3.0)
-    rough = {name: roughness(toy_paths(toy, schedule, name, steps=40, n=50, seed=0)) for name in SAMPLERS}
+    rough = {name: roughness(toy_paths(toy, schedule, name, steps=40, n=50, seed=0)) for name in SHOWN}
     assert max(r for name, r in rough.items() if name not in STOCHASTIC) < 2
     assert min(r for name, r in rough.items() if name in STOCHASTIC) > 3
 
 
 def test_all_start_from_the_same_noise(toy):
-    starts = [toy_paths(toy, Schedule("linear"), name, steps=3, n=4, seed=7)[0] for name in SAMPLERS]
+    starts = [toy_paths(toy, Schedule("linear"), name, steps=3, n=4, seed=7)[0] for name in SHOWN]
     for start in starts[1:]:
         assert_close(start, starts[0])
 
@@ -46,6 +45,6 @@ def test_a_straight_way_has_roughness_one():
 def test_glyphs_begin_as_the_noise_that_sampling_begins_with(make_pipe):
     pipe = make_pipe()
     paths = glyph_paths(pipe, ("gold",), steps=2, seed=0)
-    assert set(paths) == set(SAMPLERS)
+    assert set(paths) == set(SHOWN)
     assert all(path.shape == (3, 1, 16, 16) for path in paths.values())
     assert all((path[0] == paths["ddim"][0]).all() for path in paths.values())

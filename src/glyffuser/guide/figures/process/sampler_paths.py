@@ -25,6 +25,7 @@ POINTS = 260  # dots that a sampler moves over the toy
 TRAILS = 4  # how many of these leave a trail
 SCALE = 1.8  # of the toy, so that it is about as wide as the noise it comes from
 REACH = 2.4  # of the toy's axes
+SHOWN = ("ddpm", "ddim", "euler", "heun", "dpm++2m", "dpm++2m-sde")  # of SAMPLERS: each kind once
 STOCHASTIC = ("ddpm", "dpm++2m-sde")  # add fresh noise at every step
 
 
@@ -58,13 +59,13 @@ def glyph_paths(
 ) -> dict[str, np.ndarray]:
     """xt of one glyph per prompt, same seeds, at every step of every sampler: name -> uint8 (steps + 1, P, H, W)."""
     made = {}
-    for k, name in enumerate(SAMPLERS):
+    for k, name in enumerate(SHOWN):
         start = noise_source([seeded(seed, i) for i in range(len(prompts))], len(prompts))
         size = pipe.unet.config.sample_size
         seen = [grey(start(torch.empty(len(prompts), 1, size, size)))]
         for step in steps_of(pipe, prompts, steps, sampler=name, seed=seed):
             seen.append(grey(step.xt))
-            tick(k * steps + step.i + 1, len(SAMPLERS) * steps)
+            tick(k * steps + step.i + 1, len(SHOWN) * steps)
         made[name] = np.stack(seen)
     return made
 
@@ -130,7 +131,7 @@ def samplers(inputs: Inputs) -> Animation:
     row = inputs.rows.get(TOY_CHAR, 0)
     toy = ink_mixture(inputs.data.images[row], seed=inputs.seed, scale=SCALE)
     schedule = inputs.pipe.schedule
-    paths = {name: toy_paths(toy, schedule, name, steps, POINTS, inputs.seed) for name in SAMPLERS}
+    paths = {name: toy_paths(toy, schedule, name, steps, POINTS, inputs.seed) for name in SHOWN}
     glyphs = glyph_paths(inputs.pipe, PROMPTS, steps, inputs.seed, inputs.tick)
     frames = figure_samplers(paths, glyphs)
     order = rhythm(len(frames), hold=10)
