@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch.testing import assert_close
 
-from glyffuser.diffusion.schedules import SCHEDULES, Schedule, interpolate, karras_sigmas, shifted
+from glyffuser.diffusion.schedules import SCHEDULES, SPACINGS, Schedule, interpolate, karras_sigmas, shifted
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers
 
@@ -203,3 +203,39 @@ def test_unknown_names_list_the_choices() -> None:
 def test_flow_matching_has_no_betas() -> None:
     with pytest.raises(ValueError, match="flow matching has no betas"):
         Schedule("flow").betas()
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+@pytest.mark.parametrize("spacing", ["linspace", "leading", "trailing"])
+@pytest.mark.parametrize("steps", [1, 4, 7, 50, 1000])
+def test_spacings_are_those_of_diffusers(name: str, spacing: str, steps: int) -> None:
+    schedule = Schedule(name)
+    scheduler = DDIMScheduler(timestep_spacing=spacing)
+    scheduler.set_timesteps(steps)
+    if spacing == "linspace" and steps == 1:
+        scheduler.timesteps = torch.tensor([999])  # theirs would begin at timestep 0
+    levels = schedule.sigmas(steps, spacing=spacing)
+    exact = schedule.sigma(scheduler.timesteps)
+    rounding = spacing == "linspace"  # theirs are whole timesteps
+    assert_close(levels[:-1], exact, rtol=0.05 if rounding else 1e-9, atol=2e-3 if rounding else 0)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_log_snr_steps_are_even_in_log_sigma(name: str) -> None:
+    schedule = Schedule(name, shift=3.0)
+    steps = schedule.sigmas(9, spacing="log_snr")[:-1].log().diff()
+    assert_close(steps, steps[:1].expand(8))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("steps", [1, 2, 5, 1000])
+def test_every_spacing_falls_to_zero_within_the_range_of_training(name: str, spacing: str, steps: int) -> None:
+    schedule = Schedule(name, shift=3.0)
+    levels = schedule.sigmas(steps, spacing=spacing)
+    assert len(levels) == steps + 1
+    assert (levels.diff() < 0).all()
+    assert levels[-1] == 0
+    assert float(levels[0]) <= schedule.sigma_max() * (1 + 1e-9)
+    if spacing != "leading":
+        assert float(levels[0]) == pytest.approx(schedule.sigma_max(), rel=1e-6)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.names import SPACINGS
 from glyffuser.base.noise import noise_source, seeded
 from glyffuser.base.pictures import levelled
 from glyffuser.base.weights import weights_hash
@@ -119,6 +120,12 @@ def test_samplers_by_name(pipe):
     pipe.scheduler = DDIMScheduler()
     assert pipe.sampler_name == "DDIMScheduler"
     assert torch.equal(draw(pipe, sampler="heun"), results["heun"])
+
+
+def test_spacings_by_name(pipe):
+    pictures = [draw(pipe, spacing=name) for name in SPACINGS if name != "trailing"]  # flow matching's own
+    assert torch.equal(pictures[0], draw(pipe))
+    assert not any(torch.equal(a, b) for i, a in enumerate(pictures) for b in pictures[:i])
 
 
 def test_prompt_guidance_and_negative_prompt_matter(pipe):

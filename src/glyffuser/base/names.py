@@ -11,5 +11,6 @@ WEIGHTINGS = ("simple", "epsilon", "velocity", "min_snr", "sample")  # of the lo
 SAMPLER_NAMES = (
     *("ddpm", "ddpm-large", "ddim", "euler", "euler-ancestral", "heun", "dpm++2m", "dpm++2m-sde", "dpm-sde", "unipc"),
 )
+SPACINGS = ("linspace", "trailing", "leading", "log_snr", "karras")  # of the noise levels of sampling
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("no", "bf16", "fp16")  # as accelerate calls them

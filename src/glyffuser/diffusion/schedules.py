@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from glyffuser.base.names import SCHEDULES, TIMESTEPS
+from glyffuser.base.names import SCHEDULES, SPACINGS, TIMESTEPS
 
 BETA_START, BETA_END = 1e-4, 0.02  # Ho et al. 2020, section 4
 FLOW_T_MIN, FLOW_T_MAX = 1e-3, 1 - 1e-3  # sigma stays finite and above zero
@@ -114,20 +114,41 @@ class Schedule:
             return self.T * shifted(u, self.shift)
         return (u * self.T).floor()
 
-    def sigmas(self, steps: int, shift: float | None = None) -> Tensor:
-        """A falling grid of noise levels for `steps` sampling steps: float64 (steps + 1,), the last one is 0.
+    def sigmas(self, steps: int, shift: float | None = None, spacing: str = "linspace") -> Tensor:
+        """A falling grid of noise levels for `steps` sampling steps, 1 to T: float64 (steps + 1,), the last one is 0.
 
-        Evenly spaced timesteps from T-1 to 0; for flow matching from T-1 down, shifted by `shift` (default: its own).
-        The first level is sigma_max under any shift.
+        `spacing` is one of SPACINGS (the first three as in Lin et al. 2024, Common diffusion noise schedules, table 2):
+        "linspace", evenly from timestep T-1 to 0; "trailing", T/steps apart from T-1 down; "leading", T/steps apart
+        from 0 up, which misses the highest levels; "log_snr", evenly in log sigma; "karras", evenly in sigma^(1/7).
+        For flow matching, whose timesteps are no whole numbers, the first two are the same, evenly from T-1 down, and
+        the first three are moved by `shift` (default: the schedule's own), but for the highest level, sigma_max.
         """
-        if self.name == "flow":
+        if spacing not in SPACINGS:
+            raise ValueError(f"unknown spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
+        if spacing == "karras":
+            return karras_sigmas(steps, self._lowest(), self.sigma_max())
+        if spacing == "log_snr":
+            ends = torch.tensor([self.sigma_max(), self._lowest()], dtype=torch.float64).log()
+            levels = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps, dtype=torch.float64)).exp()
+        elif self.name == "flow":
             shift = self.shift if shift is None else shift
             start = self.sigma_max() / (self.sigma_max() + shift)  # the flow time that the shift moves to sigma_max
-            u = torch.linspace(start, 0, steps + 1, dtype=torch.float64)[:-1]
+            missed = int(spacing == "leading")
+            u = torch.linspace(start, 0, steps + 1 + missed, dtype=torch.float64)[missed:-1]
             levels = shift * u / (1 - u)
         else:
-            levels = self.sigma(torch.linspace(self.T - 1, 0, steps, dtype=torch.float64))
+            k = torch.arange(steps, dtype=torch.float64)
+            timesteps = {
+                "linspace": torch.linspace(self.T - 1, 0, steps, dtype=torch.float64),
+                "trailing": (self.T - k * (self.T / steps)).round() - 1,  # as diffusers rounds
+                "leading": k.flip(0) * (self.T // steps),
+            }
+            levels = self.sigma(timesteps[spacing])
         return torch.cat([levels, levels.new_zeros(1)])
+
+    def _lowest(self) -> float:
+        """The lowest level above 0 of the finest grid."""
+        return float(self.sigmas(self.T)[-2])
 
 
 def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
+from glyffuser.base.names import SPACINGS
 from glyffuser.base.noise import noise_source
 from glyffuser.base.pictures import to_output
 from glyffuser.base.weights import BROKEN, check_weights
@@ -122,6 +123,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         guidance_scale: float = GUIDANCE,
         guidance_interval: tuple[float, float] = INTERVAL,
         sampler: str | None = None,
+        spacing: str = SPACINGS[0],
         eta: float | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
@@ -136,6 +138,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             guidance_scale: 1 = off.
             guidance_interval: noise levels (low, high) between which guidance acts.
             sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
+            spacing: how the noise levels of our own samplers lie over the steps: one of SPACINGS, see Schedule.sigmas.
             eta: share of fresh noise, 0 to 1, for samplers that have it (ddim).
             generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device.
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
@@ -146,7 +149,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         """
         config = self.unet.config
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale, sampler, eta)
+        self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale)
+        self._check_sampler(sampler, spacing, eta)
         cond = self.condition(prompts, num_images_per_prompt)
         D = self.denoiser(guidance_scale, negative_prompt, guidance_interval)
         shape = (len(cond), config.in_channels, config.sample_size, config.sample_size)
@@ -159,7 +163,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             highest = self.schedule.sigma_max()
             yield from scheduler_steps(self.scheduler, D, highest, x, num_inference_steps, cond, generator)
             return
-        sigmas = self.schedule.sigmas(num_inference_steps)
+        sigmas = self.schedule.sigmas(num_inference_steps, spacing=spacing)
         name = sampler or self.scheduler.config.sampler
         if name in PATHWISE and num_inference_steps > 1:
             seeds = [
@@ -235,9 +239,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             drawn = torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
         return drawn if radical is None else torch.full_like(drawn, radical)
 
-    def _check(
-        self, prompts: list[str], images: int, steps: int, guidance: float, sampler: str | None, eta: float | None
-    ) -> None:
+    def _check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:
         for prompt in prompts or [""]:
             self.text_encoder.check(prompt)
         if images < 1:
@@ -248,8 +250,12 @@ class GlyffuserPipeline(DiffusionPipeline):
             raise UserError(
                 f"guidance must be a finite number, not {guidance}; 1 turns it off, {GUIDANCE:g} is the default"
             )
+
+    def _check_sampler(self, sampler: str | None, spacing: str, eta: float | None) -> None:
         if sampler is not None and sampler not in SAMPLERS:
             raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
+        if spacing not in SPACINGS:
+            raise UserError(f"unknown spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
         if eta is not None and not 0 <= eta <= 1:
             raise UserError(f"eta must be between 0 and 1, not {eta}")
         if eta is not None and not takes(SAMPLERS.get(sampler or self.sampler_name, print), "eta"):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from tyro.conf import Suppress, arg
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.names import SAMPLER_NAMES
+from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
 from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 
 MAX_GLYPHS = 4096  # per prompt and call
@@ -28,6 +28,7 @@ class Request:
     sampler: Annotated[str | None, arg(help=f"One of {', '.join(SAMPLER_NAMES)}; default: the model's own choice.")] = (
         None
     )
+    spacing: Annotated[str, arg(help=f"How noise levels lie over the steps: {', '.join(SPACINGS)}.")] = SPACINGS[0]
     eta: float | None = None
     """How much fresh noise ddim adds at each step: 0 is none, 1 as much as ddpm; other samplers do not take it."""
     guidance: float = GUIDANCE
@@ -70,6 +71,7 @@ class Request:
             "guidance_scale": self.guidance,
             "guidance_interval": self.interval,
             "sampler": self.sampler,
+            "spacing": self.spacing,
             "eta": self.eta,
             "radical": self.radical,
         }
