@@ -10,7 +10,8 @@ from torch.testing import assert_close
 from glyffuser.base.errors import UserError
 from glyffuser.config import ModelConfig, preset
 from glyffuser.diffusion.process import Process
-from glyffuser.networks.unet import Stage, UNet, masked_mean
+from glyffuser.networks.conditioned import masked_mean
+from glyffuser.networks.unet import Stage, UNet
 
 
 def tiny(**changes: Any) -> UNet:

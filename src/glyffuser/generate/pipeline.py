@@ -27,7 +27,8 @@ from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
-from glyffuser.networks.unet import UNet, arguments
+from glyffuser.networks.conditioned import arguments
+from glyffuser.networks.unet import UNet
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import RadicalPrior
 from glyffuser.text.tower import TextTower

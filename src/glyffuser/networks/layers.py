@@ -83,11 +83,15 @@ class Attention(nn.Module):
         kv = self.to_kv(x if context is None else context)
         k, v = kv.view(batch, kv.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, heads, L, head_dim)
         attention_mask = None if mask is None else mask[:, None, None, :]
-        if q.device.type == "cpu":  # the fused kernel's backward pass is 5 times slower there (docs/LOG.md)
-            out = plain_attention(q, k, v, attention_mask)
-        else:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask)
+        out = attend(q, k, v, attention_mask)
         return self.to_out(out.transpose(1, 2).reshape(batch, n, channels))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention of q (B, heads, N, d) to k and v (B, heads, L, d), by what is quickest on their device."""
+    if q.device.type == "cpu":  # the fused kernel's backward pass is 5 times slower there (docs/LOG.md)
+        return plain_attention(q, k, v, mask)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -7,35 +7,23 @@ stem, 64 pixels of strokes do.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
-from glyffuser.diffusion.conditions import Condition
-from glyffuser.diffusion.process import Process
+from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.layers import (
     Downsample,
     ResBlock,
     TransformerBlock,
     Upsample,
     build_norm,
-    timestep_embedding,
     zero_init,
 )
-
-
-@dataclass
-class UNetOutput(BaseOutput):
-    """`sample`: what the network predicts (see its `prediction_type`), shape of the input."""
-
-    sample: Tensor
 
 
 class Stage(nn.Module):
@@ -51,7 +39,7 @@ class Stage(nn.Module):
         return x if self.attention is None else self.attention(x, context, mask)
 
 
-class UNet(ModelMixin, ConfigMixin):
+class UNet(ConditionedNetwork):
     """Predict noise, clean image or velocity from a noised glyph, its timestep and token states of the text.
 
     Settings have no defaults here: those are in config.py.
@@ -103,15 +91,7 @@ class UNet(ModelMixin, ConfigMixin):
         check_shape(sample_size, patch_size, block_out_channels, attention_levels, attention_head_dim)
         widths = list(block_out_channels)
         cond_dim = 4 * widths[0]
-        self.time_mlp = nn.Sequential(nn.Linear(widths[0], cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
-        self.text_mlp = nn.Sequential(
-            nn.LayerNorm(pooled_dim or cross_attention_dim),
-            nn.Linear(pooled_dim or cross_attention_dim, cond_dim),
-            nn.SiLU(),
-            nn.Linear(cond_dim, cond_dim),
-        )
-        # Zeros at first: a network trained without labels can continue with them.
-        self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
+        self.build_conditioning(widths[0], cond_dim, cross_attention_dim, pooled_dim, num_class_embeds)
         pixels = in_channels * patch_size**2
         self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
         attention = {
@@ -145,57 +125,12 @@ class UNet(ModelMixin, ConfigMixin):
         self.norm_out = build_norm(width, norm_groups)
         self.conv_out = zero_init(nn.Conv2d(width, pixels, 3, padding=1))
 
-    @property
-    def process(self) -> Process:
-        """The process that the network was trained for."""
-        return Process.from_config(self.config)
+    def edges(self) -> list[nn.Module]:
+        """See `ConditionedNetwork.edges`."""
+        return [self.stem, self.conv_out]
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Every parameter in exactly one group, by its role.
-
-        "matrices" stand between hidden layers and map features to features, convolution kernels among them; "edges"
-        touch pixels; "embeddings" are looked up by labels; "vectors" are biases and the scales of norms.
-        """
-        groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
-        edges = {id(self.stem.weight), id(self.conv_out.weight)}
-        labels = set() if self.class_embedding is None else {id(self.class_embedding.weight)}
-        for parameter in self.parameters():
-            if id(parameter) in edges:
-                groups["edges"].append(parameter)
-            elif id(parameter) in labels:
-                groups["embeddings"].append(parameter)
-            else:
-                groups["matrices" if parameter.ndim >= 2 else "vectors"].append(parameter)
-        return groups
-
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor | float,
-        encoder_hidden_states: Tensor,
-        encoder_attention_mask: Tensor | None = None,
-        class_labels: Tensor | None = None,
-        pooled_projections: Tensor | None = None,
-        return_dict: bool = True,
-    ) -> UNetOutput | tuple[Tensor]:
-        """Args: sample (B, C, H, W); timestep in [0, T), one number or (B,); encoder_hidden_states (B, L, D);
-        encoder_attention_mask (B, L), True where a token is real; class_labels (B,), None = all 0;
-        pooled_projections (B, pooled_dim), where the network takes them, else None.
-        Returns: UNetOutput, shape of `sample`.
-        """
-        t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
-        mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
-        context = encoder_hidden_states.to(self.dtype)
-        cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
-        if self.config.pooled_dim and pooled_projections is None:
-            raise ValueError("this network takes pooled_projections, one vector per text, from its tower")
-        pooled = masked_mean(context, mask) if pooled_projections is None else pooled_projections.to(self.dtype)
-        cond = cond + self.text_mlp(pooled)
-        if self.class_embedding is not None:
-            labels = torch.zeros_like(t, dtype=torch.long) if class_labels is None else class_labels
-            cond = cond + self.class_embedding(labels)
-
-        x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
+    def predict(self, x: Tensor, cond: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """See `ConditionedNetwork.predict`."""
         if not self.config.norm_groups:  # then nothing below needs another memory order
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
@@ -210,18 +145,7 @@ class UNet(ModelMixin, ConfigMixin):
                 x = module(torch.cat([x, skips.pop()], dim=1), cond, context, mask)
             else:
                 x = module(x)
-        x = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(x))), self.config.patch_size)
-        return UNetOutput(sample=x) if return_dict else (x,)
-
-
-def arguments(cond: Condition) -> dict[str, Tensor | None]:
-    """A condition under the names that diffusers' networks give its parts."""
-    return {
-        "encoder_hidden_states": cond.states,
-        "encoder_attention_mask": cond.mask,
-        "class_labels": cond.radical,
-        "pooled_projections": cond.pooled,
-    }
+        return self.conv_out(F.silu(self.norm_out(x)))
 
 
 def check_shape(
@@ -246,11 +170,3 @@ def check_shape(
             f"model.block_out_channels {list(widths)}: widths with attention must be multiples of "
             f"model.attention_head_dim {head_dim}, and the first one even"
         )
-
-
-def masked_mean(states: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over the real tokens: (B, L, D), (B, L) -> (B, D)."""
-    if mask is None:
-        return states.mean(dim=1)
-    weight = mask.to(states.dtype)[:, :, None]
-    return (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)

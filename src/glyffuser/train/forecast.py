@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from glyffuser.config import TrainConfig
-from glyffuser.networks.unet import UNet, arguments
+from glyffuser.networks.conditioned import arguments
+from glyffuser.networks.unet import UNet
 from glyffuser.train.batches import Batch
 from glyffuser.train.setup import Parts
 from glyffuser.train.state import State

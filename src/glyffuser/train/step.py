@@ -3,7 +3,7 @@
 import torch
 
 from glyffuser.diffusion.process import noised
-from glyffuser.networks.unet import arguments
+from glyffuser.networks.conditioned import arguments
 from glyffuser.train.batches import Batch
 from glyffuser.train.setup import Parts
 from glyffuser.train.state import State

@@ -1,0 +1,131 @@
+"""What every denoising network here shares: what it is told and how, its process, and its groups of parameters."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.utils import BaseOutput
+from torch import Tensor, nn
+
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.process import Process
+from glyffuser.networks.layers import timestep_embedding, zero_init
+
+
+@dataclass
+class NetworkOutput(BaseOutput):
+    """`sample`: what the network predicts (see its `prediction_type`), shape of the input."""
+
+    sample: Tensor
+
+
+class ConditionedNetwork(ModelMixin, ConfigMixin):
+    """A network that predicts noise, clean image or velocity from a noised glyph, its timestep and its text.
+
+    It works on patches: forward folds the image, lets `predict` do the work, and unfolds what that returns. A network
+    calls `build_conditioning` first of all, and defines `predict` and `edges`. Of its settings, `block_out_channels`,
+    `patch_size`, `pooled_dim` and those of its `Process` are read here.
+    """
+
+    def build_conditioning(
+        self, width: int, cond_dim: int, cross_attention_dim: int, pooled_dim: int, num_class_embeds: int
+    ) -> None:
+        """Make the layers of the conditioning vector, of `cond_dim` channels; `width` is the timestep embedding's."""
+        self.time_mlp = nn.Sequential(nn.Linear(width, cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
+        self.text_mlp = nn.Sequential(
+            nn.LayerNorm(pooled_dim or cross_attention_dim),
+            nn.Linear(pooled_dim or cross_attention_dim, cond_dim),
+            nn.SiLU(),
+            nn.Linear(cond_dim, cond_dim),
+        )
+        # Zeros at first: a network trained without labels can continue with them.
+        self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
+
+    @abstractmethod
+    def predict(self, x: Tensor, cond: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """Folded image x (B, C p^2, H/p, W/p), cond (B, cond_dim), token states context (B, L, D), mask (B, L), True
+        where a token is real -> the prediction, folded, shape of x.
+        """
+
+    @abstractmethod
+    def edges(self) -> list[nn.Module]:
+        """The layers whose weights touch pixels."""
+
+    @property
+    def process(self) -> Process:
+        """The process that the network was trained for."""
+        return Process.from_config(self.config)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Every parameter in exactly one group, by its role.
+
+        "matrices" stand between hidden layers and map features to features, convolution kernels among them; "edges"
+        touch pixels; "embeddings" are looked up by labels; "vectors" are biases and the scales of norms.
+        """
+        groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
+        edges = {id(layer.weight) for layer in self.edges()}
+        labels = set() if self.class_embedding is None else {id(self.class_embedding.weight)}
+        for parameter in self.parameters():
+            if id(parameter) in edges:
+                groups["edges"].append(parameter)
+            elif id(parameter) in labels:
+                groups["embeddings"].append(parameter)
+            else:
+                groups["matrices" if parameter.ndim >= 2 else "vectors"].append(parameter)
+        return groups
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        encoder_hidden_states: Tensor,
+        encoder_attention_mask: Tensor | None = None,
+        class_labels: Tensor | None = None,
+        pooled_projections: Tensor | None = None,
+        return_dict: bool = True,
+    ) -> NetworkOutput | tuple[Tensor]:
+        """Args: sample (B, C, H, W); timestep in [0, T), one number or (B,); encoder_hidden_states (B, L, D);
+        encoder_attention_mask (B, L), True where a token is real; class_labels (B,), None = all 0;
+        pooled_projections (B, pooled_dim), where the network takes them, else None.
+        Returns: NetworkOutput, shape of `sample`.
+        """
+        t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
+        mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
+        context = encoder_hidden_states.to(self.dtype)
+        cond = self._condition(t, context, mask, class_labels, pooled_projections)
+        x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
+        x = F.pixel_shuffle(self.predict(x, cond, context, mask), self.config.patch_size)
+        return NetworkOutput(sample=x) if return_dict else (x,)
+
+    def _condition(
+        self, t: Tensor, context: Tensor, mask: Tensor | None, class_labels: Tensor | None, pooled: Tensor | None
+    ) -> Tensor:
+        """The conditioning vector (B, cond_dim): timestep, text as a whole, and label."""
+        cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
+        if self.config.pooled_dim and pooled is None:
+            raise ValueError("this network takes pooled_projections, one vector per text, from its tower")
+        cond = cond + self.text_mlp(masked_mean(context, mask) if pooled is None else pooled.to(self.dtype))
+        if self.class_embedding is not None:
+            labels = torch.zeros_like(t, dtype=torch.long) if class_labels is None else class_labels
+            cond = cond + self.class_embedding(labels)
+        return cond
+
+
+def arguments(cond: Condition) -> dict[str, Tensor | None]:
+    """A condition under the names that diffusers' networks give its parts."""
+    return {
+        "encoder_hidden_states": cond.states,
+        "encoder_attention_mask": cond.mask,
+        "class_labels": cond.radical,
+        "pooled_projections": cond.pooled,
+    }
+
+
+def masked_mean(states: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the real tokens: (B, L, D), (B, L) -> (B, D)."""
+    if mask is None:
+        return states.mean(dim=1)
+    weight = mask.to(states.dtype)[:, :, None]
+    return (states * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
