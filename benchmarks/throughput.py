@@ -17,7 +17,7 @@ from glyffuser.base.memory import keep_freed_memory
 from glyffuser.config import ModelConfig
 from glyffuser.diffusion.process import Process
 from glyffuser.networks import layers
-from glyffuser.networks.unet import UNet
+from glyffuser.networks.build import build_network
 from glyffuser.train.optimizer import Muon, split_parameters
 
 # The prototype's network, then one change at a time, then the `cpu` preset.
@@ -74,7 +74,7 @@ def measure(
     torch.manual_seed(0)
     plain = layers.plain_attention
     layers.plain_attention = fused_attention if fused else plain
-    network = UNet(**asdict(ModelConfig()) | config, **Process().to_config(), cross_attention_dim=384)
+    network = build_network(**asdict(ModelConfig()) | config, **Process().to_config(), cross_attention_dim=384)
     if channels_last:
         network.to(memory_format=torch.channels_last)
     if keep:

@@ -136,12 +136,13 @@ def small_unet() -> Callable[..., Any]:
 
     from glyffuser.config import ModelConfig
     from glyffuser.diffusion.process import Process
-    from glyffuser.networks.unet import UNet
+    from glyffuser.networks.build import build_network
+    from glyffuser.networks.conditioned import ConditionedNetwork
 
-    def make(process: Process = Process(), **settings: Any) -> UNet:  # noqa: B008 (it is frozen)
+    def make(process: Process = Process(), **settings: Any) -> ConditionedNetwork:  # noqa: B008 (it is frozen)
         small = {"sample_size": 16, "patch_size": 4, "block_out_channels": (8, 16), "attention_head_dim": 8}
         told = {"mlp_ratio": 0.0, "cross_attention_dim": 16}
-        return UNet(**{**asdict(ModelConfig()), **process.to_config(), **small, **told, **settings})
+        return build_network(**{**asdict(ModelConfig()), **process.to_config(), **small, **told, **settings})
 
     return make
 

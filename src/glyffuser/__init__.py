@@ -27,6 +27,7 @@ _EXPORTS = {
     "Schedule": "glyffuser.diffusion.schedules",
     "SAMPLERS": "glyffuser.diffusion.samplers",
     "UNet": "glyffuser.networks.unet",
+    "Transformer": "glyffuser.networks.transformer",
     "RadicalPrior": "glyffuser.text.prior",
     "TextTower": "glyffuser.text.tower",
     "GlyffuserPipeline": "glyffuser.generate.pipeline",

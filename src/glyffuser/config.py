@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.names import OPTIMIZERS, PRECISIONS, PREDICTION_TYPES, SCHEDULES, TIMESTEPS, WEIGHTINGS
+from glyffuser.base.names import KINDS, OPTIMIZERS, PRECISIONS, PREDICTION_TYPES, SCHEDULES, TIMESTEPS, WEIGHTINGS
 
 BUNDLED = Path(__file__).parent / "weights"  # the model that comes with the package
 DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
@@ -59,15 +59,16 @@ class TextConfig:
 
 @dataclass
 class ModelConfig:
-    """The network (networks/unet.py)."""
+    """The network (networks/unet.py, networks/transformer.py)."""
 
+    kind: str = "unet"  # of KINDS; a transformer ignores attention_levels, norm_groups and dropout
     sample_size: int = 128  # image height and width, pixels
     patch_size: int = 8  # space-to-depth factor of the stem; 1 = plain pixels
-    block_out_channels: tuple[int, ...] = (128, 256)  # width of each level, finest first
-    layers_per_block: int = 2  # residual blocks per level
+    block_out_channels: tuple[int, ...] = (128, 256)  # width of each level, finest first; a transformer has one
+    layers_per_block: int = 2  # residual blocks per level; all blocks of a transformer
     attention_levels: tuple[bool, ...] = (False, True)  # which levels attend to themselves and to the text
     attention_head_dim: int = 64  # width of one attention head
-    mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none
+    mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none, in a U-Net only
     num_class_embeds: int = 0  # 215 = the network is also given a radical, which a prior draws for the text; 0 = not
     norm_groups: int = 32  # groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU
     dropout: float = 0.0  # dropout rate inside the blocks
@@ -122,7 +123,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
-# What the presets `cpu` and `gpu` share: fewer steps for the same loss, and faster steps.
+# What the presets `cpu`, `gpu` and `transformer` share: fewer steps for the same loss, and faster steps.
 FAST: dict[str, Any] = {
     "data.balance": 0.4,
     "data.composition": 0.15,
@@ -135,16 +136,18 @@ FAST: dict[str, Any] = {
     "train.lr": 2e-3,
 }
 
+# The fast recipe, for two CPU cores and some hours.
+CPU: dict[str, Any] = {
+    **FAST,
+    "train.max_minutes": 300.0,
+    "train.decay": 0.3,
+    "train.ema_decay": 0.999,
+    "train.preview_every": 500,
+}
+
 # Each preset is the defaults above with these fields changed. docs/LOG.md says how the numbers were found.
 PRESETS: dict[str, dict[str, Any]] = {
-    # The fast recipe, for two CPU cores and some hours.
-    "cpu": {
-        **FAST,
-        "train.max_minutes": 300.0,
-        "train.decay": 0.3,
-        "train.ema_decay": 0.999,
-        "train.preview_every": 500,
-    },
+    "cpu": CPU,
     # The same recipe on a finer grid, for one GPU; not measured yet. As large as 64 MiB of bfloat16 weights allow.
     "gpu": {
         **FAST,
@@ -156,6 +159,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.max_minutes": 28.0,
         "train.compile": True,
         "train.ema_decay": 0.999,
+    },
+    # The recipe and the cost of `cpu`, by a diffusion transformer; not measured yet.
+    "transformer": {
+        **CPU,
+        "model.kind": "transformer",
+        "model.block_out_channels": (256,),
+        "model.layers_per_block": 7,
     },
     # The classic recipe: Ho et al. 2020 on plain pixels, about 119 M parameters, for a large GPU; not measured yet.
     "article": {
@@ -194,6 +204,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 # What a setting may be, where its type does not say enough.
 CHOICES = {
+    "model.kind": KINDS,
     "diffusion.schedule": SCHEDULES,
     "diffusion.prediction_type": PREDICTION_TYPES,
     "diffusion.timesteps": TIMESTEPS,

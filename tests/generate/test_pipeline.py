@@ -293,6 +293,14 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
         lambda f: edit(f / "unet" / "config.json", block_out_channels=[16, 16]),
         ["do not fit its config"],
     ),
+    "an unknown network": (
+        lambda f: edit(f / "unet" / "config.json", _class_name="Mamba"),
+        ["network of class Mamba", "UNet, Transformer"],
+    ),
+    "another network than its index names": (
+        lambda f: edit(f / "unet" / "config.json", _class_name="Transformer"),
+        ["block_out_channels [8, 16]", "single width"],
+    ),
     "impossible config": (
         lambda f: edit(f / "unet" / "config.json", attention_levels=[True]),
         ["attention_levels 1"],

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from glyffuser.base.errors import UserError
 from glyffuser.config import ModelConfig, preset
 from glyffuser.diffusion.process import Process
+from glyffuser.networks.build import build_network
 from glyffuser.networks.conditioned import masked_mean
 from glyffuser.networks.unet import Stage, UNet
 
@@ -28,7 +29,7 @@ def tiny(**changes: Any) -> UNet:
         "mlp_ratio": 1.0,
         "cross_attention_dim": 6,
     }
-    return UNet(**(settings | changes))
+    return build_network(**(settings | changes))
 
 
 def awake(model: UNet) -> UNet:
@@ -156,12 +157,13 @@ def test_half_precision_takes_single_precision_inputs():
         ("article", 115e6, 123e6),
         ("cpu", 5e6, 32 * 2**20),  # its weights in bfloat16 must fit into the package: 64 MiB
         ("gpu", 5e6, 32 * 2**20),
+        ("transformer", 5e6, 32 * 2**20),
         ("tiny", 0, 2e6),
     ],
 )
 def test_presets_are_as_large_as_they_say(name, low, high):
     with torch.device("meta"):
-        model = UNet(**asdict(preset(name).model), **Process().to_config(), cross_attention_dim=384)
+        model = build_network(**asdict(preset(name).model), **Process().to_config(), cross_attention_dim=384)
     assert low < sum(p.numel() for p in model.parameters()) < high
 
 

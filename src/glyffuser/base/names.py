@@ -1,9 +1,10 @@
 """The names that settings may have: of noise schedules, predictions, samplers and so on.
 
 They stand here, apart from what they name, so that the command line and the configuration know them without torch. The
-tables of `diffusion/` and `train/` have one entry a name, which tests hold.
+tables of `networks/`, `diffusion/` and `train/` have one entry a name, which tests hold.
 """
 
+KINDS = ("unet", "transformer")  # of denoising networks
 SCHEDULES = ("linear", "cosine", "flow")
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction", "flow_prediction")  # as diffusers calls them
 TIMESTEPS = ("uniform", "logit_normal")  # distributions of training timesteps

@@ -27,8 +27,8 @@ from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
-from glyffuser.networks.conditioned import arguments
-from glyffuser.networks.unet import UNet
+from glyffuser.networks.build import saved_class
+from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import RadicalPrior
 from glyffuser.text.tower import TextTower
@@ -44,8 +44,9 @@ class GlyphOutput(BaseOutput):
 class GlyffuserPipeline(DiffusionPipeline):
     """Text -> glyphs.
 
-    Components: `unet` (glyffuser.UNet), `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any
-    diffusers scheduler), `tower` (glyffuser.TextTower, or None for a network that takes token states alone),
+    Components: `unet` (glyffuser.UNet or glyffuser.Transformer; diffusers' users know either by this name),
+    `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any diffusers scheduler),
+    `tower` (glyffuser.TextTower, or None for a network that takes token states alone),
     `prior` (glyffuser.RadicalPrior, or None where only a user's own radical is given to the network).
     `GlyffuserPipeline.from_pretrained()` loads one; without a folder, the bundled model.
     """
@@ -57,7 +58,7 @@ class GlyffuserPipeline(DiffusionPipeline):
 
     def __init__(
         self,
-        unet: UNet,
+        unet: ConditionedNetwork,
         text_encoder: TextEncoder,
         scheduler: SchedulerMixin,
         prior: RadicalPrior | None = None,
@@ -279,7 +280,7 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
         name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
         if name != GlyffuserPipeline.__name__:
             raise UserError(f"{folder} holds a {name}, not a {GlyffuserPipeline.__name__}")
-        check_weights(folder / "unet", UNet)
+        check_weights(folder / "unet", saved_class(folder / "unet"))
         disable_progress_bar()
         return GlyffuserPipeline.from_pretrained(folder)
     except UserError:

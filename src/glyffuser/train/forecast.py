@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from glyffuser.config import TrainConfig
-from glyffuser.networks.conditioned import arguments
-from glyffuser.networks.unet import UNet
+from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.train.batches import Batch
 from glyffuser.train.setup import Parts
 from glyffuser.train.state import State
@@ -102,7 +101,7 @@ def end(c: TrainConfig, step: int, minutes: float, seconds: float, passes_a_step
     return End(step + left, minutes + minutes_left, (step + left) * passes_a_step, minutes_left, by)
 
 
-def multiply_adds(network: UNet, batch: Batch) -> int:
+def multiply_adds(network: ConditionedNetwork, batch: Batch) -> int:
     """Multiply-adds of products and convolutions in one pass through the network, a glyph."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:  # which counts two operations for each
         network(batch.x0, batch.t.to(batch.x0), **arguments(batch.cond), return_dict=False)

@@ -20,7 +20,8 @@ from glyffuser.data.components import compositions
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
-from glyffuser.networks.unet import UNet
+from glyffuser.networks.build import build_network
+from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.text.cache import encode_cached
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower, pooled, train_tower
@@ -40,7 +41,7 @@ class Parts:
     encoder: TextEncoder
     process: Process
     batches: Batches
-    network: UNet
+    network: ConditionedNetwork
     tower: TextTower | None
 
     @property
@@ -98,7 +99,7 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
     read = None if tower is None else pooled(tower, texts)
     batches = Batches(config, data, captions, texts, read, process.schedule, accelerator.device)
     torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
-    network = UNet(
+    network = build_network(
         **asdict(config.model),
         cross_attention_dim=encoder.dim,
         pooled_dim=config.text.tower,

@@ -9,7 +9,7 @@ from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 
 from glyffuser.base.errors import UserError
-from glyffuser.networks.unet import UNet
+from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.train.checkpoint import list_checkpoints, prune, resume, save_checkpoint, start_from
 from glyffuser.train.optimizer import build_optimizer
 from glyffuser.train.setup import Parts
@@ -23,7 +23,7 @@ class State:
     the first step; `best_loss` is its lowest since the warm-up, infinite before.
     """
 
-    network: UNet
+    network: ConditionedNetwork
     ema: EMAModel
     optimizer: torch.optim.Optimizer
     step: int = 0
@@ -67,8 +67,8 @@ class State:
             ) from error
         prune(folder, keep, self.step)
 
-    def averaged(self) -> UNet:
+    def averaged(self) -> ConditionedNetwork:
         """A copy of the network with the averaged weights."""
-        network = UNet.from_config(self.network.config).to(self.network.device).eval()
+        network = type(self.network).from_config(self.network.config).to(self.network.device).eval()
         self.ema.copy_to(network.parameters())
         return network
