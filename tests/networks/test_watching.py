@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from glyffuser.networks.layers import Attention, TransformerBlock, plain_attention
+from glyffuser.networks.transformer import Block, rotary_angles
 from glyffuser.networks.watching import text_attention
 
 
@@ -39,6 +40,25 @@ def _before(block: TransformerBlock, x: torch.Tensor) -> torch.Tensor:
     """What the text attention's normalisation gets."""
     h = x.flatten(2).transpose(1, 2)
     return h + block.attend_self(block.norm_self(h))
+
+
+def test_a_transformers_attention_to_the_text_is_watched_too():
+    torch.manual_seed(0)
+    block = Block(16, 8, 12, mlp_ratio=1.0).eval()
+    x, cond, context, angles = torch.randn(2, 9, 16), torch.randn(2, 16), torch.randn(2, 5, 12), rotary_angles(3, 3, 8)
+    mask = torch.tensor([[True] * 5, [True, True, False, False, False]])
+    before = block(x, cond, context, mask, angles)
+    network = torch.nn.ModuleList([block])
+    with text_attention(network) as maps, torch.no_grad():
+        assert torch.equal(block(x, cond, context, mask, angles), before)
+    layer = block.attend_text
+    q = layer.to_q(block.norm_text(x)).view(2, 9, 2, 8).transpose(1, 2)  # attention before it is shut at first
+    k = layer.to_kv(context).view(2, 5, 2, 2, 8).permute(2, 0, 3, 1, 4)[0]
+    values = torch.eye(5).expand(2, 1, 5, 5)
+    assert list(maps) == ["0"]
+    assert_close(maps["0"], plain_attention(q, k, values, mask[:, None, None, :]).mean(dim=1))
+    assert float(maps["0"][1, :, 2:].abs().max()) == 0
+    assert not any(module._forward_hooks for module in network.modules())
 
 
 def test_watching_changes_no_output_and_leaves_no_hook(make_pipe):

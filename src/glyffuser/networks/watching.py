@@ -6,20 +6,21 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from glyffuser.networks.layers import Attention, TransformerBlock
+from glyffuser.networks.layers import Attention
 
 
 @contextmanager
 def text_attention(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Watch every layer that attends to the text: name -> attention (B, N, L), mean over heads, rows sum to 1.
+    """Watch every block's `attend_text`: name of the block -> attention (B, N, L), mean over heads, rows sum to 1.
 
     Filled by each forward pass within the context. Hooks read what `to_q` and `to_kv` put out, and change nothing.
     """
     maps: dict[str, Tensor] = {}
     handles = []
     for name, block in network.named_modules():
-        if isinstance(block, TransformerBlock):
-            handles += _watch(name, block.attend_text, maps)
+        layer = getattr(block, "attend_text", None)
+        if isinstance(layer, Attention):
+            handles += _watch(name, layer, maps)
     try:
         yield maps
     finally:

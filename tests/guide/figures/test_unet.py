@@ -1,10 +1,15 @@
 """The network's plan: parameters and operations add up; counting changes nothing."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
+from glyffuser.guide.drawn import Missing
 from glyffuser.guide.figures.process.unet import block_facts, counted
+from glyffuser.guide.figures.process.unet import unet as plan
 from glyffuser.networks.layers import Attention
 from glyffuser.networks.unet import UNet
 
@@ -52,6 +57,13 @@ def test_sizes_and_entrances_are_those_of_the_config(unet):
     assert facts["out"].size == 8
     assert {block.size for block in facts.values() if block.attends and block.part != "middle"} == {4}
     assert facts["time"].size == facts["text"].size == 0
+
+
+def test_another_network_has_no_such_plan(small_unet):
+    network = small_unet(kind="transformer", block_out_channels=(16,), mlp_ratio=1.0)
+    inputs: Any = SimpleNamespace(pipe=SimpleNamespace(unet=network))
+    with pytest.raises(Missing, match="is a Transformer, not a U-Net"):
+        plan(inputs)
 
 
 def test_hooks_are_gone_afterwards(unet):

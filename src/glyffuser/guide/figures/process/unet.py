@@ -13,7 +13,7 @@ from matplotlib.patches import FancyBboxPatch
 from torch import Tensor, nn
 
 from glyffuser.guide import style
-from glyffuser.guide.drawn import Still
+from glyffuser.guide.drawn import Missing, Still
 from glyffuser.guide.inputs import Inputs
 from glyffuser.networks.layers import Attention, Downsample, Upsample, timestep_embedding
 from glyffuser.networks.unet import Stage, UNet
@@ -238,6 +238,8 @@ def _short(number: int) -> str:
 def unet(inputs: Inputs) -> Still:
     """The network as built. Needs the model."""
     network = inputs.pipe.unet
+    if not isinstance(network, UNet):
+        raise Missing(f"this model's network is a {type(network).__name__}, not a U-Net; its plan is not drawn yet")
     facts, config = block_facts(network), network.config
     grid = config.sample_size // config.patch_size
     radical = (
