@@ -30,9 +30,9 @@ def table(numbers: dict[str, Any]) -> list[Row]:
     rows = [
         *meaning_rows(numbers["meaning"]),
         ("flagged as implausible", percent(form["flagged"]), percent(form["real_flagged"])),
-        ("exist already (of real glyphs: as another character)", percent(new["rate"]), percent(new["real_rate"])),
+        ("exist already (real glyphs: as another character)", percent(new["rate"]), percent(new["real_rate"])),
         ("distance to the nearest character, pixels", f"{new['distance']:.2f}", f"{new['real_distance']:.2f}"),
-        ("grey pixels a pixel of ink", f"{crisp['glyphs']['grey']:.3f}", f"{crisp['real']['grey']:.3f}"),
+        ("grey pixels per pixel of ink", f"{crisp['glyphs']['grey']:.3f}", f"{crisp['real']['grey']:.3f}"),
         ("glyphs that touch the border", percent(crisp["glyphs"]["dirty"]), percent(crisp["real"]["dirty"])),
         ("specks on the paper", percent(crisp["glyphs"]["specks"]), percent(crisp["real"]["specks"])),
         ("specks on the paper, before the levels curve", percent(crisp["drawn"]["specks"]), ""),
@@ -46,9 +46,9 @@ def table(numbers: dict[str, Any]) -> list[Row]:
         rows.append((f"attention to {name} (1: an even share)", f"{share:.2f}", ""))
     if spread := numbers["variety"]:
         cells = [f"{spread[key]:.2f}" for key in ("generated", "real")]
-        rows.append(("variety: distance of glyphs of one prompt", cells[0], cells[1]))
+        rows.append(("variety: distance between glyphs of one prompt", cells[0], cells[1]))
     if best := numbers["best_of"]:
-        chosen = f"best of {best['k']} by the selector"
+        chosen = f"best of {best['k']} chosen by the selector"
         rows.append((f"hit rate, {chosen}", percent(best["rate"]), ""))
         rows.append((f"flagged, {chosen}", percent(best["flagged"]), ""))
         rows.append((f"exist already, {chosen}", percent(best["existing"]), ""))
@@ -71,10 +71,10 @@ def meaning_rows(meaning: dict[str, Any]) -> list[Row]:
         rows.append((f"radical hit rate, {prompts}, radical withheld", percent(alone["rate"]), ""))
     return [
         *rows,
-        (f"radical hit rate, {paraphrases}, radical never told", percent(riddles["rate"]), ""),
-        (f"reference: characters of the definitions nearest to the {prompts}", "", percent(meaning["nearest"])),
-        (f"reference: characters of the definitions nearest to the {paraphrases}", "", percent(riddles["nearest"])),
-        ("reference: radicals of real characters read rightly by the recogniser", "", percent(meaning["recogniser"])),
+        (f"radical hit rate, {paraphrases}, radical withheld", percent(riddles["rate"]), ""),
+        (f"reference: characters with the definitions nearest to the {prompts}", "", percent(meaning["nearest"])),
+        (f"reference: characters with the definitions nearest to the {paraphrases}", "", percent(riddles["nearest"])),
+        ("reference: radicals of real characters read correctly by the recogniser", "", percent(meaning["recogniser"])),
     ]
 
 
@@ -198,8 +198,13 @@ def curve(points: Sequence[dict[str, float]], name: str) -> dict[str, Any]:
     if "variety" in points[0]:
         heights["variety"] = [point["variety"] / highest for point in points]
     lines = {key: [(x, 150 - 150 * y) for x, y in zip(across, ys, strict=True)] for key, ys in heights.items()}
+    # Names stand over the ends of their lines, pushed apart where these lie close.
+    names, above = {}, 200.0
+    for key in sorted(lines, key=lambda key: -lines[key][-1][1]):
+        names[key] = above = min(lines[key][-1][1] - 9, above - 15)
     return {
         "lines": lines,
+        "names": names,
         "ticks": [(x, float(point[name])) for x, point in zip(across, points, strict=True)],
         "points": points,
     }
