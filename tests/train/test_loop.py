@@ -210,6 +210,7 @@ torch.distributed.destroy_process_group()
 def test_two_processes_train_one_network(tiny_config: Config, tmp_path: Path):
     # The learning rate hangs on the clock all through the run; one process has a fast clock and asks for the stop.
     tiny_config.train.max_minutes, tiny_config.train.decay, tiny_config.train.max_steps = 50.0, 1.0, 10_000
+    towered(tiny_config)
     (tmp_path / "config.toml").write_text(dump_config(tiny_config))
     (tmp_path / "two.py").write_text(TWO.format(tests=str(Path(__file__).parents[1])))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

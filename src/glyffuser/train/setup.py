@@ -10,19 +10,20 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 
 from glyffuser.base.devices import bfloat16_is_fast, default_device
 from glyffuser.base.errors import UserError
 from glyffuser.base.memory import keep_freed_memory
 from glyffuser.config import Config
-from glyffuser.data.captions import build_captions
+from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import compositions
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.networks.build import build_network
 from glyffuser.networks.conditioned import ConditionedNetwork
-from glyffuser.text.cache import encode_cached
+from glyffuser.text.cache import EncodedTexts, encode_cached
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower, pooled, train_tower
 from glyffuser.train.batches import Batch, Batches
@@ -77,24 +78,7 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
     _check_data(config, data)
     composed = [compositions(data.chars, data.senses)] if config.data.composition else []
     captions = build_captions(data.definitions, data.senses, composed)
-    with accelerator.main_process_first():
-        cache = Path(config.data.path).parent / "text"
-        texts = encode_cached(encoder, captions.texts, cache, progress).to(accelerator.device)
-    if config.text.tower and tower is None:
-        tower = train_tower(
-            captions,
-            texts,
-            data.chars,
-            data.radicals,
-            data.strokes,
-            config.text.tower,
-            encoder.fingerprint(),
-            config.data.kinds,
-            c.seed,
-            config.text.tower_steps,
-            progress,
-        )
-    tower = None if tower is None else tower.to(accelerator.device)
+    texts, tower = _read_texts(config, data, captions, encoder, accelerator, tower, progress)
     process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
     read = None if tower is None else pooled(tower, texts)
     batches = Batches(config, data, captions, texts, read, process.schedule, accelerator.device)
@@ -106,6 +90,43 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
         **process.to_config(),
     )
     return Parts(config, accelerator, encoder, process, batches, network.to(accelerator.device), tower)
+
+
+def _read_texts(
+    config: Config,
+    data: GlyphData,
+    captions: Captions,
+    encoder: TextEncoder,
+    accelerator: Accelerator,
+    tower: TextTower | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[EncodedTexts, TextTower | None]:
+    """The token states of all captions, and the tower that reads them: the one given, or one fitted anew."""
+    t, device, report = config.text, accelerator.device, progress or (lambda done, total: None)
+    fitted = t.tower > 0 and tower is None
+    encoding, fitting = len(captions.texts), 10 * t.tower_steps if fitted else 0  # a step takes about ten texts' time
+
+    with accelerator.main_process_first():
+        cache = Path(config.data.path).parent / "text"
+        texts = encode_cached(encoder, captions.texts, cache, lambda done, _: report(done, encoding + fitting))
+    texts = texts.to(device)
+    if fitted:
+        tower = train_tower(
+            captions,
+            texts,
+            data.chars,
+            data.radicals,
+            data.strokes,
+            t.tower,
+            encoder.fingerprint(),
+            config.data.kinds,
+            config.train.seed,
+            t.tower_steps,
+            lambda done, _: report(encoding + 10 * done, encoding + fitting),
+        )
+        for parameter in tower.parameters():  # all processes must hold the same one, to the last bit
+            broadcast(parameter.data)
+    return texts, None if tower is None else tower.to(device)
 
 
 def precision(wanted: str) -> str:
