@@ -1,1 +1,1 @@
-"""From an English text to numbers: the encoder, the cache of its token states, the prior and the tower that read a glyph from it."""
+"""From an English text to numbers: the encoder, the cache of its token states, the prior and the tower."""
