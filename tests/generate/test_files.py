@@ -121,6 +121,10 @@ def test_records_of_another_kind_or_model_are_refused(pipe, tmp_path):
         made.json.write_text(json.dumps(broken))
         with pytest.raises(UserError, match=words):
             read_record(made.json, pipe)
+    for name, wrong in (("interval", 5), ("interval", ["a", 1]), ("steps", "ten"), ("seed", None), ("eta", "x")):
+        made.json.write_text(json.dumps(facts | {name: wrong}))
+        with pytest.raises(UserError, match=f"its {name} is"):
+            read_record(made.json, pipe)
     made.json.write_text("[]")
     with pytest.raises(UserError, match="not a record"):
         read_record(made.json, pipe)

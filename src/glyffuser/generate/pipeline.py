@@ -260,8 +260,9 @@ class GlyffuserPipeline(DiffusionPipeline):
             raise UserError(f"unknown spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
         if eta is not None and not 0 <= eta <= 1:
             raise UserError(f"eta must be between 0 and 1, not {eta}")
-        if eta is not None and not takes(SAMPLERS.get(sampler or self.sampler_name, print), "eta"):
-            raise UserError(f"the sampler {sampler or self.sampler_name} has no eta; choose ddim")
+        name = sampler or self.sampler_name
+        if eta is not None and not (name in SAMPLERS and takes(SAMPLERS[name], "eta")):
+            raise UserError(f"the sampler {name} has no eta; choose ddim")
 
 
 def model_folder(folder: str | Path) -> Path:

@@ -3,6 +3,7 @@ beside the picture, and back (`glyffuser sample --again`)."""
 
 import dataclasses
 import math
+import typing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -88,5 +89,14 @@ class Request:
         missing = [name for name in hints if not isinstance(facts, dict) or name not in facts]
         if missing:
             raise UserError(f"this is not a record of `glyffuser sample`: it has no {missing[0]!r}")
-        low, high = facts["interval"]
-        return cls(**{name: facts[name] for name in hints} | {"interval": (low, math.inf if high is None else high)})
+        limits = facts["interval"]
+        if not isinstance(limits, list) or len(limits) != 2:
+            raise UserError(f"this is not a record of `glyffuser sample`: its interval is {limits!r}, not two levels")
+        interval = tuple(math.inf if limit is None else limit for limit in limits)
+        found = {name: facts[name] for name in hints} | {"interval": interval}
+        for name, hint in typing.get_type_hints(cls).items():
+            kinds = (int, float) if float in (hint, *typing.get_args(hint)) else ()
+            values = interval if name == "interval" else (found[name],)
+            if not all(isinstance(value, kinds or hint) or (value is None and name == "eta") for value in values):
+                raise UserError(f"this is not a record of `glyffuser sample`: its {name} is {facts[name]!r}")
+        return cls(**found)
