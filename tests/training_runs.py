@@ -40,7 +40,11 @@ def finish(run: Run, stop_at: int | None = None) -> list[Progress]:
 def tensors(state: State) -> dict[str, Tensor]:
     weights = {f"network.{name}": p for name, p in state.network.state_dict().items()}
     averaged = {f"ema.{i}": p for i, p in enumerate(state.ema.shadow_params)}
-    return weights | averaged | flatten(state.optimizer)
+    found = weights | averaged | flatten(state.optimizer)
+    if state.auxiliary:
+        found |= {f"auxiliary.{name}": p for name, p in state.auxiliary.network.state_dict().items()}
+        found |= {f"auxiliary optimizer.{name}": p for name, p in flatten(state.auxiliary.optimizer).items()}
+    return found
 
 
 def assert_same(one: Run, other: Run) -> None:

@@ -1,4 +1,4 @@
-"""Every setting, in five small dataclasses, and the table of presets.
+"""Every setting, in small dataclasses, and the table of presets.
 
 A run is described by one `Config`. `preset("cpu")` gives one, `override` changes single fields ("train.lr=1e-4"), and
 TOML goes in and out, so that the config.toml in a run folder alone repeats the run.
@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.names import KINDS, OPTIMIZERS, PRECISIONS, PREDICTION_TYPES, SCHEDULES, TIMESTEPS, WEIGHTINGS
+from glyffuser.base.names import (
+    DISTILLATIONS,
+    KINDS,
+    OPTIMIZERS,
+    PRECISIONS,
+    PREDICTION_TYPES,
+    SCHEDULES,
+    TIMESTEPS,
+    WEIGHTINGS,
+)
 
 BUNDLED = Path(__file__).parent / "weights"  # the model that comes with the package
 DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
@@ -100,7 +109,8 @@ class TrainConfig:
     warmup_steps: int = 200  # steps of linear warm-up
     decay: float = 0.2  # last part of the run over which the learning rate falls to zero
     weight_decay: float = 0.01  # share of a weight lost per step, divided by lr
-    beta2: float = 0.99  # of AdamW
+    beta1: float = 0.9  # of AdamW
+    beta2: float = 0.99
     grad_clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.9995  # of the averaged weights that are exported
     mixed_precision: str = "bf16"  # of PRECISIONS; "bf16" becomes "no", float32, where the device only emulates it
@@ -113,6 +123,17 @@ class TrainConfig:
 
 
 @dataclass
+class DistilConfig:
+    """What a student learns from its teacher (train/distil.py). `glyffuser distil` fills this in."""
+
+    teacher: str = ""  # a model or run folder; "" = the network learns from the glyphs alone
+    method: str = "guidance"  # of DISTILLATIONS: guided predictions in one evaluation, or few steps
+    guidance: float = GUIDANCE  # scale of the teacher's guidance
+    lowest: float = INTERVAL[0]  # noise level below which the teacher is not guided
+    steps: int = 4  # steps that a student of "moments" is to draw in
+
+
+@dataclass
 class Config:
     """One run."""
 
@@ -121,6 +142,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    distil: DistilConfig = field(default_factory=DistilConfig)
 
 
 # What the presets `cpu`, `gpu` and `transformer` share: fewer steps for the same loss, and faster steps.
@@ -202,6 +224,25 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+# What `glyffuser distil` changes in the preset `cpu`, by method. Rates as for fine-tuning; without momentum where two
+# networks chase each other, as in Salimans et al. 2024.
+STUDENTS: dict[str, dict[str, Any]] = {
+    "guidance": {
+        "train.optimizer": "adamw",
+        "train.lr": 2e-4,
+        "train.max_minutes": 60.0,
+        "train.decay": 1.0,
+    },
+    "moments": {
+        "diffusion.timesteps": "uniform",
+        "train.optimizer": "adamw",
+        "train.lr": 1e-4,
+        "train.beta1": 0.0,
+        "train.max_minutes": 240.0,
+        "train.decay": 0.5,
+    },
+}
+
 # What a setting may be, where its type does not say enough.
 CHOICES = {
     "model.kind": KINDS,
@@ -211,6 +252,7 @@ CHOICES = {
     "diffusion.weighting": WEIGHTINGS,
     "train.optimizer": OPTIMIZERS,
     "train.mixed_precision": PRECISIONS,
+    "distil.method": DISTILLATIONS,
 }
 FRACTIONS = {
     *(
@@ -223,7 +265,7 @@ FRACTIONS = {
         "data.composition",
         "model.dropout",
     ),
-    *("train.decay", "train.beta2", "train.ema_decay"),
+    *("train.decay", "train.beta1", "train.beta2", "train.ema_decay"),
 }
 LOWEST = {
     "diffusion.T": 2,

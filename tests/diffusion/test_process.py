@@ -17,6 +17,7 @@ from glyffuser.diffusion.process import (
     convert,
     noised,
     posterior,
+    renoised,
     score,
     to_eps,
     x0_weight,
@@ -217,3 +218,26 @@ def test_unknown_names_list_the_choices() -> None:
         x0_weight("snr", "sample", SIGMA, schedule)
     with pytest.raises(ValueError, match="flow matching has no betas"):
         posterior(x0, eps, 5, schedule)
+
+
+@pytest.mark.parametrize(("name", "t"), [("linear", 1), ("linear", 500), ("cosine", 999)])
+def test_renoised_one_step_back_is_the_posterior(name: str, t: int) -> None:
+    schedule = Schedule(name)
+    x0, xt = torch.rand(2, 1, 3, 3), torch.randn(2, 1, 3, 3)
+    now, then = (schedule.sigma(torch.full((2,), float(k))) for k in (t, t - 1))
+    mean, variance = posterior(x0, xt, t, schedule)
+    assert_close(renoised(x0, xt, now, then, torch.zeros_like(x0), schedule), mean, rtol=1e-4, atol=1e-5)
+    moved = renoised(x0, xt, now, then, torch.ones_like(x0), schedule) - mean
+    assert_close(moved, torch.full_like(moved, float(variance) ** 0.5), rtol=1e-3, atol=1e-5)
+
+
+def test_renoised_glyphs_are_noised_glyphs() -> None:
+    """What is noised to one level and drawn back to a lower one has the distribution of what is noised to that."""
+    schedule, torch_seed = Schedule("flow"), torch.Generator().manual_seed(0)
+    x0 = torch.full((200_000, 1, 1, 1), 0.5)
+    now, then = torch.full((len(x0),), 3.0), torch.full((len(x0),), 0.7)
+    eps, again = (torch.randn(x0.shape, generator=torch_seed) for _ in range(2))
+    xs = renoised(x0, noised(x0, eps, now, schedule), now, then, again, schedule)
+    alpha = 1 / 1.7
+    assert_close(float(xs.mean()), alpha * 0.5, rtol=0, atol=5e-3)
+    assert_close(float(xs.std()), alpha * 0.7, rtol=0, atol=5e-3)

@@ -239,3 +239,14 @@ def test_every_spacing_falls_to_zero_within_the_range_of_training(name: str, spa
     assert float(levels[0]) <= schedule.sigma_max() * (1 + 1e-9)
     if spacing != "leading":
         assert float(levels[0]) == pytest.approx(schedule.sigma_max(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "shift", "steps"), [("flow", 3.0, 4), ("flow", 1.0, 7), ("linear", 1.0, 4), ("cosine", 1.0, 5)]
+)
+def test_a_share_of_the_way_is_a_step_of_the_grid(name: str, shift: float, steps: int) -> None:
+    schedule = Schedule(name, shift=shift)
+    grid = schedule.sigmas(steps, spacing="trailing")[:-1]
+    shares = torch.full((steps - 1,), 1 / steps, dtype=torch.float64)
+    assert_close(schedule.lower(grid[:-1], shares), grid[1:], rtol=1e-6, atol=0)
+    assert_close(float(schedule.lower(grid[-1:], torch.ones(1))), schedule.sigma_min())

@@ -12,7 +12,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.config import GUIDANCE, SAMPLER
 from glyffuser.generate.files import read_record, sample_to_folder, slugs
 from glyffuser.generate.pipeline import load_pipeline
-from glyffuser.generate.request import Request
+from glyffuser.generate.request import Request, Usual
 from glyffuser.judge.novelty import EXISTS, Match
 
 FEW = Request(n=3, steps=2)
@@ -108,7 +108,8 @@ def test_again_gives_the_same_bytes(pipe, tmp_path):
 
 def test_a_record_is_plain_json_and_holds_every_setting():
     for best_of in (1, 3):  # a default that hangs on another setting is written out
-        request = Request("gold", interval=(0.3, math.inf), best_of=best_of)
+        request = Request("gold", interval=(0.3, math.inf), best_of=best_of).settled(Usual(4, 1.0))
+        assert (request.steps, request.guidance) == (4, 1.0)
         text = json.dumps(request.record(), allow_nan=False)
         assert Request.from_record(json.loads(text)) == replace(request, new=best_of > 1)
 

@@ -15,3 +15,4 @@ SAMPLER_NAMES = (
 SPACINGS = ("linspace", "trailing", "leading", "log_snr", "karras")  # of the noise levels of sampling
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("no", "bf16", "fp16")  # as accelerate calls them
+DISTILLATIONS = ("guidance", "moments")  # what a student learns from its teacher

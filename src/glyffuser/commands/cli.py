@@ -18,6 +18,7 @@ from tyro.conf import subcommand
 
 from glyffuser.base.errors import UserError
 from glyffuser.commands.dataset import Dataset
+from glyffuser.commands.distil import Distil
 from glyffuser.commands.evaluate import Evaluate
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
@@ -48,6 +49,7 @@ Command = (
     Annotated[Sample, subcommand("sample")]
     | Annotated[Dataset, subcommand("dataset")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Distil, subcommand("distil")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[TrainJudges, subcommand("train-judges")]

@@ -55,7 +55,9 @@ class Evaluate:
         training, held_out = load_dataset(self.data, "train"), load_dataset(self.data, "test")
         asked = {k: getattr(self, k) for k in ("per_prompt", "definitions", "steps", "guidance", "sampler", "seed")}
         changed = {key: value for key, value in asked.items() if value is not None}
-        settings = dataclasses.replace(QUICK if self.quick else EvaluationSettings(), **changed)
+        steps, guidance = pipe.usual
+        usual = {"steps": min(steps, QUICK.steps) if self.quick else steps, "guidance": guidance}
+        settings = dataclasses.replace(QUICK if self.quick else EvaluationSettings(), **usual | changed)
         measures = Measures(judges, load_selector(), known_ideographs(training, held_out))
         with Progress("drawing and judging") as progress:
             evaluation = evaluate(pipe, measures, training, held_out, settings, progress)

@@ -53,61 +53,7 @@ class Train:
     """Print the last state as JSON."""
 
     def run(self) -> None:
-        config, out = self.settings()
-        with importing():
-            from glyffuser.base.files import output_folder
-            from glyffuser.train.folder import RunFolder
-            from glyffuser.train.setup import setup
-            from glyffuser.train.state import State
-
-        folder = RunFolder(out if self.dry_run else output_folder(out), config)
-        with Progress("reading captions, fitting the tower") as progress:
-            parts = setup(config, progress, folder.tower())
-        state = State.begin(parts, folder.checkpoints)
-        if self.dry_run:
-            self.foretell(parts, state)
-        else:
-            self.train(parts, state, folder)
-
-    def foretell(self, parts: "Parts", state: "State") -> None:
-        """Print what the run would take."""
-        from glyffuser.train.forecast import forecast
-
-        first = state.step
-        told = forecast(parts, state)
-        ends = datetime.now() + timedelta(minutes=told.end.minutes_left)
-        facts = {"at_step": first, **dataclasses.asdict(told), "if_started_now": ends.isoformat(timespec="minutes")}
-        memory, end = told.memory, told.end
-        total = sum(dataclasses.asdict(memory).values())
-        lines = [
-            f"network: {told.parameters / 1e6:.1f} M parameters, "
-            f"{told.multiply_adds / 1e6:,.0f} M multiply-adds a glyph and pass",
-            f"memory: {megabytes(total)}: weights {megabytes(memory.weights)}, averages {megabytes(memory.averages)}, "
-            f"optimiser {megabytes(memory.optimizer)}, a step {megabytes(memory.step)}; the data set comes on top",
-            f"speed: {told.glyphs_per_second:.3g} glyphs/s, {told.seconds_a_step:.3g} s a step, without previews",
-            f"end: from step {first} to step {end.steps} ({end.by}), {end.passes:.1f} passes over the data, "
-            f"{end.minutes_left:.0f} minutes from now: {ends:%Y-%m-%d %H:%M}",
-        ]
-        print_results(self.json, facts, lines)
-
-    def train(self, parts: "Parts", state: "State", folder: "RunFolder") -> None:
-        """Train to the end or until Ctrl-C, and print where that is."""
-        from glyffuser.train.loop import Stop, loop
-
-        first, last, stop = state.step, None, Stop()
-        with _stopping(stop), Progress("training") as progress:
-            for last in loop(parts, state, folder, stop):
-                text = f"step {last.step}, loss {last.loss:.4f}, {last.glyphs_per_second:.0f} glyphs/s"
-                progress.at(last.done, text)
-        facts = {
-            "run": folder.path,
-            "steps": state.step,
-            "resumed_at": first,
-            "minutes": round(state.minutes, 2),
-            "loss": last.loss if last else None,
-            "model": folder.path / "model",
-        }
-        print_results(self.json, facts)
+        run(*self.settings(), self.dry_run, self.json)
 
     def settings(self) -> tuple[Config, Path]:
         """The complete configuration and the run folder."""
@@ -129,6 +75,66 @@ class Train:
             if value is not None:
                 set_field(config, key, value)
         return config, out
+
+
+def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
+    """Train as the settings say in the folder `out`, or say what that would take."""
+    with importing():
+        from glyffuser.base.files import output_folder
+        from glyffuser.train.folder import RunFolder
+        from glyffuser.train.setup import setup
+        from glyffuser.train.state import State
+
+    folder = RunFolder(out if dry_run else output_folder(out), config)
+    with Progress("reading captions, fitting the tower") as progress:
+        parts = setup(config, progress, folder.tower())
+    state = State.begin(parts, folder.checkpoints)
+    if dry_run:
+        foretell(parts, state, as_json)
+    else:
+        train(parts, state, folder, as_json)
+
+
+def foretell(parts: "Parts", state: "State", as_json: bool) -> None:
+    """Print what the run would take."""
+    from glyffuser.train.forecast import forecast
+
+    first = state.step
+    told = forecast(parts, state)
+    ends = datetime.now() + timedelta(minutes=told.end.minutes_left)
+    facts = {"at_step": first, **dataclasses.asdict(told), "if_started_now": ends.isoformat(timespec="minutes")}
+    memory, end = told.memory, told.end
+    total = sum(dataclasses.asdict(memory).values())
+    lines = [
+        f"network: {told.parameters / 1e6:.1f} M parameters, "
+        f"{told.multiply_adds / 1e6:,.0f} M multiply-adds a glyph and pass",
+        f"memory: {megabytes(total)}: weights {megabytes(memory.weights)}, averages {megabytes(memory.averages)}, "
+        f"optimiser {megabytes(memory.optimizer)}, a step {megabytes(memory.step)}; the data set comes on top",
+        f"speed: {told.glyphs_per_second:.3g} glyphs/s, {told.seconds_a_step:.3g} s a step, without previews",
+        f"end: from step {first} to step {end.steps} ({end.by}), {end.passes:.1f} passes over the data, "
+        f"{end.minutes_left:.0f} minutes from now: {ends:%Y-%m-%d %H:%M}",
+    ]
+    print_results(as_json, facts, lines)
+
+
+def train(parts: "Parts", state: "State", folder: "RunFolder", as_json: bool) -> None:
+    """Train to the end or until Ctrl-C, and print where that is."""
+    from glyffuser.train.loop import Stop, loop
+
+    first, last, stop = state.step, None, Stop()
+    with _stopping(stop), Progress("training") as progress:
+        for last in loop(parts, state, folder, stop):
+            text = f"step {last.step}, loss {last.loss:.4f}, {last.glyphs_per_second:.0f} glyphs/s"
+            progress.at(last.done, text)
+    facts = {
+        "run": folder.path,
+        "steps": state.step,
+        "resumed_at": first,
+        "minutes": round(state.minutes, 2),
+        "loss": last.loss if last else None,
+        "model": folder.path / "model",
+    }
+    print_results(as_json, facts)
 
 
 @contextlib.contextmanager

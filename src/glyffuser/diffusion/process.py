@@ -99,6 +99,19 @@ def posterior(x0: Tensor, xt: Tensor, t: int, schedule: Schedule) -> tuple[Tenso
     return mean.to(x0.dtype), (1 - before) / (1 - now) * beta
 
 
+def renoised(x0: Tensor, xt: Tensor, sigma: Tensor, then: Tensor, noise: Tensor, schedule: Schedule) -> Tensor:
+    """A draw of the noised image at lower noise levels `then` (B,), given x0 and xt at noise levels sigma (B,).
+
+    q(xs given xt, x0), of which `posterior` is the case s = t - 1 (Kingma et al. 2021, Variational diffusion models,
+    appendix A.2); `noise` is standard normal, shape of x0.
+    """
+    now, low = per_image(sigma, x0), per_image(then, x0)
+    ratio = (low / now).square()
+    alpha, alpha_low = schedule.alpha(now), schedule.alpha(low)
+    mean = x0 + ratio * (xt / alpha - x0)  # in x0 + sigma eps coordinates
+    return (alpha_low * (mean + low * (1 - ratio).clamp(min=0).sqrt() * noise)).to(x0.dtype)
+
+
 def to_eps(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
     """The noise in xt if its clean image is x0."""
     alpha, s = scales(sigma, xt, schedule)

@@ -90,6 +90,17 @@ class Schedule:
         """Signal scale of the noised image at noise level sigma, same shape."""
         return 1 / (1 + sigma) if self.name == "flow" else 1 / (1 + sigma**2).sqrt()
 
+    def lower(self, sigma: Tensor, share: Tensor) -> Tensor:
+        """The noise levels (B,) that sampling reaches from `sigma` (B,) after a share (B,), 0 to 1, of its whole way.
+
+        Along the grid of `sigmas` with spacing "trailing"; no lower than sigma_min.
+        """
+        sigma, highest = sigma.double(), self.sigma_max()
+        if self.name == "flow":
+            u = (sigma / (sigma + self.shift) - share * highest / (highest + self.shift)).clamp(min=0)
+            return (self.shift * u / (1 - u)).clamp(min=self.sigma_min())
+        return self.sigma((self.timestep(sigma) - share * self.T).clamp(min=0))
+
     def sigma_max(self) -> float:
         """The noise level from which sampling starts."""
         return float(self.sigma(torch.tensor(self.T - 1.0)))

@@ -45,7 +45,7 @@ def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selecto
 
         numbers = range(drawn, drawn + missing)
         images = draw(pipe, [request.prompt] * missing, request, numbers=numbers, tick=on)
-        drawn, before = drawn + missing, before + steps(missing, request)
+        drawn, before = drawn + missing, before + work(missing, request.steps_of(pipe.usual))
         pool = joined(pool, Chosen(images, list(numbers), table.nearest(images)), request.only_new)
         missing = min(wanted - len(pool.numbers), PATIENCE * wanted - drawn)
     if len(pool.numbers) < request.n:
@@ -59,9 +59,9 @@ def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selecto
     return part(pool, best(selector.merit(selector(pool.images), expected[0]), request.n))
 
 
-def steps(glyphs: int, request: Request) -> int:
+def work(glyphs: int, steps: int) -> int:
     """Batches times steps that so many glyphs take."""
-    return math.ceil(glyphs / BATCH) * request.steps
+    return math.ceil(glyphs / BATCH) * steps
 
 
 def joined(pool: Chosen, more: Chosen, only_new: bool) -> Chosen:

@@ -35,6 +35,7 @@ def draw(
     `tick` counts batches times steps. The prompt and n of `request` are ignored. `finish` makes something
     else of a batch of images (B, 1, H, W) in [-1, 1].
     """
+    steps = request.steps_of(pipe.usual)
     numbers = range(len(prompts)) if numbers is None else numbers
     batches = [slice(first, first + BATCH) for first in range(0, len(prompts), BATCH)]
     done = []
@@ -42,6 +43,6 @@ def draw(
         generators = [seeded(request.seed, k) for k in numbers[batch]]
         for step in pipe.stream(list(prompts[batch]), generator=generators, **request.settings()):
             x = step.x
-            tick(i * request.steps + step.i + 1, len(batches) * request.steps)
+            tick(i * steps + step.i + 1, len(batches) * steps)
         done.append(finish(x))
     return np.concatenate(done)

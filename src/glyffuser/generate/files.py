@@ -13,7 +13,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, write_text
 from glyffuser.base.pictures import grid
 from glyffuser.base.weights import weights_hash
-from glyffuser.generate.choose import choose, steps
+from glyffuser.generate.choose import choose, work
 from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
@@ -47,19 +47,19 @@ def sample_to_folder(
     Raises UserError before anything is written if a setting is out of range.
     """
     out = output_folder(out)
-    requests = [replace(request, prompt=pipe.text_encoder.check(request.prompt)) for request in requests]
+    requests = [replace(r, prompt=pipe.text_encoder.check(r.prompt)).settled(pipe.usual) for r in requests]
     for request in requests:
         request.check()
     selector = load_selector() if any(request.best_of > 1 for request in requests) else None
     if selector is not None:
         selector.check(pipe.text_encoder)
     table = load_ideographs()
-    work = [steps(request.n * request.best_of, request) for request in requests]
+    works = [work(request.n * request.best_of, request.steps_of(pipe.usual)) for request in requests]
     results = []
     for i, (request, slug) in enumerate(zip(requests, slugs([r.prompt for r in requests]), strict=True)):
 
-        def tick(done: int, total: int, before: int = sum(work[:i]), planned: int = work[i]) -> None:
-            progress(before + planned * done // total, sum(work))
+        def tick(done: int, total: int, before: int = sum(works[:i]), planned: int = works[i]) -> None:
+            progress(before + planned * done // total, sum(works))
 
         start = time.perf_counter()
         chosen = choose(pipe, request, table, selector, tick)

@@ -19,13 +19,14 @@ from glyffuser.base.names import SPACINGS
 from glyffuser.base.noise import noise_source
 from glyffuser.base.pictures import to_output
 from glyffuser.base.weights import BROKEN, check_weights
-from glyffuser.config import BUNDLED, GUIDANCE, INTERVAL, STEPS
+from glyffuser.config import BUNDLED, INTERVAL
 from glyffuser.data.radicals import RADICALS
 from glyffuser.diffusion.brownian import BrownianPath
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.request import Usual
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
 from glyffuser.networks.build import saved_class
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
@@ -121,8 +122,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         prompt: str | list[str],
         negative_prompt: str | None = None,
         num_images_per_prompt: int = 1,
-        num_inference_steps: int = STEPS,
-        guidance_scale: float = GUIDANCE,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
         guidance_interval: tuple[float, float] = INTERVAL,
         sampler: str | None = None,
         spacing: str = SPACINGS[0],
@@ -136,8 +137,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         Args:
             prompt: English, one or several.
             negative_prompt: what to steer away from, for all prompts; default: the empty prompt.
-            num_inference_steps: 1 or more.
-            guidance_scale: 1 = off.
+            num_inference_steps: 1 or more; default: what the model's scheduler says.
+            guidance_scale: 1 = off; default: what the model's scheduler says.
             guidance_interval: noise levels (low, high) between which guidance acts.
             sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
             spacing: how the noise levels of our own samplers lie over the steps: one of SPACINGS, see Schedule.sigmas.
@@ -149,7 +150,9 @@ class GlyffuserPipeline(DiffusionPipeline):
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """
-        config = self.unet.config
+        config, usual = self.unet.config, self.usual
+        num_inference_steps = usual.steps if num_inference_steps is None else num_inference_steps
+        guidance_scale = usual.guidance if guidance_scale is None else guidance_scale
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale)
         self._check_sampler(sampler, spacing, eta)
@@ -205,6 +208,13 @@ class GlyffuserPipeline(DiffusionPipeline):
         own = isinstance(self.scheduler, GlyffuserScheduler)
         return self.scheduler.config.sampler if own else type(self.scheduler).__name__
 
+    @property
+    def usual(self) -> Usual:
+        """The steps and the guidance that are used if none are named."""
+        if not isinstance(self.scheduler, GlyffuserScheduler):
+            return Usual()
+        return Usual(self.scheduler.config.steps, self.scheduler.config.guidance)
+
     def condition(self, prompts: list[str], repeats: int = 1) -> Condition:
         """What the network is given for the prompts, each `repeats` times over: token states, and what it takes beside.
 
@@ -250,7 +260,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             raise UserError(f"the number of steps must be between 1 and {self.schedule.T}, not {steps}")
         if not np.isfinite(guidance):
             raise UserError(
-                f"guidance must be a finite number, not {guidance}; 1 turns it off, {GUIDANCE:g} is the default"
+                f"guidance must be a finite number, not {guidance}; 1 turns it off, {self.usual.guidance:g} is usual"
             )
 
     def _check_sampler(self, sampler: str | None, spacing: str, eta: float | None) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from tyro.conf import Suppress, arg
 
@@ -16,6 +16,13 @@ from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 MAX_GLYPHS = 4096  # per prompt and call
 
 
+class Usual(NamedTuple):
+    """A model's own choice, where a request leaves it open: denoising steps, and guidance."""
+
+    steps: int = STEPS
+    guidance: float = GUIDANCE
+
+
 @dataclass(frozen=True)
 class Request:
     """How the glyphs of one prompt are drawn. The fields are also options of `glyffuser sample`."""
@@ -24,16 +31,16 @@ class Request:
     """The English meaning."""
     n: Annotated[int, arg(name="n", aliases=["-n"])] = 16
     """Glyphs per prompt."""
-    steps: int = STEPS
-    """Denoising steps."""
+    steps: int | None = None
+    """Denoising steps; default: the model's own choice."""
     sampler: Annotated[str | None, arg(help=f"One of {', '.join(SAMPLER_NAMES)}; default: the model's own choice.")] = (
         None
     )
     spacing: Annotated[str, arg(help=f"How noise levels lie over the steps: {', '.join(SPACINGS)}.")] = SPACINGS[0]
     eta: float | None = None
     """How much fresh noise ddim adds at each step: 0 is none, 1 as much as ddpm; other samplers do not take it."""
-    guidance: float = GUIDANCE
-    """How strongly the prompt steers; 1 = off."""
+    guidance: float | None = None
+    """How strongly the prompt steers; 1 = off; default: the model's own choice."""
     interval: tuple[float, float] = INTERVAL
     """Lowest and highest noise level at which guidance acts; inf means no limit."""
     negative: str | None = None
@@ -64,6 +71,15 @@ class Request:
         if not 0 <= self.seed < 2**64:
             raise UserError(f"the seed must be between 0 and 2^64 - 1, not {self.seed}")
 
+    def settled(self, usual: Usual) -> "Request":
+        """The request with a model's own steps and guidance where it leaves them open."""
+        steps, guidance = self.steps_of(usual), usual.guidance if self.guidance is None else self.guidance
+        return dataclasses.replace(self, steps=steps, guidance=guidance)
+
+    def steps_of(self, usual: Usual) -> int:
+        """The number of steps, where a model's own are `usual`."""
+        return usual.steps if self.steps is None else self.steps
+
     def settings(self) -> dict[str, Any]:
         """The settings under the names that diffusers' pipelines use, for `GlyffuserPipeline.stream`."""
         return {
@@ -78,7 +94,9 @@ class Request:
         }
 
     def record(self) -> dict[str, Any]:
-        """The request as JSON has it: a limit at infinity is null, and nothing is left to a default that may change."""
+        """The request as JSON has it: a limit at infinity is null, and nothing is left to a default that may change, if
+        it was `settled`.
+        """
         limits = [None if math.isinf(limit) else limit for limit in self.interval]
         return dataclasses.asdict(self) | {"interval": limits, "new": self.only_new}
 

@@ -14,7 +14,7 @@ from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from glyffuser.config import SAMPLER
+from glyffuser.config import GUIDANCE, SAMPLER, STEPS
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser
 from glyffuser.diffusion.process import coefficients
@@ -41,7 +41,8 @@ class GlyphStep(NamedTuple):
 
 
 class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
-    """The default `pipe.scheduler`: names one of glyffuser's own samplers, and holds what other schedulers need.
+    """The default `pipe.scheduler`: how a model is sampled where nothing else is asked for, and what other schedulers
+    need to know.
 
     `AnyDiffusersScheduler.from_config(pipe.scheduler.config)` gives a drop-in. Its `prediction_type` is "epsilon"
     whatever the network predicts, since every diffusers scheduler understands that; the pipeline converts.
@@ -53,6 +54,8 @@ class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
     def __init__(
         self,
         sampler: str = SAMPLER,
+        steps: int = STEPS,
+        guidance: float = GUIDANCE,
         num_train_timesteps: int = 1000,
         beta_schedule: str = "linear",
         prediction_type: str = "epsilon",
@@ -63,9 +66,10 @@ class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
         pass
 
     @classmethod
-    def for_schedule(cls, schedule: Schedule) -> "GlyffuserScheduler":
-        """The scheduler that samples under the noise schedule of training."""
+    def for_schedule(cls, schedule: Schedule, **usual: Any) -> "GlyffuserScheduler":
+        """The scheduler that samples under the noise schedule of training; `usual`: sampler, steps or guidance."""
         return cls(
+            **usual,
             num_train_timesteps=schedule.T,
             beta_schedule="squaredcos_cap_v2" if schedule.name == "cosine" else "linear",
             use_flow_sigmas=schedule.name == "flow",

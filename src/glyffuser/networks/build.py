@@ -24,6 +24,11 @@ def build_network(kind: str, **settings: Any) -> ConditionedNetwork:
     return network(**{name: value for name, value in settings.items() if name in taken})
 
 
+def kind_of(network: ConditionedNetwork) -> str:
+    """The name in NETWORKS of a network's class."""
+    return next(name for name, known in NETWORKS.items() if type(network) is known)
+
+
 def saved_class(folder: Path) -> type[ConditionedNetwork]:
     """The class of the network saved in `folder`, by its config.json; UserError for an unknown one."""
     name = ConditionedNetwork.load_config(folder).get("_class_name")

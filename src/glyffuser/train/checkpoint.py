@@ -1,8 +1,8 @@
 """Checkpoints: everything a run needs to go on exactly where it was, written atomically, without pickle.
 
-A checkpoint is a folder `step-00001000/` with three safetensors files (network, averaged weights, optimiser) and
-state.json. It appears under its name only when complete. Data order and noise need no state: both are functions of
-(seed, step), see batches.py.
+A checkpoint is a folder `step-00001000/` with three safetensors files (network, averaged weights, optimiser), two more
+where there is an auxiliary network (its weights, its optimiser), and state.json. It appears under its name only when
+complete. Data order and noise need no state: both are functions of (seed, step), see batches.py.
 """
 
 import json
@@ -10,7 +10,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -25,6 +25,13 @@ from glyffuser.generate.pipeline import load_pipeline
 FILES = ("network.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json")
 
 
+class Auxiliary(NamedTuple):
+    """A second network that is trained beside the first, and its optimiser."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
 def save_checkpoint(
     folder: Path,
     step: int,
@@ -32,6 +39,7 @@ def save_checkpoint(
     ema: EMAModel,
     optimizer: torch.optim.Optimizer,
     extra: Mapping[str, Any],
+    auxiliary: Auxiliary | None = None,
 ) -> Path:
     """Write `folder`/step-<step>; a full disk (OSError) or a kill leaves no trace but the older checkpoints."""
     path = folder / checkpoint_name(step)
@@ -41,13 +49,22 @@ def save_checkpoint(
         averaged = {f"{i:05d}": p for i, p in enumerate(ema.shadow_params)}
         save_file(contiguous(averaged), temporary / "ema.safetensors")
         save_file(contiguous(flatten(optimizer)), temporary / "optimizer.safetensors")
+        if auxiliary:
+            save_file(contiguous(auxiliary.network.state_dict()), temporary / "auxiliary.safetensors")
+            save_file(contiguous(flatten(auxiliary.optimizer)), temporary / "auxiliary_optimizer.safetensors")
         state = {"step": step, "ema_step": ema.optimization_step, **extra}
         (temporary / "state.json").write_text(json.dumps(state, indent=1))
     return path
 
 
-def load_checkpoint(path: Path, network: nn.Module, ema: EMAModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Restore network, averaged weights and optimiser in place; return what state.json holds."""
+def load_checkpoint(
+    path: Path,
+    network: nn.Module,
+    ema: EMAModel,
+    optimizer: torch.optim.Optimizer,
+    auxiliary: Auxiliary | None = None,
+) -> dict[str, Any]:
+    """Restore network, averaged weights, optimiser and auxiliary in place; return what state.json holds."""
     state: dict[str, Any] = json.loads((path / "state.json").read_text())
     network.load_state_dict(load_file(path / "network.safetensors"))
     averaged = load_file(path / "ema.safetensors")
@@ -55,11 +72,18 @@ def load_checkpoint(path: Path, network: nn.Module, ema: EMAModel, optimizer: to
         parameter.copy_(averaged[f"{i:05d}"])
     ema.optimization_step = state["ema_step"]
     unflatten(optimizer, load_file(path / "optimizer.safetensors"))
+    if auxiliary:
+        auxiliary.network.load_state_dict(load_file(path / "auxiliary.safetensors"))
+        unflatten(auxiliary.optimizer, load_file(path / "auxiliary_optimizer.safetensors"))
     return state
 
 
 def resume(
-    folder: Path, network: nn.Module, ema: EMAModel, optimizer: torch.optim.Optimizer
+    folder: Path,
+    network: nn.Module,
+    ema: EMAModel,
+    optimizer: torch.optim.Optimizer,
+    auxiliary: Auxiliary | None = None,
 ) -> tuple[Path, dict[str, Any]] | None:
     """Load the newest checkpoint that is whole, with a warning where a newer one is not; None where there is none.
 
@@ -68,7 +92,7 @@ def resume(
     problems: list[str] = []
     for path in reversed(list_checkpoints(folder)):
         try:
-            state = load_checkpoint(path, network, ema, optimizer)
+            state = load_checkpoint(path, network, ema, optimizer, auxiliary)
         except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
             problems.append(f"{path.name}: {' '.join(str(error).split())[:160]}")
             continue

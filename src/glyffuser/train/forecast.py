@@ -14,7 +14,7 @@ from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.train.batches import Batch
 from glyffuser.train.setup import Parts
 from glyffuser.train.state import State
-from glyffuser.train.step import Stepper
+from glyffuser.train.step import build_stepper
 
 TIMED = 4  # steps, after one to warm up
 
@@ -65,7 +65,7 @@ def forecast(parts: Parts, state: State) -> Forecast:
     Checkpoints and previews, which take time too, are not counted.
     """
     c, world = parts.config.train, parts.accelerator.num_processes
-    stepper, batch = Stepper(parts, state), parts.batch(state.step)
+    stepper, batch = build_stepper(parts, state), parts.batch(state.step)
     parameters = list(state.network.parameters())
     times = []
     for _ in range(1 + TIMED):

@@ -21,15 +21,15 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path
-from glyffuser.config import TrainConfig
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler
+from glyffuser.train.distil import usual
 from glyffuser.train.folder import RunFolder
 from glyffuser.train.optimizer import learning_rate, run_fraction
 from glyffuser.train.previews import Previews
 from glyffuser.train.setup import Parts
 from glyffuser.train.state import State
-from glyffuser.train.step import Stepper
+from glyffuser.train.step import build_stepper
 
 WORSE = 4.0  # a loss so many times its best running mean means that the run has diverged
 
@@ -67,7 +67,7 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
     c, main, stop = parts.config.train, parts.accelerator.is_main_process, stop or Stop()
     if main:
         folder.open(state.step, parts.tower)
-    stepper, previews = Stepper(parts, state), Previews(folder.path)
+    stepper, previews = build_stepper(parts, state), Previews(folder.path)
     before, saved_at = time.perf_counter(), state.step
     while state.step < c.max_steps and not _out_of_time(parts, state) and not _stopped(parts, stop):
         lr = learning_rate(c, state.step, state.minutes)
@@ -75,7 +75,7 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
         now = time.perf_counter()
         state.step += 1
         state.minutes += (now - before) / 60
-        _watch(c, state, value, norm)
+        _watch(parts, state, value, norm)
         speed = c.batch_size * parts.accelerator.num_processes / (now - before)
         done = run_fraction(c, state.step, state.minutes)
         progress = Progress(state.step, value, norm, lr, state.minutes, speed, done)
@@ -100,19 +100,21 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
 
 def pipeline(parts: Parts, state: State) -> GlyffuserPipeline:
     """A pipeline around a copy of the network with the averaged weights."""
-    scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule)
+    scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule, **usual(parts.config.distil))
     pipe = GlyffuserPipeline(state.averaged(), parts.encoder, scheduler, tower=parts.tower).to(parts.device)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def _watch(c: TrainConfig, state: State, value: float, norm: float) -> None:
+def _watch(parts: Parts, state: State, value: float, norm: float) -> None:
     """Stop before a run that has gone wrong can overwrite what was good."""
+    c = parts.config.train
     state.mean_loss = value if math.isnan(state.mean_loss) else 0.98 * state.mean_loss + 0.02 * value
     state.best_loss = min(state.best_loss, state.mean_loss) if state.step > c.warmup_steps else math.inf
     # After a gradient that is not finite neither are the weights; but in fp16 such steps are common, and skipped.
     lost = not math.isfinite(value) or not (math.isfinite(norm) or c.mixed_precision == "fp16")
-    if lost or state.mean_loss > WORSE * state.best_loss:
+    # A student begins where its teacher stands, so its loss is lowest at first.
+    if lost or (parts.teacher is None and state.mean_loss > WORSE * state.best_loss):
         raise Diverged(
             f"training diverged at step {state.step} (loss {value:.3g}); the last checkpoint is good: "
             f"start again with a lower learning rate, for example --set train.lr={c.lr / 2:g}"

@@ -117,7 +117,7 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
 
 def build_optimizer(network: nn.Module, c: TrainConfig) -> torch.optim.Optimizer:
     """The optimiser that the settings name."""
-    how: dict[str, Any] = {"lr": c.lr, "betas": (0.9, c.beta2), "weight_decay": c.weight_decay}
+    how: dict[str, Any] = {"lr": c.lr, "betas": (c.beta1, c.beta2), "weight_decay": c.weight_decay}
     if c.optimizer == "muon":
         return Muon(*split_parameters(network), **how)
     return torch.optim.AdamW(network.parameters(), **how, fused=True)

@@ -27,7 +27,7 @@ PROMPTS = (
     Prompt("horse", (187,)),
 )
 SEEDS = 4
-STEPS = 20
+STEPS = 20  # at most
 
 
 class Previews:
@@ -43,7 +43,8 @@ class Previews:
         """
         self.judges = self.judges or load_judges()
         texts = [prompt.text for prompt in PROMPTS for _ in range(SEEDS)]
-        images = draw(pipe, texts, Request(steps=STEPS), numbers=[*range(SEEDS)] * len(PROMPTS))
+        request = Request(steps=min(STEPS, pipe.usual.steps))
+        images = draw(pipe, texts, request, numbers=[*range(SEEDS)] * len(PROMPTS))
         with atomic_path(self.out / "samples" / f"step-{step:08d}.png") as temporary:
             grid([Image.fromarray(image) for image in images], SEEDS).save(temporary)
         judged = self.judges(images)

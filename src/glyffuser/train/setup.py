@@ -21,12 +21,14 @@ from glyffuser.data.components import compositions
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.networks.build import build_network
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.text.cache import EncodedTexts, encode_cached
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower, pooled, train_tower
 from glyffuser.train.batches import Batch, Batches
+from glyffuser.train.distil import Teacher, build_teacher
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Parts:
     """What a run works with.
 
     The accelerator knows device, precision and processes; the batches hold glyphs, captions and their token states;
-    the network, on the device, has the initial weights of the seed.
+    the network, on the device, has the initial weights of the seed; a student has a teacher.
     """
 
     config: Config
@@ -44,6 +46,7 @@ class Parts:
     batches: Batches
     network: ConditionedNetwork
     tower: TextTower | None
+    teacher: Teacher | None = None
 
     @property
     def device(self) -> torch.device:
@@ -78,6 +81,9 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
     _check_data(config, data)
     composed = [compositions(data.chars, data.senses)] if config.data.composition else []
     captions = build_captions(data.definitions, data.senses, composed)
+    master = load_pipeline(Path(config.distil.teacher)) if config.distil.teacher else None
+    if master is not None and tower is None:
+        tower = master.tower
     texts, tower = _read_texts(config, data, captions, encoder, accelerator, tower, progress)
     process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
     read = None if tower is None else pooled(tower, texts)
@@ -89,7 +95,8 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
         pooled_dim=config.text.tower,
         **process.to_config(),
     )
-    return Parts(config, accelerator, encoder, process, batches, network.to(accelerator.device), tower)
+    teacher = None if master is None else build_teacher(master.to(accelerator.device), network, config.distil)
+    return Parts(config, accelerator, encoder, process, batches, network.to(accelerator.device), tower, teacher)
 
 
 def _read_texts(

@@ -1,6 +1,7 @@
 """Where a run stands: all that a checkpoint holds, and that a step changes."""
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from safetensors import SafetensorError
 
 from glyffuser.base.errors import UserError
 from glyffuser.networks.conditioned import ConditionedNetwork
-from glyffuser.train.checkpoint import list_checkpoints, prune, resume, save_checkpoint, start_from
+from glyffuser.train.checkpoint import Auxiliary, list_checkpoints, prune, resume, save_checkpoint, start_from
 from glyffuser.train.optimizer import build_optimizer
 from glyffuser.train.setup import Parts
 
@@ -20,12 +21,14 @@ class State:
     """The weights, their averages and the optimiser, how far they are, and how the loss has gone.
 
     `minutes` counts the whole run, also what was trained before a restart. `mean_loss` is a running mean, NaN before
-    the first step; `best_loss` is its lowest since the warm-up, infinite before.
+    the first step; `best_loss` is its lowest since the warm-up, infinite before. A student of "moments" has an
+    auxiliary network, with an optimiser of its own.
     """
 
     network: ConditionedNetwork
     ema: EMAModel
     optimizer: torch.optim.Optimizer
+    auxiliary: Auxiliary | None = None
     step: int = 0
     minutes: float = 0.0
     mean_loss: float = math.nan
@@ -37,19 +40,23 @@ class State:
 
         It takes `parts.network` over: what it loads, and what steps change, are that network's weights.
         """
-        c = parts.config.train
-        if c.init and not (checkpoints and list_checkpoints(checkpoints)):
-            start_from(parts.network, Path(c.init))
+        c, d = parts.config.train, parts.config.distil
+        init = c.init or d.teacher
+        if init and not (checkpoints and list_checkpoints(checkpoints)):
+            start_from(parts.network, Path(init))
         ema = EMAModel(parts.network.parameters(), decay=c.ema_decay, foreach=True)
         ema.to(parts.device)
         state = cls(parts.network, ema, build_optimizer(parts.network, c))
+        if d.teacher and d.method == "moments":
+            network = deepcopy(parts.network)
+            state.auxiliary = Auxiliary(network, build_optimizer(network, c))
         if checkpoints:
             state.load(checkpoints)
         return state
 
     def load(self, folder: Path) -> bool:
         """Take over the newest whole checkpoint in `folder`; False where there is none. UserError as `resume` says."""
-        found = resume(folder, self.network, self.ema, self.optimizer)
+        found = resume(folder, self.network, self.ema, self.optimizer, self.auxiliary)
         if found is None:
             return False
         self.step, self.minutes, self.best_loss = (found[1][k] for k in ("step", "minutes", "best_loss"))
@@ -60,7 +67,7 @@ class State:
         """Write a checkpoint in `folder` and forget all but the newest `keep`."""
         extra = {"minutes": self.minutes, "mean_loss": self.mean_loss, "best_loss": self.best_loss}
         try:
-            save_checkpoint(folder, self.step, self.network, self.ema, self.optimizer, extra)
+            save_checkpoint(folder, self.step, self.network, self.ema, self.optimizer, extra, self.auxiliary)
         except (OSError, SafetensorError) as error:  # a full disk, most likely
             raise UserError(
                 f"cannot write a checkpoint in {folder} ({error}); the one before is whole: mend this and start again"

@@ -1,10 +1,13 @@
 """One optimiser step: noise a batch, ask the network, and move its weights and their averages."""
 
 import torch
+from torch import Tensor
 
 from glyffuser.diffusion.process import noised
 from glyffuser.networks.conditioned import arguments
 from glyffuser.train.batches import Batch
+from glyffuser.train.checkpoint import Auxiliary
+from glyffuser.train.distil import Teacher, guidance_loss, moment_losses
 from glyffuser.train.setup import Parts
 from glyffuser.train.state import State
 
@@ -19,22 +22,87 @@ class Stepper:
 
     def __call__(self, batch: Batch, lr: float) -> tuple[float, float]:
         """One step at the learning rate `lr`; returns the loss, a mean over processes, and the gradient's norm."""
-        accelerator, state = self.parts.accelerator, self.state
-        for group in state.optimizer.param_groups:
-            group["lr"] = lr
         value = self.loss(batch)
-        accelerator.backward(value)
-        norm = accelerator.clip_grad_norm_(state.network.parameters(), self.parts.config.train.grad_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        state.ema.step(state.network.parameters())
-        return float(accelerator.reduce(value.detach(), "mean")), float(norm)
+        norm = self.move(value, self.state.network, self.optimizer, lr)
+        self.state.ema.step(self.state.network.parameters())
+        return float(self.parts.accelerator.reduce(value.detach(), "mean")), norm
 
-    def loss(self, batch: Batch) -> torch.Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """The mean loss of a batch, a scalar with its graph."""
-        process, weighting = self.parts.process, self.parts.config.diffusion.weighting
-        sigma = process.schedule.sigma(batch.t)
-        xt = noised(batch.x0, batch.eps, sigma, process.schedule)
+        process = self.parts.process
+        xt, sigma = self.noised(batch)
         with self.parts.accelerator.autocast():
             prediction = self.network(xt, batch.t.to(xt), **arguments(batch.cond), return_dict=False)[0]
-        return process.loss(prediction, batch.x0, batch.eps, sigma, weighting).mean()
+        return process.loss(prediction, batch.x0, batch.eps, sigma, self.parts.config.diffusion.weighting).mean()
+
+    def noised(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The noised glyphs (B, C, H, W) of a batch, and their noise levels (B,)."""
+        schedule = self.parts.process.schedule
+        sigma = schedule.sigma(batch.t)
+        return noised(batch.x0, batch.eps, sigma, schedule), sigma
+
+    def move(self, value: Tensor, network: torch.nn.Module, optimizer: torch.optim.Optimizer, lr: float) -> float:
+        """Go down the gradient of `value` at the learning rate `lr`; returns the gradient's norm."""
+        accelerator = self.parts.accelerator
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        accelerator.backward(value)
+        norm = accelerator.clip_grad_norm_(network.parameters(), self.parts.config.train.grad_clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        return float(norm)
+
+
+class GuidanceStepper(Stepper):
+    """Steps of a student that learns the guided predictions of a teacher."""
+
+    def __init__(self, parts: Parts, state: State, teacher: Teacher):
+        super().__init__(parts, state)
+        self.teacher = teacher
+
+    def loss(self, batch: Batch) -> Tensor:
+        """As a network's that learns from glyphs, with the teacher's expectation in the place of the glyph."""
+        xt, sigma = self.noised(batch)
+        process, weighting = self.parts.process, self.parts.config.diffusion.weighting
+        with self.parts.accelerator.autocast():
+            return guidance_loss(self.network, self.teacher, process, xt, sigma, batch.cond, weighting).mean()
+
+
+class MomentStepper(Stepper):
+    """Steps of a student that learns to draw in few steps, and of the auxiliary network that watches it."""
+
+    def __init__(self, parts: Parts, state: State, teacher: Teacher, auxiliary: Auxiliary):
+        super().__init__(parts, state)
+        self.teacher = teacher
+        self.auxiliary, self.auxiliary_optimizer = parts.accelerator.prepare(auxiliary.network, auxiliary.optimizer)
+
+    def __call__(self, batch: Batch, lr: float) -> tuple[float, float]:
+        """One step of both networks; returns the auxiliary network's loss, and the norm of the student's gradient."""
+        parts, state, c = self.parts, self.state, self.parts.config
+        xt, sigma = self.noised(batch)
+        with parts.accelerator.autocast():
+            student, watching = moment_losses(
+                self.network,
+                self.auxiliary,
+                self.teacher,
+                parts.process,
+                xt,
+                sigma,
+                batch.cond,
+                c.distil.steps,
+                c.diffusion.weighting,
+            )
+        value = watching.mean()
+        self.move(value, self.auxiliary, self.auxiliary_optimizer, lr)
+        norm = self.move(student.mean(), state.network, self.optimizer, lr)
+        state.ema.step(state.network.parameters())
+        return float(parts.accelerator.reduce(value.detach(), "mean")), norm
+
+
+def build_stepper(parts: Parts, state: State) -> Stepper:
+    """The stepper of a run: a student's where there is a teacher."""
+    if parts.teacher is None:
+        return Stepper(parts, state)
+    if state.auxiliary is None:
+        return GuidanceStepper(parts, state, parts.teacher)
+    return MomentStepper(parts, state, parts.teacher, state.auxiliary)

@@ -1,0 +1,80 @@
+"""`glyffuser distil`: train a student that draws with fewer evaluations of the network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import UseAppendAction, arg
+
+from glyffuser.base.names import DISTILLATIONS
+from glyffuser.commands.shared import Flag, open_pipeline
+from glyffuser.commands.train import run
+from glyffuser.config import DATA, STUDENTS, Config, load_config, override, preset, set_field
+
+
+@dataclass
+class Distil:
+    """Train a student of a model: to need no guidance, or, after that, to draw in few steps.
+
+    Example: glyffuser distil --model runs/mine --method guidance --out runs/folded
+             glyffuser distil --model runs/folded --method moments --steps 4 --out runs/fast
+
+    The student begins with the weights of its teacher. Ctrl-C ends it cleanly; the same --out goes on exactly.
+    """
+
+    model: str = "bundled"
+    """The teacher: a model folder or run folder; default: the bundled model."""
+    method: Annotated[str, arg(help=f"One of {', '.join(DISTILLATIONS)}.")] = DISTILLATIONS[0]
+    steps: int | None = None
+    """Steps that a student of "moments" is to draw in; default: 4."""
+    guidance: float | None = None
+    """Scale of the teacher's guidance; default: the teacher's own choice."""
+    data: Annotated[Path | None, arg(help=f"The data set; default: {DATA}.")] = None
+    out: Path | None = None
+    """The run folder; default: runs/<method>."""
+    max_minutes: float | None = None
+    """Stop after so many minutes in all."""
+    max_steps: int | None = None
+    """Stop after so many optimiser steps in all."""
+    set: UseAppendAction[tuple[str, ...]] = ()
+    """Override one setting as section.key=value, for example train.lr=1e-4; may be repeated."""
+    dry_run: Flag = False
+    """Train nothing and write nothing: say what it takes, and when the run would end."""
+    json: Flag = False
+    """Print the last state as JSON."""
+
+    def run(self) -> None:
+        run(*self.settings(), self.dry_run, self.json)
+
+    def settings(self) -> tuple[Config, Path]:
+        """The complete configuration and the run folder; a run that has begun keeps its own."""
+        out = self.out or Path("runs") / self.method
+        begun = out / "config.toml"
+        config = load_config(begun) if begun.is_file() else self.begin()
+        override(config, list(self.set))
+        flags = {
+            "data.path": None if self.data is None else str(self.data),
+            "train.max_minutes": self.max_minutes,
+            "train.max_steps": self.max_steps,
+        }
+        for key, value in flags.items():
+            if value is not None:
+                set_field(config, key, value)
+        return config, out
+
+    def begin(self) -> Config:
+        """The configuration of a new student."""
+        config = preset("cpu")
+        set_field(config, "distil.method", self.method)
+        pipe = open_pipeline(self.model)
+        from glyffuser.config import BUNDLED
+        from glyffuser.train.distil import student_config
+
+        student_config(pipe, config)
+        for key, value in STUDENTS[self.method].items():
+            set_field(config, key, value)
+        set_field(config, "distil.teacher", str(BUNDLED if self.model == "bundled" else Path(self.model).resolve()))
+        set_field(config, "distil.guidance", pipe.usual.guidance if self.guidance is None else self.guidance)
+        if self.steps is not None:
+            set_field(config, "distil.steps", self.steps)
+        return config

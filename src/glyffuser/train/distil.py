@@ -1,0 +1,141 @@
+"""Distillation: a student, begun from its teacher's weights, learns to draw with fewer evaluations of the network.
+
+Two methods, to be used one after the other:
+
+- "guidance": the student predicts what the guided teacher predicts, in one evaluation instead of two (Meng et al. 2023,
+  On distillation of guided diffusion models, section 3.1, with one fixed scale).
+- "moments": a student that draws in k steps, adding fresh noise between them. Where its clean image, noised again, is
+  shown to the teacher, what the teacher expects of the clean image has to be, on average, what the student drew; an
+  auxiliary network learns that average (Salimans et al. 2024, Multistep distillation of diffusion models via moment
+  matching, section 3).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glyffuser.base.errors import UserError
+from glyffuser.config import Config, DistilConfig, set_field
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.process import Process, renoised, to_eps, x0_weight
+from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.networks.build import kind_of
+from glyffuser.networks.conditioned import ConditionedNetwork, arguments
+
+Network = Callable[..., Any]  # a ConditionedNetwork, perhaps wrapped for a device or compiled
+
+
+def clean_image(network: Network, process: Process, xt: Tensor, sigma: Tensor, cond: Condition) -> Tensor:
+    """The clean image, float32 (B, C, H, W), that a network predicts for noised images at noise levels sigma (B,)."""
+    t = process.schedule.timestep(sigma)
+    prediction = network(xt, t.to(xt), **arguments(cond), return_dict=False)[0]
+    return process.to_x0(prediction.float(), xt, sigma)
+
+
+class Teacher:
+    """A network that knows, as guided as `c` says: called with xt (B, C, H, W), sigma (B,) and cond, it gives the clean
+    image that it expects, float32, without a gradient. `nothing` is the condition of no text, of one row.
+    """
+
+    def __init__(self, network: ConditionedNetwork, nothing: Condition, c: DistilConfig):
+        self.network, self.nothing, self.c = network.eval().requires_grad_(False), nothing, c
+
+    @torch.no_grad()
+    def __call__(self, xt: Tensor, sigma: Tensor, cond: Condition) -> Tensor:
+        process = self.network.process
+        x0 = clean_image(self.network, process, xt, sigma, cond)
+        rows = (sigma >= self.c.lowest).to(xt.device)
+        if self.c.guidance != 1 and rows.any():
+            nothing = self.nothing.repeat(int(rows.sum()))
+            away = clean_image(self.network, process, xt[rows], sigma[rows.cpu()], nothing)
+            x0[rows] = away + self.c.guidance * (x0[rows] - away)  # Ho and Salimans 2022, equation 6
+        return x0
+
+
+def guidance_loss(
+    student: Network,
+    teacher: Teacher,
+    process: Process,
+    xt: Tensor,
+    sigma: Tensor,
+    cond: Condition,
+    weighting: str,
+) -> Tensor:
+    """The training loss (B,) with what the guided teacher expects in the place of the clean image."""
+    x0 = teacher(xt, sigma, cond)
+    prediction = student(xt, process.schedule.timestep(sigma).to(xt), **arguments(cond), return_dict=False)[0]
+    return process.loss(prediction, x0, to_eps(x0, xt, sigma, process.schedule), sigma, weighting)
+
+
+def moment_losses(
+    student: Network,
+    auxiliary: Network,
+    teacher: Teacher,
+    process: Process,
+    xt: Tensor,
+    sigma: Tensor,
+    cond: Condition,
+    steps: int,
+    weighting: str,
+) -> tuple[Tensor, Tensor]:
+    """The losses (B,) of the student and of the auxiliary network (Salimans et al. 2024, algorithm 2).
+
+    Of the student's, the gradient counts, not the value: the clean image that it predicts is to move towards what the
+    teacher expects and away from what the auxiliary network expects, at a noise level of at most a share 1/steps of the
+    way below. Both losses come from one batch, so a step evaluates student, teacher and auxiliary once each.
+    """
+    schedule = process.schedule
+    x0 = clean_image(student, process, xt, sigma, cond)
+    drawn = x0.detach()
+    then = schedule.lower(sigma, torch.rand(len(sigma), dtype=torch.float64) / steps)
+    xs = renoised(drawn, xt, sigma, then, torch.randn_like(xt), schedule)
+    expected = teacher(xs, then, cond)
+    guess = clean_image(auxiliary, process, xs, then, cond)
+    weight = x0_weight(weighting, process.prediction_type, then, schedule).to(xt)
+    errors = (guess - drawn).square() + (guess - expected).square()
+    pull = (guess - expected).detach()
+    return weight * (x0 * pull).flatten(1).mean(dim=1), weight * errors.flatten(1).mean(dim=1)
+
+
+def build_teacher(pipe: GlyffuserPipeline, student: ConditionedNetwork, c: DistilConfig) -> Teacher:
+    """The teacher that a pipeline holds; UserError where it does not take what the student is told."""
+    own, other = student.config, pipe.unet.config
+    told = ("cross_attention_dim", "pooled_dim", "num_class_embeds", "sample_size", "schedule", "num_train_timesteps")
+    if differ := [name for name in told if own[name] != other[name]]:
+        raise UserError(f"the teacher {c.teacher} has {differ[0]} = {other[differ[0]]}, the student {own[differ[0]]}")
+    return Teacher(pipe.unet, pipe.condition([""]), c)
+
+
+def usual(c: DistilConfig) -> dict[str, Any]:
+    """How a model is sampled by default, under the names of GlyffuserScheduler: as usual, unless it is a student."""
+    if not c.teacher:
+        return {}
+    if c.method == "guidance":
+        return {"guidance": 1.0}
+    return {"guidance": 1.0, "steps": c.steps, "sampler": "ddpm"}
+
+
+def student_config(pipe: GlyffuserPipeline, base: Config) -> Config:
+    """`base` with the network, the process and the reader of texts of the teacher's pipeline."""
+    if pipe.prior is not None:
+        raise UserError(
+            "a model whose radicals a prior draws cannot be a teacher; train one that reads its text itself"
+        )
+    network, encoder = pipe.unet.config, pipe.text_encoder.config
+    found: Mapping[str, Any] = {
+        "model.kind": kind_of(pipe.unet),
+        **{f"model.{name}": network[name] for name in vars(base.model) if name in network},
+        "text.encoder": encoder["encoder"],
+        "text.max_length": encoder["max_length"],
+        "text.words_only": encoder["words_only"],
+        "text.tower": network["pooled_dim"],
+        "diffusion.schedule": network["schedule"],
+        "diffusion.T": network["num_train_timesteps"],
+        "diffusion.shift": network["shift"],
+        "diffusion.prediction_type": network["prediction_type"],
+    }
+    for key, value in found.items():
+        set_field(base, key, value)
+    return base

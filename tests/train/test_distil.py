@@ -1,0 +1,155 @@
+"""Distillation: against the guided denoiser of sampling, and against a Gaussian, whose denoiser is known."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from glyffuser.base.devices import fast_matmul
+from glyffuser.base.errors import UserError
+from glyffuser.config import STUDENTS, Config, DistilConfig, override, preset
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.guidance import denoiser
+from glyffuser.diffusion.process import Process, noised
+from glyffuser.diffusion.samplers import ddpm
+from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.train.distil import Teacher, build_teacher, guidance_loss, moment_losses, student_config
+from training_runs import Run, assert_same, finish
+
+MEAN, DEVIATION = 0.3, 0.5  # of the Gaussian that the toy networks know
+TOLD = Condition(torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool))
+
+
+class Gaussian(nn.Module):
+    """The exact denoiser of a Gaussian of one pixel: E[x0 given xt]."""
+
+    process = Process(Schedule("flow"), "sample")
+
+    def forward(self, xt: Tensor, t: Tensor, return_dict: bool = True, **told: Tensor | None) -> tuple[Tensor]:
+        sigma = self.process.schedule.sigma(t).to(xt)[:, None, None, None]
+        x = xt * (1 + sigma)
+        return ((MEAN * sigma**2 + x * DEVIATION**2) / (sigma**2 + DEVIATION**2),)
+
+
+class Learner(nn.Module):
+    """a(t) xt + b(t) on top of the exact denoiser; a and b are linear between 9 timesteps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exact, self.knots = Gaussian(), nn.Parameter(torch.zeros(9, 2))
+
+    def forward(self, xt: Tensor, t: Tensor, return_dict: bool = True, **told: Tensor | None) -> tuple[Tensor]:
+        place = t / 1000 * 8
+        low = place.long().clamp(0, 7)
+        share = (place - low)[:, None]
+        a, b = torch.lerp(self.knots[low], self.knots[low + 1], share).T[:, :, None, None, None]
+        return (self.exact(xt, t)[0] + a * xt + b,)
+
+
+def drawn(network: nn.Module, steps: int) -> Tensor:
+    """Many draws of a toy network, with fresh noise between the steps."""
+    process, generator = Gaussian.process, torch.Generator().manual_seed(1)
+    D = denoiser(lambda xt, t, cond: network(xt, t)[0], process)
+    sigmas = process.schedule.sigmas(steps)
+    x = sigmas[0] * torch.randn(20_000, 1, 1, 1, generator=generator)
+    with torch.no_grad():
+        *_, last = ddpm(D, x, sigmas, None, lambda x, now, then: torch.randn(x.shape, generator=generator))
+    return last.x
+
+
+def test_matching_moments_gives_two_steps_the_spread_of_many():
+    """Two steps of the exact denoiser draw too narrow a distribution."""
+    torch.manual_seed(0)
+    steps = 2
+    c = DistilConfig(teacher="exact", method="moments", guidance=1.0, steps=steps)
+    student, auxiliary = Learner(), Learner()
+    teacher = Teacher(Gaussian(), TOLD, c)  # type: ignore[arg-type]  # it answers as a network does
+    optimizers = [torch.optim.Adam(n.parameters(), 0.01, betas=(0.0, 0.99)) for n in (student, auxiliary)]
+    before = float(drawn(student, steps).std())
+    process = Gaussian.process
+    for step in range(1500):
+        x0, t = MEAN + DEVIATION * torch.randn(1024, 1, 1, 1), 1000 * torch.rand(1024, dtype=torch.float64)
+        sigma = process.schedule.sigma(t)
+        xt = noised(x0, torch.randn_like(x0), sigma, process.schedule)
+        losses = moment_losses(student, auxiliary, teacher, process, xt, sigma, TOLD.repeat(1024), steps, "velocity")
+        for loss, optimizer in zip(losses, optimizers, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.01 * (1 - step / 1500)
+            optimizer.zero_grad()
+            loss.mean().backward()
+            optimizer.step()
+    after = drawn(student, steps)
+    assert before < 0.7 * DEVIATION
+    assert_close(float(after.std()), DEVIATION, rtol=0.05, atol=0)
+    assert_close(float(after.mean()), MEAN, rtol=0, atol=0.03)
+
+
+def test_a_student_that_agrees_with_its_guided_teacher_has_no_loss(make_pipe):
+    """The oracle is the guided denoiser that sampling uses."""
+    pipe = make_pipe()
+    process, c = pipe.unet.process, DistilConfig(teacher="random", guidance=3.0, lowest=0.3)
+    teacher = Teacher(pipe.unet, pipe.condition([""]), c)
+    cond = pipe.condition(["gold", "fish"])
+    guided = pipe.denoiser(3.0, guidance_interval=(0.3, float("inf")))
+    for level in (0.2, 1.0, 20.0):
+        sigma = torch.tensor(level, dtype=torch.float64)
+        x = torch.randn(2, 1, 16, 16) * level
+        xt, levels = x / (1 + level), sigma.expand(2)
+        wanted = guided(x, sigma, cond)
+
+        def student(xt: Tensor, t: Tensor, wanted: Tensor = wanted, **told: object) -> tuple[Tensor]:
+            return (wanted,)
+
+        with fast_matmul(pipe.device):  # as sampling computes
+            assert_close(teacher(xt, levels, cond), wanted, rtol=1e-3, atol=1e-3)
+            assert float(guidance_loss(student, teacher, process, xt, levels, cond, "velocity").max()) < 1e-5
+            assert float(guidance_loss(student, teacher, process, xt, levels, cond[[1, 0]], "velocity").min()) > 1e-4
+    mixed = torch.tensor([0.2, 20.0], dtype=torch.float64)  # one row guided, one not
+    xt = torch.randn(2, 1, 16, 16)
+    both = teacher(xt, mixed, cond)
+    for i in range(2):
+        assert_close(both[i : i + 1], teacher(xt[i : i + 1], mixed[i : i + 1], cond[i : i + 1]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def student(tiny_config, tiny_model):
+    """The configuration of a student of the tiny model, 12 steps, by a method."""
+
+    def make(method: str) -> Config:
+        config = student_config(load_pipeline(tiny_model), deepcopy(tiny_config))
+        settings = [f"{key}={value}" for key, value in STUDENTS[method].items()]
+        told = [f"distil.teacher={tiny_model}", f"distil.method={method}", "distil.steps=2", "distil.guidance=2.5"]
+        return override(config, [*settings, *told, "train.max_minutes=0", "train.decay=0.5"])
+
+    return make
+
+
+@pytest.mark.parametrize("method", ["guidance", "moments"])
+def test_a_student_that_was_stopped_goes_on_exactly(student, tmp_path, method):
+    whole = Run(student(method), tmp_path / "whole")
+    first = {name: p.clone() for name, p in whole.state.network.state_dict().items()}
+    taught = load_pipeline(student(method).distil.teacher).unet.state_dict()
+    assert [name for name in first if not torch.equal(first[name], taught[name])] == []
+    finish(whole)
+    assert any(not torch.equal(p, first[name]) for name, p in whole.state.network.state_dict().items())
+    finish(Run(student(method), tmp_path / "parts"), stop_at=7)
+    resumed = Run(student(method), tmp_path / "parts")
+    assert resumed.state.step == 7
+    finish(resumed)
+    assert_same(whole, resumed)
+    usual = load_pipeline(tmp_path / "parts").usual
+    assert usual == ((40, 1.0) if method == "guidance" else (2, 1.0))
+
+
+def test_a_teacher_must_be_told_what_the_student_is_told(tiny_config, tiny_model, make_pipe, small_unet):
+    c = DistilConfig(teacher="a folder")
+    with pytest.raises(UserError, match="a folder has num_class_embeds = 0, the student 215"):
+        build_teacher(make_pipe(), small_unet(num_class_embeds=215), c)
+
+
+def test_a_model_with_a_prior_is_no_teacher():
+    with pytest.raises(UserError, match="cannot be a teacher"):
+        student_config(load_pipeline(), preset("cpu"))
