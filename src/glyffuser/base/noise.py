@@ -10,7 +10,6 @@ from torch import Tensor
 
 from glyffuser.base.errors import UserError
 
-
 Noise = Callable[..., Tensor]  # noise(x, now, then) -> standard normal like x, for the interval between two levels
 Generators = torch.Generator | list[torch.Generator] | Noise | None
 

@@ -91,7 +91,7 @@ def parts(char: str) -> tuple[Part, ...]:
 
 @cache
 def standing() -> dict[Part, list[str]]:
-    """Each part in its place -> the characters of the basic block that have it there, in the order of their code points.
+    """Each part in its place -> the characters of the basic block that have it there, by code point.
 
     Of one place that several operators have ("above" in ⿱ and in ⿸), only the characters of the commonest: others are
     drawn otherwise.

@@ -137,7 +137,9 @@ def _contents(source: str, hint: str) -> str:
             clear = opened.convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = "it is not a picture" if isinstance(error, UnidentifiedImageError) else None
-        raise UserError(f"cannot read {source}: {reason or getattr(error, 'strerror', None) or error}; {hint}") from error
+        raise UserError(
+            f"cannot read {source}: {reason or getattr(error, 'strerror', None) or error}; {hint}"
+        ) from error
     paper = Image.new("RGBA", clear.size, "white")
     buffer = io.BytesIO()
     Image.alpha_composite(paper, clear).convert("L").save(buffer, "PNG")

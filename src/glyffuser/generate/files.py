@@ -49,9 +49,7 @@ def sample_to_folder(
     Raises UserError before anything is written if a setting is out of range.
     """
     out = output_folder(out)
-    requests = [
-        embedded(replace(request, prompt=pipe.text_encoder.check(request.prompt))) for request in requests
-    ]
+    requests = [embedded(replace(request, prompt=pipe.text_encoder.check(request.prompt))) for request in requests]
     for request in requests:
         request.check()
         for text in read_mixture(request.prompt).texts:

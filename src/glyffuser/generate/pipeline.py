@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -148,8 +148,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
             spacing: how the noise levels of our own samplers lie over the steps: one of SPACINGS, see Schedule.sigmas.
             eta: share of fresh noise, 0 to 1, for samplers that have it (ddim).
-            generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device; or a
-                noise source, as samplers take it.
+            generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device;
+                or a noise source, as samplers take it.
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
             radical: Kangxi number, 1 ... 214, for all glyphs, or 0: withheld; default: the prior draws one
                 for each, or, where there is no prior, it is withheld.

@@ -15,7 +15,7 @@ from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
 from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 
 MAX_GLYPHS = 4096  # per prompt and call
-STRENGTH = 0.6  # of an edit that holds nothing
+STRENGTH = 0.75  # of an edit that holds nothing
 SIDES = ("left", "right", "top", "bottom")  # that can be kept
 LATER = ("init", "strength", "keep", "parts")  # fields that older records have not
 
@@ -49,7 +49,7 @@ class Request:
     init: str | None = None
     """A character, or a picture file, black on white, to start from; say how far from it with --strength."""
     strength: float | None = None
-    """How much of --init is drawn anew: near 0 almost nothing, 1 everything; default: 0.6, and 1 with --keep."""
+    """How much of --init is drawn anew: near 0 almost nothing, 1 everything; default: 0.75, and 1 with --keep."""
     keep: str | None = None
     """What of --init to hold while the rest is invented: left, right, top, bottom, or a mask file, white there."""
     parts: Annotated[tuple[str, ...], arg(name="with", metavar="PART")] = ()
