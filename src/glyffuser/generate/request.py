@@ -8,7 +8,7 @@ import typing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from tyro.conf import Suppress, arg
+from tyro.conf import Suppress, UseAppendAction, arg
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
@@ -17,6 +17,10 @@ from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 MAX_GLYPHS = 4096  # per prompt and call
 STRENGTH = 0.75  # of an edit that holds nothing
 SIDES = ("left", "right", "top", "bottom")  # that can be kept
+PART_HELP = (
+    "What the glyphs are made of: a part such as 氵, or, with its place (left, right, top, bottom, around, inside, "
+    "middle), 馬:right; may be given several times."
+)
 LATER = ("init", "strength", "keep", "parts")  # fields that older records have not
 
 
@@ -52,9 +56,8 @@ class Request:
     """How much of --init is drawn anew: near 0 almost nothing, 1 everything; default: 0.75, and 1 with --keep."""
     keep: str | None = None
     """What of --init to hold while the rest is invented: left, right, top, bottom, or a mask file, white there."""
-    parts: Annotated[tuple[str, ...], arg(name="with", metavar="PART")] = ()
-    """What the glyphs are made of: a part such as 氵, or, with its place (left, right, top, bottom, around, inside or
-    middle), 馬:right."""
+    parts: UseAppendAction[Annotated[tuple[str, ...], arg(name="with", metavar="PART", help=PART_HELP)]] = ()
+    """What the glyphs are made of, as `data/components.py: named` reads it."""
     best_of: int = 1
     """Draw this many times as many glyphs, and keep the best by form and meaning."""
     new: Suppress[bool | None] = None
