@@ -192,7 +192,7 @@ def test_a_model_with_parts_is_told_them_and_their_places(told, make_pipe, tmp_p
         (replace(LAKE, strength=float("nan")), ["--strength"]),
         (Request("gold", strength=0.5), ["--strength", "--init"]),
         (Request("gold", keep="left"), ["--keep", "--init"]),
-        (replace(LAKE, init="a"), ["'a'", "a character that it has"]),
+        (replace(LAKE, init="\ue000"), ["Noto Sans CJK SC", "a character that it has"]),
         (replace(LAKE, init="\U0002ffff"), ["a character that it has"]),
         (replace(LAKE, init=""), ["--init is empty"]),
         (replace(LAKE, init="no/such.png"), ["no/such.png", "one character"]),

@@ -10,7 +10,6 @@ from glyffuser.data.components import compositions
 from glyffuser.data.unihan import clean_definition, read_unihan, split_senses
 from glyffuser.generate.draw import draw
 from glyffuser.generate.mixtures import read_mixture, together, written
-from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.generate.request import Request
 
 
@@ -84,8 +83,8 @@ def test_weights_without_a_sum_are_refused():
         read_mixture("fire:1, water:-2")
 
 
-def test_a_mixture_is_drawn_beside_plain_prompts_and_its_ends_are_those(tiny_model):
-    pipe, few = load_pipeline(tiny_model), Request(steps=3)
+def test_a_mixture_is_drawn_beside_plain_prompts_and_its_ends_are_those(make_pipe):
+    pipe, few = make_pipe(), Request(steps=3)
 
     def drawn(*prompts):
         return draw(pipe, prompts, few, numbers=[0] * len(prompts), finish=lambda x: x.numpy())
