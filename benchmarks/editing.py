@@ -30,8 +30,8 @@ from glyffuser.data.dataset import load_dataset
 from glyffuser.data.fonts import Rasteriser, default_font
 from glyffuser.data.standing import side_of
 from glyffuser.diffusion.conditions import Condition
-from glyffuser.diffusion.editing import Edit, composed
-from glyffuser.diffusion.guidance import classifier_free
+from glyffuser.diffusion.editing import Edit, Sampler, composed
+from glyffuser.diffusion.guidance import Denoiser, classifier_free
 from glyffuser.diffusion.samplers import SAMPLERS, Step, dpmpp_2m_sde
 from glyffuser.generate.draw import draw
 from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
@@ -106,7 +106,7 @@ def hold(pipe: GlyffuserPipeline, judges: Judges, steps: int, n: int, only: str)
                 x = step.x
             drawn, wanted = to_grey(x), to_grey(image)[0]
             exact += int((drawn == wanted)[:, case.kept].all(axis=1).sum())
-            border += sum(np.array(over_the_border(glyph, case.kept)) for glyph in drawn)
+            border += np.sum([over_the_border(glyph, case.kept) for glyph in drawn], axis=0)
             glyphs.append(drawn)
         flagged = 100 * judges(np.concatenate(glyphs)).flagged.double().mean()
         total = n * len(cases)
@@ -116,7 +116,7 @@ def hold(pipe: GlyffuserPipeline, judges: Judges, steps: int, n: int, only: str)
             flush=True,
         )
     real = np.stack([case.picture for case in cases])
-    border = sum(np.array(over_the_border(case.picture, case.kept)) for case in cases)
+    border = np.sum([over_the_border(case.picture, case.kept) for case in cases], axis=0)
     flagged = 100 * judges(real).flagged.double().mean()
     print(
         f"{'the pictures themselves':34s} {100:7.1f} {flagged:9.1f} {100 * border[0] / (border[0] + border[1]):8.1f} "
@@ -201,8 +201,12 @@ def with_part(pipe: GlyffuserPipeline, judges: Judges, steps: int, n: int, only:
         print(f"{name:34s} {found / total:7.1f} {hits / total:9.1f} {meant / total:9.1f} {flagged:9.1f}", flush=True)
 
 
-PAIRS = (("fire", "火灬", "water", "氵水氺"), ("gold", "金釒钅", "fish", "魚鱼"), ("tree", "木", "horse", "馬马"))
-PAIRS += (("bird", "鳥鸟", "stone", "石"),)
+PAIRS = (  # two prompts, each with the components that show its meaning
+    ("fire", "火灬", "water", "氵水氺"),
+    ("gold", "金釒钅", "fish", "魚鱼"),
+    ("tree", "木", "horse", "馬马"),
+    ("bird", "鳥鸟", "stone", "石"),
+)
 
 
 def alternating(pipe: GlyffuserPipeline, both: Condition, n: int, steps: int) -> Tensor:
@@ -219,7 +223,7 @@ def alternating(pipe: GlyffuserPipeline, both: Condition, n: int, steps: int) ->
     return last(dpmpp_2m_sde, turns, pipe, None, n, steps)
 
 
-def last(sampler, D, pipe: GlyffuserPipeline, cond: Condition | None, n: int, steps: int) -> Tensor:
+def last(sampler: Sampler, D: Denoiser, pipe: GlyffuserPipeline, cond: Condition | None, n: int, steps: int) -> Tensor:
     """What a sampler draws of the glyphs of seed 0."""
     noise = noise_source([seeded(0, k) for k in range(n)], n)
     size, sigmas = pipe.unet.config.sample_size, pipe.schedule.sigmas(steps)

@@ -5,7 +5,7 @@ import pytest
 
 from glyffuser.data.components import Part, parts, standing
 from glyffuser.data.fonts import Rasteriser, default_font
-from glyffuser.data.standing import FEWEST, side_of, typical
+from glyffuser.data.standing import FEWEST, Standing, side_of, typical
 
 SIZE = 64
 
@@ -13,6 +13,12 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def rasteriser():
     return Rasteriser(default_font(), SIZE)
+
+
+def found_in(rasteriser, part, place) -> Standing:
+    found = typical(rasteriser, Part(part, place))
+    assert found is not None
+    return found
 
 
 def ink(picture):
@@ -29,7 +35,7 @@ def ink(picture):
     ],
 )
 def test_a_part_at_a_side_is_held_whole_and_alone(rasteriser, part, place, region):
-    found = typical(rasteriser, Part(part, place))
+    found = found_in(rasteriser, part, place)
     assert Part(part, place) in parts(found.char)
     assert (found.picture == rasteriser.render(found.char)).all()
     outside = np.ones((SIZE, SIZE), bool)
@@ -44,7 +50,7 @@ def test_a_part_at_a_side_is_held_whole_and_alone(rasteriser, part, place, regio
 
 @pytest.mark.parametrize(("part", "place"), [("囗", "around"), ("疒", "above"), ("辶", "below"), ("門", "around")])
 def test_a_part_that_encloses_leaves_the_inside_free(rasteriser, part, place):
-    found = typical(rasteriser, Part(part, place))
+    found = found_in(rasteriser, part, place)
     inside = found.kept[36:50, 28:44]
     assert inside.mean() < 0.3
     edges = [
