@@ -200,7 +200,7 @@ def test_a_model_with_parts_is_told_them_and_their_places(told, make_pipe, tmp_p
         (Request("gold", parts=("Q",)), ["'Q'", "not a part"]),
         (Request("gold", parts=("氵:above",)), ["unknown place 'above'", "left, right"]),
         (Request("gold", parts=("氵:bottom",)), ["氵 is never below", "at the left (left) in 1031"]),
-        (Request("fire:1, water:-1"), ["sum to 0"]),
+        (Request("fire:0, water:0"), ["must not all be 0"]),
         (Request("fire:1, ☃:1"), ["☃"]),
     ],
 )

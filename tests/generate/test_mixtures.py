@@ -16,12 +16,12 @@ from glyffuser.generate.request import Request
 @pytest.mark.parametrize(
     ("prompt", "texts", "weights"),
     [
-        ("fire:1, water:0.5", ("fire", "water"), (2 / 3, 1 / 3)),
-        ("fire:1,water:1", ("fire", "water"), (0.5, 0.5)),
-        (" a fish, large : 3 , to burn :.5 , wood:.5", ("a fish, large", "to burn", "wood"), (0.75, 0.125, 0.125)),
+        ("fire:1, water:0.5", ("fire", "water"), (1.0, 0.5)),
+        ("fire:1,water:1", ("fire", "water"), (1.0, 1.0)),
+        (" a fish, large : 3 , to burn :.5 , wood:.5", ("a fish, large", "to burn", "wood"), (3.0, 0.5, 0.5)),
         ("fire:2, water:-1", ("fire", "water"), (2.0, -1.0)),
-        (r"at 2\:1:1, water:1", ("at 2:1", "water"), (0.5, 0.5)),
-        ("water at the left: fish:1, x: y:1", ("water at the left: fish", "x: y"), (0.5, 0.5)),
+        (r"at 2\:1:1, water:1", ("at 2:1", "water"), (1.0, 1.0)),
+        ("water at the left: fish:1, x: y:1", ("water at the left: fish", "x: y"), (1.0, 1.0)),
     ],
 )
 def test_mixtures(prompt, texts, weights):
@@ -74,13 +74,14 @@ def test_what_is_written_is_read_again(parts):
 def test_prompts_with_fewer_texts_are_filled_up_with_no_weight():
     texts, weights = together(["gold", "fire:1, water:3"])
     assert texts == ["gold", "fire", "gold", "water"]
-    assert weights.tolist() == [[1.0, 0.25], [0.0, 0.75]]
+    assert weights.tolist() == [[1.0, 1.0], [0.0, 3.0]]
     assert together(["gold", "fish"])[0] == ["gold", "fish"]
 
 
-def test_weights_without_a_sum_are_refused():
-    with pytest.raises(UserError, match="sum to -1"):
-        read_mixture("fire:1, water:-2")
+@pytest.mark.parametrize("prompt", ["fire:0, water:0.0", "fire:1, water:101", f"fire:-{'9' * 400}, water:1"])
+def test_weights_that_say_nothing_or_too_much_are_refused(prompt):
+    with pytest.raises(UserError, match="must not all be 0, nor above 100"):
+        read_mixture(prompt)
 
 
 def test_a_mixture_is_drawn_beside_plain_prompts_and_its_ends_are_those(make_pipe):

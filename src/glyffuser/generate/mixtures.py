@@ -5,7 +5,6 @@ them; any other is a plain text, colons and all. A text may hold commas. Where a
 it is written with a backslash: "at a ratio of 2\\:1".
 """
 
-import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from glyffuser.base.errors import UserError
 
 WEIGHT = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 ENTRY = rf"\s*(.*?\S)\s*(?<!\\):\s*({WEIGHT})\s*"
+HEAVIEST = 100.0
 MIXTURE = re.compile(rf"{ENTRY}(?:,{ENTRY})+")
 
 
@@ -28,15 +28,14 @@ class Mixture(NamedTuple):
 
 
 def read_mixture(prompt: str) -> Mixture:
-    """What a prompt asks for. Weights are scaled so that they sum to 1; UserError where their sum is not above 0."""
+    """What a prompt asks for; UserError for weights that are all 0, or above 100."""
     if not MIXTURE.fullmatch(prompt):
         return Mixture((literal(prompt),), (1.0,))
     found = re.findall(rf"{ENTRY}(?:,|$)", prompt)
-    weights = [float(weight) for _, weight in found]
-    total = math.fsum(weights)
-    if not total > 0:
-        raise UserError(f"the weights in {prompt!r} sum to {total:g}; make their sum larger than 0")
-    return Mixture(tuple(literal(text) for text, _ in found), tuple(weight / total for weight in weights))
+    weights = tuple(float(weight) for _, weight in found)
+    if not any(weights) or max(map(abs, weights)) > HEAVIEST:
+        raise UserError(f"the weights in {prompt!r} must not all be 0, nor above {HEAVIEST:g}; 1 is usual")
+    return Mixture(tuple(literal(text) for text, _ in found), weights)
 
 
 def literal(text: str) -> str:

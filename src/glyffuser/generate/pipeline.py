@@ -17,7 +17,7 @@ from torch import Tensor
 from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import SPACINGS
-from glyffuser.base.noise import Generators, noise_source
+from glyffuser.base.noise import Generators, Noise, noise_source
 from glyffuser.base.pictures import to_output
 from glyffuser.base.weights import BROKEN, check_weights
 from glyffuser.config import BUNDLED, GUIDANCE, INTERVAL, SAMPLER, STEPS
@@ -164,16 +164,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         self._check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
         self._check_sampler(sampler, spacing, eta)
         cond = self.condition(texts, num_images_per_prompt)
-        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval)
-        if len(weights) > 1:
-            negative = self.condition([negative_prompt or ""])
-            D = composed(
-                self.denoiser(),
-                weights.repeat_interleave(num_images_per_prompt, dim=1),
-                guidance_scale,
-                negative,
-                guidance_interval,
-            )
+        several = weights.repeat_interleave(num_images_per_prompt, dim=1) if len(weights) > 1 else None
+        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, several)
         shape = (len(cond) // len(weights), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
@@ -184,26 +176,17 @@ class GlyffuserPipeline(DiffusionPipeline):
             cond = replace(cond, parts=self._parts(parts).expand(len(cond), -1, -1))
         if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
             if edit is not None or callable(generator):
-                raise UserError(
-                    f"a diffusers scheduler cannot edit; choose a sampler of glyffuser's, such as {SAMPLER}"
-                )
+                raise UserError(f"a diffusers scheduler cannot edit; choose one of our samplers, such as {SAMPLER}")
             highest = self.schedule.sigma_max()
             yield from scheduler_steps(self.scheduler, D, highest, x, num_inference_steps, cond, generator)
             return
         sigmas = self.schedule.sigmas(num_inference_steps, spacing=spacing)
         name = sampler or self.scheduler.config.sampler
         if name in PATHWISE and num_inference_steps > 1 and (edit is None or edit.kept is None or edit.times == 1):
-            seeds = [
-                int(abs(float(z)) * 1e15) for z in noise(torch.empty(shape[0], 1, 1, 1, device=self.device)).flatten()
-            ]
-            lowest = float(self.schedule.sigmas(self.schedule.T)[-2])  # whatever the number of steps, the same path
-            noise = BrownianPath(shape[1:], lowest, self.schedule.sigma_max(), seeds)
+            noise = self._path(shape, noise)
         draw = SAMPLERS[name] if eta is None else partial(SAMPLERS[name], eta=eta)
-        if edit is None:
-            steps = draw(D, sigmas[0] * x, sigmas, cond, noise)
-        else:
-            steps = edit.draw(draw, D, x, sigmas, cond, noise)
-        for step in steps:
+        edited = edit.draw(draw, D, x, sigmas, cond, noise) if edit else draw(D, sigmas[0] * x, sigmas, cond, noise)
+        for step in edited:
             t = float(self.schedule.timestep(step.sigma)) if step.sigma > 0 else 0.0
             yield GlyphStep(step.i, t, step.x, step.x0, float(self.schedule.alpha(step.sigma)))
 
@@ -212,12 +195,15 @@ class GlyffuserPipeline(DiffusionPipeline):
         guidance_scale: float = 1.0,
         negative_prompt: str | None = None,
         guidance_interval: tuple[float, float] = INTERVAL,
+        weights: Tensor | None = None,
     ) -> Denoiser:
         """The network as a denoiser D(x, sigma, cond), with guidance unless the scale is 1.
 
-        `condition` makes the cond that it expects.
+        `condition` makes the cond that it expects; with `weights` (K, B), that of K prompts for each of B glyphs.
         """
         D = denoiser(self.network, self.unet.process)
+        if weights is not None:
+            return composed(D, weights, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
         if guidance_scale == 1:
             return D
         return classifier_free(D, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
@@ -256,6 +242,12 @@ class GlyffuserPipeline(DiffusionPipeline):
             parts = torch.zeros(len(texts), *numbered([], "").shape, dtype=torch.long, device=self.device)
         return Condition(states, mask, radical, pooled, parts)[rows]
 
+    def _path(self, shape: tuple[int, ...], noise: Noise) -> BrownianPath:
+        """A noise path for each of the images (B, C, H, W), drawn from their noise."""
+        drawn = noise(torch.empty(shape[0], 1, 1, 1, device=self.device)).flatten()
+        lowest = float(self.schedule.sigmas(self.schedule.T)[-2])  # whatever the number of steps, the same path
+        return BrownianPath(shape[1:], lowest, self.schedule.sigma_max(), [int(abs(float(z)) * 1e15) for z in drawn])
+
     def _parts(self, parts: Sequence[Part]) -> Tensor:
         """The numbers of parts (1, 3, 2), as the network is given them."""
         known = self.unet.config.get("components", "")
@@ -263,9 +255,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             raise UserError("this model takes no parts; it was trained without them")
         return torch.from_numpy(numbered(parts, known))[None].to(self.device)
 
-    def _radicals(
-        self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor], batch: int
-    ) -> Tensor | None:
+    def _radicals(self, cond: Condition, radical: int | None, noise: Noise, batch: int) -> Tensor | None:
         """The radicals given to the network, one a row of the condition: the user's; else the prior draws them from
         each glyph's own noise, the same for every prompt of a mixture, or they are withheld.
         """
