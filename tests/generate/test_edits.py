@@ -177,6 +177,10 @@ def test_a_model_with_parts_is_told_them_and_their_places(told, make_pipe, tmp_p
     np.testing.assert_allclose(drawn("氵", "馬:right"), drawn("馬:right", "氵"), atol=1e-5)
     with pytest.raises(UserError, match="does not know the part 木; it knows 氵馬"):
         drawn("木")
+    with pytest.raises(UserError, match="from no picture"):
+        edit_settings(told, Request("gold", parts=("氵",), strength=0.5))
+    both = edit_settings(told, replace(LAKE, parts=("氵",)))
+    assert both.keys() == {"parts", "edit"}
     told.save_pretrained(tmp_path)
     again = load_pipeline(tmp_path)
     assert torch.equal(again._parts([Part("馬", "at the left")]), told._parts([Part("馬", "at the left")]))

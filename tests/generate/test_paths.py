@@ -34,7 +34,7 @@ def test_prompts_move_by_their_weights():
     (stretch,) = path(GOLD, replace(GOLD, prompt="fire:1, water:1"), 5)
     assert stretch.share == [0, 0.25, 0.5, 0.75, 1]
     assert stretch.prompts[0] == "gold"
-    assert stretch.prompts[1] == "gold:0.750000, fire:0.125000, water:0.125000"
+    assert stretch.prompts[1] == "gold:0.750000, fire:0.250000, water:0.250000"
     assert stretch.prompts[4] == "fire:1, water:1"
     (same,) = path(GOLD, replace(GOLD, seed=1), 3)
     assert same.prompts == ["gold"] * 3

@@ -35,6 +35,8 @@ def edit_settings(pipe: GlyffuserPipeline, request: Request) -> dict[str, Any]:
     missing = [part.char for part in parts if known and part.char not in known]
     if missing:
         raise UserError(f"this model does not know the part {missing[0]}; it knows {known}")
+    if known and request.init is None and request.strong < 1:
+        raise UserError("this model is told its parts, from no picture; give --strength with --init, or leave it out")
     settings: dict[str, Any] = {"parts": parts} if known and parts else {}
     held = None if known or not parts else _one(parts, request)
     if request.init is not None or held is not None:
