@@ -46,6 +46,7 @@ class DataConfig:
     drop: float = 0.1  # chance that the caption, and the radical, is dropped, for classifier-free guidance
     composition: float = 0.0  # or a description of the parts: "water at the left, every at the right"
     drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the network still heeds the text
+    drop_parts: float = 0.8  # chance that no parts are told, where the network takes them; else each is told by half
     balance: float = 0.0  # 0 = glyphs are seen equally often, 1 = radicals are; see data/order.py
 
     @property
@@ -79,6 +80,7 @@ class ModelConfig:
     attention_head_dim: int = 64  # width of one attention head
     mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none, in a U-Net only
     num_class_embeds: int = 0  # 215 = the network is also given a radical, which a prior draws for the text; 0 = not
+    components: int = 0  # the so many commonest parts of characters can be told to the network by name; 0 = none
     norm_groups: int = 32  # groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU
     dropout: float = 0.0  # dropout rate inside the blocks
 
@@ -262,6 +264,7 @@ FRACTIONS = {
         "data.drop",
         "data.balance",
         "data.drop_radical",
+        "data.drop_parts",
         "data.composition",
         "model.dropout",
     ),
@@ -270,6 +273,7 @@ FRACTIONS = {
 LOWEST = {
     "diffusion.T": 2,
     "model.num_class_embeds": 0,
+    "model.components": 0,
     "text.tower": 0,
     "model.norm_groups": 0,
     "train.seed": 0,

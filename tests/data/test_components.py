@@ -2,7 +2,20 @@
 
 import pytest
 
-from glyffuser.data.components import Part, components, compositions, parts, table
+from glyffuser.base.errors import UserError
+from glyffuser.data.components import (
+    Part,
+    common,
+    components,
+    compositions,
+    named,
+    numbered,
+    operator,
+    parts,
+    places,
+    standing,
+    table,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +58,40 @@ def test_compositions_name_the_parts_that_have_names():
     ]
     (person,) = compositions(["亻", "木", "休"], [["radical number 9"], ["tree"], ["rest"]])[2:]
     assert person[0] == "man at the left, tree at the right"  # Unicode calls radical 9 so
+
+
+def test_parts_are_named_with_or_without_their_place():
+    assert named("氵") == Part("氵", "at the left")
+    assert named("馬") == Part("馬", "at the left")
+    assert named("馬:right") == Part("馬", "at the right")
+    assert named("囗").place == "around"
+    assert [part.side for part in places("木")][:2] == ["left", "bottom"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("Q", "not a part"), ("", "not a part"), ("氵馬", "not a part"), ("氵:up", "unknown place 'up'"),
+     ("氵:right", r"never at the right; it stands at the left \(left\) in 1031 characters")],
+)  # fmt: skip
+def test_what_is_no_part_is_refused(text, words):
+    with pytest.raises(UserError, match=words):
+        named(text)
+
+
+def test_the_commonest_parts_of_some_characters():
+    assert common("海湖想打扌", 1) == "氵"
+    assert set(common("海湖想打", 9)) == set("氵每胡相心扌丁")
+    assert common("海湖", 0) == ""
+
+
+def test_numbers_of_parts_count_from_one():
+    assert numbered([Part("馬", "at the right"), Part("氵", "across")], "氵馬").tolist() == [[2, 2], [1, 0], [0, 0]]
+    with pytest.raises(UserError, match="at most 3 parts"):
+        numbered([Part("氵", "at the left")] * 4, "氵")
+    with pytest.raises(UserError, match="does not know the part 木"):
+        numbered([Part("木", "above")], "氵馬")
+
+
+def test_those_that_share_a_part_have_it_in_one_operator():
+    assert all(operator(char) == "⿸" for char in standing()[Part("疒", "above")])
+    assert "海" in standing()[Part("氵", "at the left")]

@@ -56,12 +56,15 @@ SHAPES: dict[str, dict[str, Any]] = {
     "plain pixels": {"patch_size": 1, "sample_size": 8},
     "colour": {"in_channels": 3},
     "with radical and tower": {"num_class_embeds": 5, "pooled_dim": 7},
+    "with parts": {"components": "氵馬木"},
 }
 
 
 def told_all(model: ConditionedNetwork) -> dict[str, Tensor]:
     """What the network takes besides token states."""
     more = {"class_labels": torch.tensor([0, 3, 4])} if model.config.num_class_embeds else {}
+    if model.config.components:
+        more["part_labels"] = torch.tensor([[[1, 1], [2, 2]], [[3, 3], [0, 0]], [[0, 0], [0, 0]]])
     return more | (
         {"pooled_projections": torch.arange(3.0 * model.config.pooled_dim).view(3, -1).sin()}
         if model.config.pooled_dim
@@ -84,7 +87,7 @@ def test_the_gradient_reaches_every_parameter(changes):
     model = tiny(**changes)
     x, t, states, mask = inputs(model.config.sample_size, model.config.in_channels)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(3):  # what starts at zero opens the way for the next
+    for _ in range(4):  # what starts at zero opens the way for the next
         optimizer.zero_grad()
         (model(x, t, states, mask, **told_all(model)).sample - 1).square().mean().backward()
         optimizer.step()
@@ -98,6 +101,7 @@ def test_every_parameter_has_one_place(changes):
     assert all(parameter.ndim == 2 for parameter in matrices)
     flat = {name for name, p in model.named_parameters() if p.ndim >= 2 and any(p is other for other in others)}
     labels = {"class_embedding.weight"} if model.config.num_class_embeds else set()
+    labels |= {"part_embedding.weight", "place_embedding.weight"} if model.config.components else set()
     assert flat == {"patch_in.weight", "patch_out.weight"} | labels
 
 

@@ -51,3 +51,25 @@ def test_radicals_are_dropped_with_the_caption_and_by_themselves(tiny_config):
     untold = torch.stack([b.cond.mask.sum(1) <= 2 for b in batches]).flatten()  # an empty caption is two special tokens
     assert (labels[untold] == 0).all()
     assert float((labels[~untold] == 0).double().mean()) == pytest.approx(0.25, abs=0.05)
+
+
+def test_parts_are_told_seldom_and_never_without_a_caption(tiny_config):
+    tiny_config.train.batch_size = 64
+    plain = setup(tiny_config)
+    tiny_config.model.components, tiny_config.data.drop_parts = 5, 0.6
+    parts = setup(tiny_config)
+    known = parts.network.config.components
+    assert "氵" in known
+    assert len(known) == 5
+    batches = [parts.batch(step) for step in range(20)]
+    assert torch.equal(batches[0].eps, plain.batch(0).eps)  # all else stays as it was
+    assert torch.equal(batches[0].cond.states, plain.batch(0).cond.states)
+    told = torch.cat([b.cond.parts for b in batches if b.cond.parts is not None])  # (20 * 64, 3, 2)
+    untold = torch.stack([b.cond.mask.sum(1) <= 2 for b in batches]).flatten()
+    assert (told[untold] == 0).all()
+    # Nearly all of these characters have water at the left: 40 % of them may be told so, half of those are.
+    water = known.index("氵") + 1
+    share = ((told[..., 0] == water) & (told[..., 1] == 1)).any(dim=1)[~untold].double().mean()
+    assert 0.1 < float(share) < 0.25
+    assert (told[..., 0] == water).any(dim=1).sum() == ((told[..., 0] == water) & (told[..., 1] == 1)).any(dim=1).sum()
+    assert plain.batch(0).cond.parts is None

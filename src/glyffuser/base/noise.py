@@ -10,12 +10,17 @@ from torch import Tensor
 
 from glyffuser.base.errors import UserError
 
+Noise = Callable[..., Tensor]  # noise(x, now, then) -> standard normal like x, for the interval between two levels
+Generators = torch.Generator | list[torch.Generator] | Noise | None
 
-def noise_source(generator: torch.Generator | list[torch.Generator] | None, batch: int) -> Callable[..., Tensor]:
-    """A noise source of the samplers: noise(x, now, then) -> standard normal like x, whatever the interval.
 
-    It draws from one generator, or from one for each image of the batch.
+def noise_source(generator: Generators, batch: int) -> Noise:
+    """A noise source of the samplers, whatever the interval.
+
+    It draws from one generator, or from one for each image of the batch; a noise source is one already.
     """
+    if callable(generator):
+        return generator
     if isinstance(generator, list) and len(generator) != batch:
         raise UserError(f"{len(generator)} generators for {batch} glyphs; pass one, or one per glyph")
 

@@ -6,11 +6,15 @@ The table ids.tsv.xz is BabelStone's, which is not copyrighted; tools/ids_table.
 
 import lzma
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+import numpy as np
+
+from glyffuser.base.errors import UserError
 from glyffuser.data.radicals import RADICALS
 
 # Operator -> where its operands stand (The Unicode Standard 17, section 18.2).
@@ -33,6 +37,18 @@ PLACES: dict[str, tuple[str, ...]] = {
     "⿿": ("turned",),
     "㇯": ("whole", "taken away"),
 }
+# The places that have a name of one word, which the command line takes.
+SIDES = {
+    "left": "at the left",
+    "right": "at the right",
+    "top": "above",
+    "bottom": "below",
+    "around": "around",
+    "inside": "inside",
+    "middle": "in the middle",
+}
+MOST_PARTS = 3  # direct parts of a character
+BASIC = range(0x4E00, 0xA000)  # the block of characters in use, which fonts cover
 VARIATION = "〾"  # stands before what is only similar
 
 
@@ -42,12 +58,22 @@ class Part(NamedTuple):
     char: str
     place: str
 
+    @property
+    def side(self) -> str:
+        """The place in one word, one of SIDES, or "" where it has none."""
+        return next((side for side, place in SIDES.items() if place == self.place), "")
+
 
 @cache
 def table() -> dict[str, str]:
     """Character -> its IDS; characters that do not decompose stand for themselves."""
     text = lzma.decompress(files("glyffuser.data").joinpath("ids.tsv.xz").read_bytes()).decode()
     return dict(line.split("\t") for line in text.splitlines())
+
+
+def operator(char: str) -> str:
+    """The sign that says how the direct parts of a character are put together; the character where it has none."""
+    return table().get(char, char).replace(VARIATION, "")[0]
 
 
 def parts(char: str) -> tuple[Part, ...]:
@@ -61,6 +87,72 @@ def parts(char: str) -> tuple[Part, ...]:
         found.append(Part(rest[0] if length == 1 else "", place))
         rest = rest[length:]
     return tuple(found)
+
+
+@cache
+def standing() -> dict[Part, list[str]]:
+    """Each part in its place -> the characters of the basic block that have it there, by code point.
+
+    Of one place that several operators have ("above" in ⿱ and in ⿸), only the characters of the commonest: others are
+    drawn otherwise.
+    """
+    found: dict[Part, dict[str, list[str]]] = {}
+    for char in map(chr, BASIC):
+        for part in set(parts(char)):
+            if part.char:
+                found.setdefault(part, {}).setdefault(operator(char), []).append(char)
+    return {part: max(by_operator.values(), key=len) for part, by_operator in found.items()}
+
+
+@cache
+def places(char: str) -> tuple[Part, ...]:
+    """The places with a name of one word in which a character is a part of others, the commonest first."""
+    found = [Part(char, place) for place in SIDES.values() if Part(char, place) in standing()]
+    return tuple(sorted(found, key=lambda part: -len(standing()[part])))
+
+
+def named(text: str) -> Part:
+    """The part that a user names as "氵" or, with its place, as "馬:right"; without, where it stands most often.
+
+    UserError for what is no part of any character, or not in that place.
+    """
+    char, colon, side = text.partition(":")
+    if colon and side not in SIDES:
+        raise UserError(f"unknown place {side!r} of {char}; choose one of {', '.join(SIDES)}")
+    known = places(char) if len(char) == 1 else ()
+    if not known:
+        raise UserError(f"{text!r} is not a part of any character; give one that is, such as 氵, 馬 or 艹")
+    found = [part for part in known if side in ("", part.side)]
+    if not found:
+        raise UserError(f"{char} is never {SIDES[side]}; it stands {listed(known)}")
+    return found[0]
+
+
+def listed(parts: Sequence[Part]) -> str:
+    """Parts by their places, and in how many characters each is, for a message."""
+    return ", ".join(f"{part.place} ({part.side}) in {len(standing()[part])} characters" for part in parts)
+
+
+def common(chars: Sequence[str], n: int) -> str:
+    """The n commonest direct parts of some characters, in the order of their code points."""
+    counts = Counter(part.char for char in chars for part in parts(char) if part.char)
+    return "".join(sorted(char for char, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:n]))
+
+
+def numbered(found: Sequence[Part], known: str) -> np.ndarray:
+    """Parts as a network is given them, int64 (MOST_PARTS, 2): each one's number among the known ones, and its place's.
+
+    Numbers count from 1; 0 is none, or a place without a name of one word. UserError for an unknown part, or too many.
+    """
+    if len(found) > MOST_PARTS:
+        raise UserError(f"a character has at most {MOST_PARTS} parts, not {len(found)}; leave some out")
+    missing = [part.char for part in found if part.char not in known]
+    if missing:
+        raise UserError(f"this model does not know the part {missing[0]}; it knows {known}")
+    numbers = np.zeros((MOST_PARTS, 2), dtype=np.int64)
+    for row, part in enumerate(found):
+        numbers[row] = known.index(part.char) + 1, [*SIDES].index(part.side) + 1 if part.side else 0
+    return numbers
 
 
 @cache

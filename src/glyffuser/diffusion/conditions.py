@@ -15,13 +15,14 @@ class Condition:
 
     states: token states of the texts (B, L, D). mask: (B, L), True where a token is real.
     What only some models take, else None: radical: Kangxi numbers (B,), 0 = withheld; pooled: one vector for the whole
-    text (B, W), from a tower.
+    text (B, W), from a tower; parts: numbers of components and of their places (B, 3, 2), 0 = none or unsaid.
     """
 
     states: Tensor
     mask: Tensor
     radical: Tensor | None = None
     pooled: Tensor | None = None
+    parts: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.mask)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
-from glyffuser.generate.draw import BATCH, Tick, draw
+from glyffuser.generate.draw import BATCH, Tick, draw, taken
+from glyffuser.generate.edits import edit_settings
+from glyffuser.generate.mixtures import together
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judges
@@ -38,6 +40,7 @@ def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selecto
     wanted = request.n * request.best_of
     pool = Chosen(np.empty((0, 0, 0), np.uint8), [], [])
     drawn, before, missing = 0, 0, wanted
+    each = steps_of(pipe, request)
     while missing:
 
         def on(done: int, total: int, before: int = before) -> None:
@@ -45,7 +48,7 @@ def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selecto
 
         numbers = range(drawn, drawn + missing)
         images = draw(pipe, [request.prompt] * missing, request, numbers=numbers, tick=on)
-        drawn, before = drawn + missing, before + work(missing, request.steps_of(pipe.usual))
+        drawn, before = drawn + missing, before + batches(missing) * each
         pool = joined(pool, Chosen(images, list(numbers), table.nearest(images)), request.only_new)
         missing = min(wanted - len(pool.numbers), PATIENCE * wanted - drawn)
     if len(pool.numbers) < request.n:
@@ -55,13 +58,20 @@ def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selecto
         )
     if selector is None or request.best_of == 1:
         return pool
-    expected = selector.expect(pipe.text_encoder, [request.prompt])
-    return part(pool, best(selector.merit(selector(pool.images), expected[0]), request.n))
+    texts, weights = together([request.prompt])
+    expected = selector.expect(pipe.text_encoder, texts)  # (K, 214)
+    expected = torch.logsumexp(expected + weights.clamp(min=1e-9).log(), dim=0)  # of a mixture, any of its meanings
+    return part(pool, best(selector.merit(selector(pool.images), expected), request.n))
 
 
-def work(glyphs: int, steps: int) -> int:
-    """Batches times steps that so many glyphs take."""
-    return math.ceil(glyphs / BATCH) * steps
+def steps_of(pipe: GlyffuserPipeline, request: Request) -> int:
+    """Steps that a batch of a request takes. UserError where its edit is not possible."""
+    return taken(request.settled(pipe.usual).settings() | edit_settings(pipe, request))
+
+
+def batches(glyphs: int) -> int:
+    """Batches that so many glyphs take."""
+    return math.ceil(glyphs / BATCH)
 
 
 def joined(pool: Chosen, more: Chosen, only_new: bool) -> Chosen:

@@ -1,12 +1,14 @@
 """Drawing many glyphs, a batch at a time, each from its own noise. Samples, measures and figures call this."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
+from glyffuser.generate.edits import edit_settings
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 
@@ -18,6 +20,12 @@ Tick = Callable[[int, int], None]  # called with (steps done, steps in all)
 
 def quiet(done: int, total: int) -> None:
     """A Tick that does nothing."""
+
+
+def taken(settings: dict[str, Any]) -> int:
+    """How many steps settings of `GlyffuserPipeline.stream` take."""
+    edit, steps = settings.get("edit"), settings["num_inference_steps"]
+    return steps if edit is None else edit.taken(steps)
 
 
 def draw(
@@ -35,13 +43,14 @@ def draw(
     `tick` counts batches times steps. The prompt and n of `request` are ignored. `finish` makes something
     else of a batch of images (B, 1, H, W) in [-1, 1].
     """
-    steps = request.steps_of(pipe.usual)
     numbers = range(len(prompts)) if numbers is None else numbers
+    settings = request.settled(pipe.usual).settings() | edit_settings(pipe, request)
+    steps = taken(settings)
     batches = [slice(first, first + BATCH) for first in range(0, len(prompts), BATCH)]
     done = []
     for i, batch in enumerate(batches):
         generators = [seeded(request.seed, k) for k in numbers[batch]]
-        for step in pipe.stream(list(prompts[batch]), generator=generators, **request.settings()):
+        for step in pipe.stream(list(prompts[batch]), generator=generators, **settings):
             x = step.x
             tick(i * steps + step.i + 1, len(batches) * steps)
         done.append(finish(x))

@@ -13,8 +13,10 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, write_text
 from glyffuser.base.pictures import grid
 from glyffuser.base.weights import weights_hash
-from glyffuser.generate.choose import choose, work
+from glyffuser.generate.choose import batches, choose, steps_of
 from glyffuser.generate.draw import Tick, quiet
+from glyffuser.generate.edits import embedded
+from glyffuser.generate.mixtures import read_mixture
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.judges import load_selector
@@ -47,14 +49,16 @@ def sample_to_folder(
     Raises UserError before anything is written if a setting is out of range.
     """
     out = output_folder(out)
-    requests = [replace(r, prompt=pipe.text_encoder.check(r.prompt)).settled(pipe.usual) for r in requests]
+    requests = [embedded(replace(r, prompt=pipe.text_encoder.check(r.prompt))).settled(pipe.usual) for r in requests]
     for request in requests:
         request.check()
+        for text in read_mixture(request.prompt).texts:
+            pipe.text_encoder.check(text)
     selector = load_selector() if any(request.best_of > 1 for request in requests) else None
     if selector is not None:
         selector.check(pipe.text_encoder)
     table = load_ideographs()
-    works = [work(request.n * request.best_of, request.steps_of(pipe.usual)) for request in requests]
+    works = [batches(request.n * request.best_of) * steps_of(pipe, request) for request in requests]
     results = []
     for i, (request, slug) in enumerate(zip(requests, slugs([r.prompt for r in requests]), strict=True)):
 

@@ -1,8 +1,9 @@
 """GlyffuserPipeline: prompts in, glyphs out, as diffusers users know it, with every step open to view."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,16 +17,19 @@ from torch import Tensor
 from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import SPACINGS
-from glyffuser.base.noise import noise_source
+from glyffuser.base.noise import Generators, Noise, noise_source
 from glyffuser.base.pictures import to_output
 from glyffuser.base.weights import BROKEN, check_weights
-from glyffuser.config import BUNDLED, INTERVAL
+from glyffuser.config import BUNDLED, INTERVAL, SAMPLER
+from glyffuser.data.components import Part, numbered
 from glyffuser.data.radicals import RADICALS
 from glyffuser.diffusion.brownian import BrownianPath
 from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.editing import Edit, composed
 from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.mixtures import together
 from glyffuser.generate.request import Usual
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
 from glyffuser.networks.build import saved_class
@@ -128,14 +132,16 @@ class GlyffuserPipeline(DiffusionPipeline):
         sampler: str | None = None,
         spacing: str = SPACINGS[0],
         eta: float | None = None,
-        generator: torch.Generator | list[torch.Generator] | None = None,
+        generator: Generators = None,
         latents: Tensor | None = None,
         radical: int | None = None,
+        parts: Sequence[Part] = (),
+        edit: Edit | None = None,
     ) -> Iterator[GlyphStep]:
         """The generator behind `__call__`: yields a GlyphStep per step; the last x is the result.
 
         Args:
-            prompt: English, one or several.
+            prompt: English, one or several; "fire:1, water:0.5" is a mixture, see generate/mixtures.py.
             negative_prompt: what to steer away from, for all prompts; default: the empty prompt.
             num_inference_steps: 1 or more; default: what the model's scheduler says.
             guidance_scale: 1 = off; default: what the model's scheduler says.
@@ -143,41 +149,47 @@ class GlyffuserPipeline(DiffusionPipeline):
             sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
             spacing: how the noise levels of our own samplers lie over the steps: one of SPACINGS, see Schedule.sigmas.
             eta: share of fresh noise, 0 to 1, for samplers that have it (ddim).
-            generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device.
+            generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device;
+                or a noise source, as samplers take it.
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
             radical: Kangxi number, 1 ... 214, for all glyphs, or 0: withheld; default: the prior draws one
                 for each, or, where there is no prior, it is withheld.
+            parts: components with their places, for a network that is told of them; the radical is then withheld too,
+                unless it is given.
+            edit: a picture to start from or to hold a part of; our own samplers alone can do that.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """
         config, usual = self.unet.config, self.usual
         num_inference_steps = usual.steps if num_inference_steps is None else num_inference_steps
         guidance_scale = usual.guidance if guidance_scale is None else guidance_scale
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale)
+        texts, weights = together([prompt] if isinstance(prompt, str) else list(prompt))
+        self._check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
         self._check_sampler(sampler, spacing, eta)
-        cond = self.condition(prompts, num_images_per_prompt)
-        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval)
-        shape = (len(cond), config.in_channels, config.sample_size, config.sample_size)
+        cond = self.condition(texts, num_images_per_prompt)
+        several = weights.repeat_interleave(num_images_per_prompt, dim=1) if len(weights) > 1 else None
+        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, several)
+        shape = (len(cond) // len(weights), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
         if latents is not None:
             x = latents.to(self.device)
-        cond = replace(cond, radical=self._radicals(cond, radical, noise))
+        cond = replace(cond, radical=self._radicals(cond, 0 if parts and radical is None else radical, noise, shape[0]))
+        if parts:
+            cond = replace(cond, parts=self._parts(parts).expand(len(cond), -1, -1))
         if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
+            if edit is not None or callable(generator):
+                raise UserError(f"a diffusers scheduler cannot edit; choose one of our samplers, such as {SAMPLER}")
             highest = self.schedule.sigma_max()
             yield from scheduler_steps(self.scheduler, D, highest, x, num_inference_steps, cond, generator)
             return
         sigmas = self.schedule.sigmas(num_inference_steps, spacing=spacing)
         name = sampler or self.scheduler.config.sampler
-        if name in PATHWISE and num_inference_steps > 1:
-            seeds = [
-                int(abs(float(z)) * 1e15) for z in noise(torch.empty(shape[0], 1, 1, 1, device=self.device)).flatten()
-            ]
-            lowest = float(self.schedule.sigmas(self.schedule.T)[-2])  # whatever the number of steps, the same path
-            noise = BrownianPath(shape[1:], lowest, self.schedule.sigma_max(), seeds)
-        draw = SAMPLERS[name]
-        for step in draw(D, sigmas[0] * x, sigmas, cond, noise, **({} if eta is None else {"eta": eta})):
+        if name in PATHWISE and num_inference_steps > 1 and (edit is None or edit.kept is None or edit.times == 1):
+            noise = self._path(shape, noise)
+        draw = SAMPLERS[name] if eta is None else partial(SAMPLERS[name], eta=eta)
+        edited = edit.draw(draw, D, x, sigmas, cond, noise) if edit else draw(D, sigmas[0] * x, sigmas, cond, noise)
+        for step in edited:
             t = float(self.schedule.timestep(step.sigma)) if step.sigma > 0 else 0.0
             yield GlyphStep(step.i, t, step.x, step.x0, float(self.schedule.alpha(step.sigma)))
 
@@ -186,12 +198,15 @@ class GlyffuserPipeline(DiffusionPipeline):
         guidance_scale: float = 1.0,
         negative_prompt: str | None = None,
         guidance_interval: tuple[float, float] = INTERVAL,
+        weights: Tensor | None = None,
     ) -> Denoiser:
         """The network as a denoiser D(x, sigma, cond), with guidance unless the scale is 1.
 
-        `condition` makes the cond that it expects.
+        `condition` makes the cond that it expects; with `weights` (K, B), that of K prompts for each of B glyphs.
         """
         D = denoiser(self.network, self.unet.process)
+        if weights is not None:
+            return composed(D, weights, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
         if guidance_scale == 1:
             return D
         return classifier_free(D, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
@@ -224,7 +239,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         texts = list(dict.fromkeys(prompts))
         rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
         states, mask = (part.to(self.device) for part in self.text_encoder.encode(texts))
-        radical = pooled = None
+        radical = pooled = parts = None
         if self.unet.config.num_class_embeds:
             radical = torch.zeros(len(texts), dtype=torch.long, device=self.device)
         if self.prior is not None:
@@ -233,11 +248,26 @@ class GlyffuserPipeline(DiffusionPipeline):
         if self.tower is not None:
             with torch.no_grad():
                 pooled = self.tower(states, mask)
-        return Condition(states, mask, radical, pooled)[rows]
+        if self.unet.config.get("components"):
+            parts = torch.zeros(len(texts), *numbered([], "").shape, dtype=torch.long, device=self.device)
+        return Condition(states, mask, radical, pooled, parts)[rows]
 
-    def _radicals(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """The radicals (B,) given to the network: the user's; else the prior draws them from each glyph's own noise,
-        or they are withheld.
+    def _path(self, shape: tuple[int, ...], noise: Noise) -> BrownianPath:
+        """A noise path for each of the images (B, C, H, W), drawn from their noise."""
+        drawn = noise(torch.empty(shape[0], 1, 1, 1, device=self.device)).flatten()
+        lowest = float(self.schedule.sigmas(self.schedule.T)[-2])  # whatever the number of steps, the same path
+        return BrownianPath(shape[1:], lowest, self.schedule.sigma_max(), [int(abs(float(z)) * 1e15) for z in drawn])
+
+    def _parts(self, parts: Sequence[Part]) -> Tensor:
+        """The numbers of parts (1, 3, 2), as the network is given them."""
+        known = self.unet.config.get("components", "")
+        if not known:
+            raise UserError("this model takes no parts; it was trained without them")
+        return torch.from_numpy(numbered(parts, known))[None].to(self.device)
+
+    def _radicals(self, cond: Condition, radical: int | None, noise: Noise, batch: int) -> Tensor | None:
+        """The radicals given to the network, one a row of the condition: the user's; else the prior draws them from
+        each glyph's own noise, the same for every prompt of a mixture, or they are withheld.
         """
         if cond.radical is None:
             if radical:
@@ -247,7 +277,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             raise UserError(f"the radical must be between 1 and {len(RADICALS)}, or 0 for none, not {radical}")
         drawn = cond.radical
         if self.prior is not None:  # drawn in any case, so that a chosen radical gives the glyph the prior would have
-            chance = torch.special.ndtr(noise(torch.empty(len(cond), 1, 1, 1, device=self.device)).flatten())
+            chance = torch.special.ndtr(noise(torch.empty(batch, 1, 1, 1, device=self.device)).flatten())
+            chance = chance.repeat(len(cond) // batch)
             drawn = torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
         return drawn if radical is None else torch.full_like(drawn, radical)
 

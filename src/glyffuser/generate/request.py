@@ -3,17 +3,25 @@ beside the picture, and back (`glyffuser sample --again`)."""
 
 import dataclasses
 import math
+import types
 import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from tyro.conf import Suppress, arg
+from tyro.conf import Suppress, UseAppendAction, arg
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
 from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 
 MAX_GLYPHS = 4096  # per prompt and call
+STRENGTH = 0.75  # of an edit that holds nothing
+SIDES = ("left", "right", "top", "bottom")  # that can be kept
+PART_HELP = (
+    "What the glyphs are made of: a part such as 氵, or, with its place (left, right, top, bottom, around, inside, "
+    "middle), 馬:right; may be given several times."
+)
+LATER = ("init", "strength", "keep", "parts")  # fields that older records have not
 
 
 class Usual(NamedTuple):
@@ -49,6 +57,14 @@ class Request:
     """A different seed gives different glyphs."""
     radical: int | None = None
     """Kangxi number of the radical, 1 to 214 (167 is metal), or 0: the text alone; default: what the model chooses."""
+    init: str | None = None
+    """A character, or a picture file, black on white, to start from; say how far from it with --strength."""
+    strength: float | None = None
+    """How much of --init is drawn anew: near 0 almost nothing, 1 everything; default: 0.75, and 1 with --keep."""
+    keep: str | None = None
+    """What of --init to hold while the rest is invented: left, right, top, bottom, or a mask file, white there."""
+    parts: UseAppendAction[Annotated[tuple[str, ...], arg(name="with", metavar="PART", help=PART_HELP)]] = ()
+    """What the glyphs are made of, as `data/components.py: named` reads it."""
     best_of: int = 1
     """Draw this many times as many glyphs, and keep the best by form and meaning."""
     new: Suppress[bool | None] = None
@@ -58,6 +74,23 @@ class Request:
     def only_new(self) -> bool:
         """Whether glyphs that exist as characters are left out."""
         return self.best_of > 1 if self.new is None else self.new
+
+    @property
+    def strong(self) -> float:
+        """The strength of an edit."""
+        usual = STRENGTH if self.init is not None and self.keep is None else 1.0
+        return usual if self.strength is None else self.strength
+
+    def check_edit(self) -> None:
+        """UserError for options of editing that are out of range or lack another."""
+        if self.strength is not None and not 0 < self.strength <= 1:
+            raise UserError(f"--strength must be above 0 and at most 1, not {self.strength:g}")
+        if self.init == "":
+            raise UserError("--init is empty; give it one character, or a picture file")
+        if self.init is None and self.keep is not None:
+            raise UserError("--keep says what of a picture is held; give the picture with --init")
+        if self.init is None and not self.parts and self.strength is not None:
+            raise UserError("--strength says how far glyphs go from a picture; give the picture with --init")
 
     def check(self) -> None:
         """UserError for too few or too many glyphs, or for a seed out of range."""
@@ -73,12 +106,9 @@ class Request:
 
     def settled(self, usual: Usual) -> "Request":
         """The request with a model's own steps and guidance where it leaves them open."""
-        steps, guidance = self.steps_of(usual), usual.guidance if self.guidance is None else self.guidance
+        steps = usual.steps if self.steps is None else self.steps
+        guidance = usual.guidance if self.guidance is None else self.guidance
         return dataclasses.replace(self, steps=steps, guidance=guidance)
-
-    def steps_of(self, usual: Usual) -> int:
-        """The number of steps, where a model's own are `usual`."""
-        return usual.steps if self.steps is None else self.steps
 
     def settings(self) -> dict[str, Any]:
         """The settings under the names that diffusers' pipelines use, for `GlyffuserPipeline.stream`."""
@@ -98,23 +128,36 @@ class Request:
         it was `settled`.
         """
         limits = [None if math.isinf(limit) else limit for limit in self.interval]
-        return dataclasses.asdict(self) | {"interval": limits, "new": self.only_new}
+        edited = {"strength": self.strong if self.init is not None or self.parts else None, "parts": list(self.parts)}
+        return dataclasses.asdict(self) | {"interval": limits, "new": self.only_new} | edited
 
     @classmethod
     def from_record(cls, facts: Any) -> "Request":
         """The request in a record that `glyffuser sample` wrote; UserError if it is not one."""
-        hints = {field.name: field for field in dataclasses.fields(cls)}
-        missing = [name for name in hints if not isinstance(facts, dict) or name not in facts]
+        hints = typing.get_type_hints(cls)
+        missing = [name for name in hints if not isinstance(facts, dict) or (name not in facts and name not in LATER)]
         if missing:
             raise UserError(f"this is not a record of `glyffuser sample`: it has no {missing[0]!r}")
         limits = facts["interval"]
         if not isinstance(limits, list) or len(limits) != 2:
             raise UserError(f"this is not a record of `glyffuser sample`: its interval is {limits!r}, not two levels")
         interval = tuple(math.inf if limit is None else limit for limit in limits)
-        found = {name: facts[name] for name in hints} | {"interval": interval}
-        for name, hint in typing.get_type_hints(cls).items():
-            kinds = (int, float) if float in (hint, *typing.get_args(hint)) else ()
-            values = interval if name == "interval" else (found[name],)
-            if not all(isinstance(value, kinds or hint) or (value is None and name == "eta") for value in values):
+        found = {name: facts[name] for name in hints if name in facts} | {"interval": interval}
+        if isinstance(found.get("parts"), list):
+            found["parts"] = tuple(found["parts"])
+        for name, value in found.items():
+            if not _fits(value, hints[name]):
                 raise UserError(f"this is not a record of `glyffuser sample`: its {name} is {facts[name]!r}")
         return cls(**found)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type: a plain one, a choice of them, or a tuple; whole numbers are numbers too."""
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, choice) for choice in typing.get_args(hint))
+    if isinstance(hint, types.GenericAlias):
+        items = [item for item in typing.get_args(hint) if item is not Ellipsis]
+        return isinstance(value, tuple) and all(_fits(item, items[0]) for item in value)
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
+    return isinstance(value, hint)

@@ -9,6 +9,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
+from glyffuser.data.components import SIDES
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import Process
 from glyffuser.networks.layers import timestep_embedding, zero_init
@@ -30,7 +31,13 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
     """
 
     def build_conditioning(
-        self, width: int, cond_dim: int, cross_attention_dim: int, pooled_dim: int, num_class_embeds: int
+        self,
+        width: int,
+        cond_dim: int,
+        cross_attention_dim: int,
+        pooled_dim: int,
+        num_class_embeds: int,
+        components: str = "",
     ) -> None:
         """Make the layers of the conditioning vector, of `cond_dim` channels; `width` is the timestep embedding's."""
         self.time_mlp = nn.Sequential(nn.Linear(width, cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
@@ -42,6 +49,11 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         )
         # Zeros at first: a network trained without labels can continue with them.
         self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
+        # The product of both says which part is where, and a sum of such products which parts are where.
+        self.part_embedding = zero_init(nn.Embedding(len(components) + 1, cond_dim)) if components else None
+        self.place_embedding = nn.Embedding(len(SIDES) + 1, cond_dim) if components else None
+        if self.place_embedding is not None:
+            nn.init.normal_(self.place_embedding.weight, mean=1.0, std=0.5)
 
     @abstractmethod
     def predict(self, x: Tensor, cond: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
@@ -66,7 +78,8 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         """
         groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
         edges = {id(layer.weight) for layer in self.edges()}
-        labels = set() if self.class_embedding is None else {id(self.class_embedding.weight)}
+        tables = (self.class_embedding, self.part_embedding, self.place_embedding)
+        labels = {id(table.weight) for table in tables if table is not None}
         for parameter in self.parameters():
             if id(parameter) in edges:
                 groups["edges"].append(parameter)
@@ -84,25 +97,33 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         encoder_attention_mask: Tensor | None = None,
         class_labels: Tensor | None = None,
         pooled_projections: Tensor | None = None,
+        part_labels: Tensor | None = None,
         return_dict: bool = True,
     ) -> NetworkOutput | tuple[Tensor]:
         """Args: sample (B, C, H, W); timestep in [0, T), one number or (B,); encoder_hidden_states (B, L, D);
         encoder_attention_mask (B, L), True where a token is real; class_labels (B,), None = all 0;
-        pooled_projections (B, pooled_dim), where the network takes them, else None.
+        pooled_projections (B, pooled_dim), where the network takes them, else None; part_labels (B, parts, 2), numbers
+        of components and places, None = all 0.
         Returns: NetworkOutput, shape of `sample`.
         """
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         context = encoder_hidden_states.to(self.dtype)
-        cond = self._condition(t, context, mask, class_labels, pooled_projections)
+        cond = self._condition(t, context, mask, class_labels, pooled_projections, part_labels)
         x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
         x = F.pixel_shuffle(self.predict(x, cond, context, mask), self.config.patch_size)
         return NetworkOutput(sample=x) if return_dict else (x,)
 
     def _condition(
-        self, t: Tensor, context: Tensor, mask: Tensor | None, class_labels: Tensor | None, pooled: Tensor | None
+        self,
+        t: Tensor,
+        context: Tensor,
+        mask: Tensor | None,
+        class_labels: Tensor | None,
+        pooled: Tensor | None,
+        parts: Tensor | None,
     ) -> Tensor:
-        """The conditioning vector (B, cond_dim): timestep, text as a whole, and label."""
+        """The conditioning vector (B, cond_dim): timestep, text as a whole, label, and the mean of the parts."""
         cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
         if self.config.pooled_dim and pooled is None:
             raise ValueError("this network takes pooled_projections, one vector per text, from its tower")
@@ -110,6 +131,10 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         if self.class_embedding is not None:
             labels = torch.zeros_like(t, dtype=torch.long) if class_labels is None else class_labels
             cond = cond + self.class_embedding(labels)
+        if self.part_embedding is not None and self.place_embedding is not None and parts is not None:
+            there = (parts[..., 0] > 0).to(cond)[..., None]  # (B, parts, 1)
+            bound = self.part_embedding(parts[..., 0]) * self.place_embedding(parts[..., 1]) * there
+            cond = cond + bound.sum(dim=1) / there.sum(dim=1).clamp(min=1)
         return cond
 
 
@@ -120,6 +145,7 @@ def arguments(cond: Condition) -> dict[str, Tensor | None]:
         "encoder_attention_mask": cond.mask,
         "class_labels": cond.radical,
         "pooled_projections": cond.pooled,
+        "part_labels": cond.parts,
     }
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from glyffuser.config import Config
 from glyffuser.data.captions import Captions
+from glyffuser.data.components import MOST_PARTS, numbered, parts
 from glyffuser.data.dataset import GlyphData
 from glyffuser.data.order import GlyphOrder
 from glyffuser.diffusion.conditions import Condition
@@ -31,6 +32,7 @@ class Batches:
     Args:
         data: the training split.
         captions, texts: its captions, and their token states by number; pooled: their vectors (N, W), or None.
+        known: the parts that the network can be told; "" = it takes none.
     """
 
     def __init__(
@@ -42,19 +44,24 @@ class Batches:
         pooled: Tensor | None,
         schedule: Schedule,
         device: torch.device,
+        known: str = "",
     ):
         self.config, self.captions, self.texts, self.schedule, self.device = config, captions, texts, schedule, device
         self.pooled = pooled
         self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed)
         self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
         self.radicals = data.radicals.astype(np.int64)
+        self.parts = None
+        if known:  # (N, MOST_PARTS, 2)
+            direct = [[part for part in parts(char) if part.char and part.char in known] for char in data.chars]
+            self.parts = np.stack([numbered(found, known) for found in direct])
 
     def draw(self, step: int, rank: int, world: int) -> Batch:
         """The examples of a step for process `rank` of `world`."""
         c, d = self.config.train, self.config.data
         first = (step * world + rank) * c.batch_size
         glyphs = self.order(np.arange(first, first + c.batch_size))
-        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(5, np.uint64)  # one a use
+        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(6, np.uint64)  # one a use
         numbers = self.captions.draw(glyphs, d.kinds, d.drop, np.random.default_rng(seeds[0]))
         states, mask = self.texts.batch(numbers)
         x0 = self.images[torch.from_numpy(glyphs).to(self.device)][:, None].float() / 127.5 - 1
@@ -68,4 +75,10 @@ class Batches:
             dropped = (numbers == 0) | (np.random.default_rng(seeds[4]).random(len(glyphs)) < d.drop_radical)
             radical = torch.from_numpy(np.where(dropped, 0, self.radicals[glyphs])).to(self.device)
         pooled = None if self.pooled is None else self.pooled[torch.from_numpy(numbers).to(self.device)].float()
-        return Batch(x0, eps, t, Condition(states, mask, radical, pooled))
+        told = None
+        if self.parts is not None:
+            rng = np.random.default_rng(seeds[5])
+            silent = (numbers == 0) | (rng.random(len(glyphs)) < d.drop_parts)
+            named = ~silent[:, None] & (rng.random((len(glyphs), MOST_PARTS)) < 0.5)
+            told = torch.from_numpy(self.parts[glyphs] * named[:, :, None]).to(self.device)
+        return Batch(x0, eps, t, Condition(states, mask, radical, pooled, told))

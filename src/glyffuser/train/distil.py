@@ -102,7 +102,15 @@ def moment_losses(
 def build_teacher(pipe: GlyffuserPipeline, student: ConditionedNetwork, c: DistilConfig) -> Teacher:
     """The teacher that a pipeline holds; UserError where it does not take what the student is told."""
     own, other = student.config, pipe.unet.config
-    told = ("cross_attention_dim", "pooled_dim", "num_class_embeds", "sample_size", "schedule", "num_train_timesteps")
+    told = (
+        "cross_attention_dim",
+        "pooled_dim",
+        "num_class_embeds",
+        "components",
+        "sample_size",
+        "schedule",
+        "num_train_timesteps",
+    )
     if differ := [name for name in told if own[name] != other[name]]:
         raise UserError(f"the teacher {c.teacher} has {differ[0]} = {other[differ[0]]}, the student {own[differ[0]]}")
     return Teacher(pipe.unet, pipe.condition([""]), c)
@@ -127,6 +135,7 @@ def student_config(pipe: GlyffuserPipeline, base: Config) -> Config:
     found: Mapping[str, Any] = {
         "model.kind": kind_of(pipe.unet),
         **{f"model.{name}": network[name] for name in vars(base.model) if name in network},
+        "model.components": len(network["components"]),
         "text.encoder": encoder["encoder"],
         "text.max_length": encoder["max_length"],
         "text.words_only": encoder["words_only"],

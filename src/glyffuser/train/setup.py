@@ -17,7 +17,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.memory import keep_freed_memory
 from glyffuser.config import Config
 from glyffuser.data.captions import Captions, build_captions
-from glyffuser.data.components import compositions
+from glyffuser.data.components import common, compositions
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
@@ -87,10 +87,11 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
     texts, tower = _read_texts(config, data, captions, encoder, accelerator, tower, progress)
     process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
     read = None if tower is None else pooled(tower, texts)
-    batches = Batches(config, data, captions, texts, read, process.schedule, accelerator.device)
+    known = common(data.chars, config.model.components)
+    batches = Batches(config, data, captions, texts, read, process.schedule, accelerator.device, known)
     torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
     network = build_network(
-        **asdict(config.model),
+        **asdict(config.model) | {"components": known},
         cross_attention_dim=encoder.dim,
         pooled_dim=config.text.tower,
         **process.to_config(),

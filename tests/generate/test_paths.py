@@ -1,0 +1,47 @@
+"""Paths between two requests."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from glyffuser.base.errors import UserError
+from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
+from glyffuser.generate.draw import draw
+from glyffuser.generate.paths import draw_path, path
+from glyffuser.generate.request import Request
+
+GOLD = Request("gold", steps=4)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_path_begins_and_ends_at_the_glyphs_of_its_requests(make_pipe, sampler):
+    pipe, seen = make_pipe(), []
+    start = replace(GOLD, sampler=sampler)
+    end = replace(start, prompt="fish", seed=3)
+    glyphs = draw_path(pipe, start, end, 19, 1, lambda *at: seen.append(at)).astype(int)
+    assert len(glyphs) == 19
+    assert seen == [(i, 8) for i in range(1, 9)]
+    for request, glyph in ((start, glyphs[0]), (end, glyphs[-1])):
+        wanted = draw(pipe, [request.prompt], request, numbers=[1])[0].astype(int)
+        assert np.abs(glyph - wanted).max() <= 3  # batches of another size round otherwise
+    if sampler not in PATHWISE:
+        steps = np.abs(np.diff(glyphs, axis=0)).mean(axis=(1, 2))
+        assert np.median(steps) < 0.6 * np.abs(glyphs[0] - glyphs[-1]).mean()  # neighbours are alike
+
+
+def test_prompts_move_by_their_weights():
+    (stretch,) = path(GOLD, replace(GOLD, prompt="fire:1, water:1"), 5)
+    assert stretch.share == [0, 0.25, 0.5, 0.75, 1]
+    assert stretch.prompts[0] == "gold"
+    assert stretch.prompts[1] == "gold:0.750000, fire:0.250000, water:0.250000"
+    assert stretch.prompts[4] == "fire:1, water:1"
+    (same,) = path(GOLD, replace(GOLD, seed=1), 3)
+    assert same.prompts == ["gold"] * 3
+
+
+def test_ends_that_differ_otherwise_and_paths_without_ends_are_refused():
+    with pytest.raises(UserError, match="prompt and seed alone"):
+        next(path(GOLD, replace(GOLD, steps=5), 3))
+    with pytest.raises(UserError, match="cannot be of 1"):
+        next(path(GOLD, GOLD, 1))
