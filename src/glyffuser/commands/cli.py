@@ -21,6 +21,7 @@ from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.evaluate import Evaluate
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
+from glyffuser.commands.onnx import Onnx
 from glyffuser.commands.sample import Sample
 from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.commands.train import Train
@@ -51,6 +52,7 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[TrainJudges, subcommand("train-judges")]
+    | Annotated[Onnx, subcommand("onnx")]
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]
     | Annotated[Map, subcommand("map")]
