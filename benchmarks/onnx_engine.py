@@ -5,8 +5,10 @@
 Exports the model in every precision into a folder of `--onnx`, unless it is there, then prints one table. Size: of
 denoiser and text encoder. Difference: of the denoiser from torch in float32, at most, on random inputs. Seconds: of the
 processor for 16 glyphs, on one thread, the median of runs in which the engines take turns. Rate, flagged: share of
-glyphs with a right radical, and of implausible ones, one for each prompt of the evaluation, from the same noise. `torch` is what `glyffuser sample` does: bfloat16 where
-that is fast; `torch float32` says what it would take elsewhere. With `--pairs 0` or `--steps 0` a half is left out.
+glyphs with a right radical, and of implausible ones, one for each prompt of the evaluation, from the same noise.
+
+`torch` is what `glyffuser sample` does: bfloat16 where that is fast; `torch float32` is what it does elsewhere. With
+`--pairs 0` or `--steps 0` a half of the table is left out.
 """
 
 import argparse
@@ -81,7 +83,7 @@ def exported(pipe: GlyffuserPipeline, folder: Path, precision: str) -> dict[str,
 
 def single(name: str) -> contextlib.AbstractContextManager:
     """Torch in float32, if that is what the row is about."""
-    plain = mock.patch.object(pipeline, "fast_matmul", lambda device: contextlib.nullcontext())
+    plain = mock.patch.object(pipeline, "fast_matmul", return_value=contextlib.nullcontext())
     return plain if name == "torch float32" else contextlib.nullcontext()
 
 

@@ -165,7 +165,7 @@ def test_smaller_precisions_are_smaller_and_near(precision, share, far, model, f
 
 
 def test_an_unknown_precision_is_told():
-    with pytest.raises(UserError, match="'bf16'.*fp32, fp16, int8"):
+    with pytest.raises(UserError, match=r"'bf16'.*fp32, fp16, int8"):
         export_onnx(None, "nowhere", "bf16")  # type: ignore[arg-type]
 
 

@@ -17,6 +17,7 @@ import tyro
 from tyro.conf import subcommand
 
 from glyffuser.base.errors import UserError
+from glyffuser.commands.animate import Animate
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.evaluate import Evaluate
 from glyffuser.commands.guide import Figures, Guide, Map
@@ -52,6 +53,7 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[TrainJudges, subcommand("train-judges")]
+    | Annotated[Animate, subcommand("animate")]
     | Annotated[Onnx, subcommand("onnx")]
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]

@@ -173,7 +173,7 @@ def parts(pipe: GlyffuserPipeline, batch: int = 3, length: int = 7, seed: int = 
 def write(part: Part, path: Path) -> None:
     """Write one part in float32, with batch and length left open."""
     shapes = {
-        name: {axis: torch.export.Dim.DYNAMIC for axis in (AXES if name in TEXTS else (0,))} if tensor.ndim else None
+        name: dict.fromkeys(AXES if name in TEXTS else (0,), torch.export.Dim.DYNAMIC) if tensor.ndim else None
         for name, tensor in part.inputs.items()
     }
     logger = logging.getLogger("torch.onnx")

@@ -151,8 +151,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         """
         config = self.unet.config
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale)
-        self._check_sampler(sampler, spacing, eta)
+        self.check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale)
+        self.check_sampler(sampler, spacing, eta)
         cond = self.condition(prompts, num_images_per_prompt)
         D = self.denoiser(guidance_scale, negative_prompt, guidance_interval)
         shape = (len(cond), config.in_channels, config.sample_size, config.sample_size)
@@ -241,7 +241,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             drawn = torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
         return drawn if radical is None else torch.full_like(drawn, radical)
 
-    def _check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:
+    def check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:
+        """UserError for a prompt that cannot be read or a setting out of range."""
         for prompt in prompts or [""]:
             self.text_encoder.check(prompt)
         if images < 1:
@@ -253,7 +254,8 @@ class GlyffuserPipeline(DiffusionPipeline):
                 f"guidance must be a finite number, not {guidance}; 1 turns it off, {GUIDANCE:g} is the default"
             )
 
-    def _check_sampler(self, sampler: str | None, spacing: str, eta: float | None) -> None:
+    def check_sampler(self, sampler: str | None, spacing: str = SPACINGS[0], eta: float | None = None) -> None:
+        """UserError for an unknown sampler or spacing, and for an eta that the sampler does not take."""
         if sampler is not None and sampler not in SAMPLERS:
             raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
         if spacing not in SPACINGS:
