@@ -13,7 +13,6 @@ glyphs with a right radical, and of implausible ones, one for each prompt of the
 
 import argparse
 import contextlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glyffuser.config import BUNDLED, INTERVAL
-from glyffuser.diffusion.conditions import Condition
-from glyffuser.diffusion.guidance import Denoiser, classifier_free
+from glyffuser.config import BUNDLED
 from glyffuser.evaluate.meaning import shares
+from glyffuser.export.engine import with_onnx
 from glyffuser.export.onnx import SETTINGS, difference, export_onnx, open_session, parts
 from glyffuser.export.precision import PRECISIONS
 from glyffuser.generate import pipeline
@@ -40,37 +38,17 @@ from glyffuser.judge.prompts import PROMPTS
 TORCH = ("torch", "torch float32")
 
 
-class ByOnnx(GlyffuserPipeline):
-    """The pipeline with text encoder and denoiser run by onnxruntime, from a folder of files."""
+def by_onnx(model: Path, folder: Path) -> GlyffuserPipeline:
+    """The model with denoiser and text encoder run by onnxruntime, on one thread."""
+    pipe = with_onnx(load_pipeline(model), folder)
+    encoder = open_session(folder / "text_encoder.onnx", 1)
 
-    def use(self, folder: Path, threads: int) -> "ByOnnx":
-        """Open the files."""
-        facts = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        self.sessions = {name: open_session(folder / part["file"], threads) for name, part in facts["parts"].items()}
-        encoder = self.sessions["text_encoder"]
+    def read(input_ids: Tensor, attention_mask: Tensor, whole: bool = False) -> tuple[Tensor, ...]:
+        fed = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
+        return tuple(map(torch.from_numpy, encoder.run(["states", "mask"], fed)))
 
-        def read(input_ids: Tensor, attention_mask: Tensor, whole: bool = False) -> tuple[Tensor, ...]:
-            fed = {"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()}
-            return tuple(map(torch.from_numpy, encoder.run(["states", "mask"], fed)))
-
-        self.text_encoder.forward = read
-        return self
-
-    def denoiser(
-        self,
-        guidance_scale: float = 1.0,
-        negative_prompt: str | None = None,
-        guidance_interval: tuple[float, float] = INTERVAL,
-    ) -> Denoiser:
-        """See GlyffuserPipeline."""
-        session = self.sessions["denoiser"]
-
-        def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
-            assert cond is not None
-            told = {name: part.numpy() for name, part in vars(cond).items() if part is not None}
-            return torch.from_numpy(session.run(["x0"], {"x": x.numpy(), "sigma": sigma.float().numpy(), **told})[0])
-
-        return classifier_free(D, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
+    pipe.text_encoder.forward = read
+    return pipe
 
 
 def exported(pipe: GlyffuserPipeline, folder: Path, precision: str) -> dict[str, Any]:
@@ -118,7 +96,7 @@ def main() -> None:
             engines[name] = pipe
         else:
             files[name] = exported(pipe, options.onnx / name, name)
-            engines[name] = ByOnnx(**load_pipeline(options.model).components).use(options.onnx / name, threads=1)
+            engines[name] = by_onnx(options.model, options.onnx / name)
     seconds = timed(engines, options.pairs, options.timed_steps)
     columns: list[tuple[str, Callable[[float], str]]] = [
         *((name, lambda size: f"{size:.1f} MB") for name in ("denoiser", "text_encoder")),

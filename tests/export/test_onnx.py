@@ -1,5 +1,6 @@
 """ONNX files against torch: every part, other batches and lengths, the smaller precisions, and the text of the docs."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.commands.cli import main
 from glyffuser.diffusion.conditions import Condition
@@ -19,6 +21,7 @@ from glyffuser.diffusion.guidance import classifier_free
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.export.engine import with_onnx
 from glyffuser.export.onnx import Part, difference, export_onnx, open_session, parts, write
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler
@@ -100,10 +103,8 @@ def test_words_alone_are_told_of(model, folder):
 def test_batch_and_length_are_free(folder):
     inputs = {entry.name: entry for entry in onnx.load(folder / "denoiser.onnx").graph.input}
     sides = {name: [d.dim_param or d.dim_value for d in e.type.tensor_type.shape.dim] for name, e in inputs.items()}
-    assert isinstance(sides["x"][0], str)
-    assert sides["x"][1:] == [1, 16, 16]
-    assert sides["states"][0] == sides["x"][0]
-    assert isinstance(sides["states"][1], str)
+    assert sides["x"] == ["batch", 1, 16, 16]
+    assert sides["states"] == ["batch", "length", 16]
     assert sides["sigma"] == []
 
 
@@ -115,20 +116,26 @@ def test_settings_hold_what_a_sampler_needs(model, folder):
     assert all((folder / part["file"]).is_file() for part in facts["parts"].values())
 
 
+@pytest.fixture
+def single(monkeypatch):
+    """Torch draws in float32, whatever it is fast at."""
+    monkeypatch.setattr("glyffuser.generate.pipeline.fast_matmul", lambda device: contextlib.nullcontext())
+
+
 def snippet() -> str:
     """The program in the docs."""
     (program,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     return program
 
 
-def test_the_docs_draw_the_same_glyphs_without_torch(model, folder, tmp_path):
+def test_the_docs_draw_the_same_glyphs_without_torch(model, folder, single, tmp_path):
     (tmp_path / "onnx").symlink_to(folder)
     checked = snippet() + "\nimport sys\nassert not {'torch', 'glyffuser', 'transformers'} & set(sys.modules)\n"
     subprocess.run([sys.executable, "-c", checked], cwd=tmp_path, check=True)
     head, pixels = (tmp_path / "glyphs.pgm").read_bytes().split(b"\n", 1)
     assert head == b"P5 64 16 255"
     drawn = np.frombuffer(pixels, np.uint8).reshape(16, 4, 16).swapaxes(0, 1)
-    np.testing.assert_allclose(drawn.astype(int), redrawn(model, 4).astype(int), atol=2)
+    np.testing.assert_allclose(drawn.astype(int), redrawn(model, 4).astype(int), atol=6)
     assert drawn.std() > 10
 
 
@@ -164,18 +171,53 @@ def test_smaller_precisions_are_smaller_and_near(precision, share, far, model, f
     assert json.loads((tmp_path / "glyffuser.json").read_text())["precision"] == precision
 
 
+def test_the_pipeline_draws_the_same_with_onnxruntime(model, folder, single):
+    settings = {"num_inference_steps": 5, "num_images_per_prompt": 2, "output_type": "pt"}
+    made = with_onnx(model, folder)
+    assert made.engine == "onnx fp32"
+    for asked in ({}, {"guidance_scale": 1.0}):
+        drawn = [pipe("gold", generator=seeded(0, 0), **settings, **asked).images for pipe in (model, made)]
+        torch.testing.assert_close(drawn[0], drawn[1], atol=2e-3, rtol=0)
+
+
+def test_files_of_another_model_or_none_or_damaged_ones_are_told(model, folder, make_pipe, tmp_path):
+    with pytest.raises(UserError, match="another model"):
+        with_onnx(make_pipe(), folder)
+    with pytest.raises(UserError, match="glyffuser onnx"):
+        with_onnx(model, tmp_path)
+    facts = (folder / "glyffuser.json").read_text()
+    (tmp_path / "denoiser.onnx").write_bytes(b"half a file")
+    for text, words in ((facts, "cannot open the denoiser"), ("{", "damaged"), ("[]", "damaged")):
+        (tmp_path / "glyffuser.json").write_text(text)
+        with pytest.raises(UserError, match=words):
+            with_onnx(model, tmp_path)
+
+
 def test_an_unknown_precision_is_told():
     with pytest.raises(UserError, match=r"'bf16'.*fp32, fp16, int8"):
         export_onnx(None, "nowhere", "bf16")  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
-def test_the_command_writes_the_files_and_says_how_far_they_are(tiny_model, tmp_path, capsys):
+def test_the_command_writes_files_that_sample_draws_with(tiny_model, tmp_path, capsys):
     assert main(["onnx", "--model", str(tiny_model), "--out", str(tmp_path / "o"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert all(file["difference"] < 1e-4 for file in facts["files"])
     names = {"denoiser.onnx", "text_encoder.onnx", "tokenizer.json", "glyffuser.json"}
     assert names <= {path.name for path in (tmp_path / "o").iterdir()}
+    engine = ["--model", str(tiny_model), "--out", str(tmp_path), "--engine", "onnx", "--onnx", str(tmp_path / "o")]
+    assert main(["sample", "gold", "-n", "2", "--steps", "2", *engine]) == 0
+    record = tmp_path / "gold-0.json"
+    assert json.loads(record.read_text())["engine"] == "onnx fp32"
+    before = (tmp_path / "gold-0.png").read_bytes()
+    assert main(["sample", "--again", str(record), *engine]) == 0
+    assert (tmp_path / "gold-0.png").read_bytes() == before
+
+
+def test_an_engine_that_is_unknown_or_has_no_files_is_told(tiny_model, tmp_path, capsys):
+    for asked, words in ((("tpu",), "torch, onnx"), (("onnx", "--onnx", str(tmp_path)), "glyffuser onnx")):
+        assert main(["sample", "gold", "--model", str(tiny_model), "--engine", *asked]) == 2
+        assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

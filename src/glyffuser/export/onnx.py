@@ -43,7 +43,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 
 SETTINGS, TOKENIZER = "glyffuser.json", "tokenizer.json"
-AXES = {0: "batch", 1: "length"}  # of token ids, states and masks; other inputs have the first alone
+AXES = ("batch", "length")  # of token ids, states and masks; other inputs have the first alone
 TEXTS = ("input_ids", "attention_mask", "states", "mask")
 PRIOR_TEMPERATURE = 0.5  # of `RadicalPrior.draw`
 
@@ -173,7 +173,7 @@ def parts(pipe: GlyffuserPipeline, batch: int = 3, length: int = 7, seed: int = 
 def write(part: Part, path: Path) -> None:
     """Write one part in float32, with batch and length left open."""
     shapes = {
-        name: dict.fromkeys(AXES if name in TEXTS else (0,), torch.export.Dim.DYNAMIC) if tensor.ndim else None
+        name: {axis: AXES[axis] for axis in range(min(tensor.ndim, 2 if name in TEXTS else 1))}
         for name, tensor in part.inputs.items()
     }
     logger = logging.getLogger("torch.onnx")

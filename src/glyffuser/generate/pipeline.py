@@ -54,6 +54,7 @@ class GlyffuserPipeline(DiffusionPipeline):
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
 
     model_cpu_offload_seq = "text_encoder->tower->prior->unet"
+    engine = "torch"  # what runs the denoiser, for the records
     _optional_components: ClassVar[list[str]] = ["tower", "prior"]  # a list, since diffusers adds to it
 
     def __init__(
