@@ -128,6 +128,13 @@ def test_noise_is_smaller_as_mp4_than_as_gif(pipe, tmp_path):
     assert (tmp_path / "film.mp4").stat().st_size < (tmp_path / "film.gif").stat().st_size
 
 
+def test_even_noise_keeps_within_three_megabits_a_second(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 256, (256, 256), np.uint8)) for _ in range(48)]
+    write_film(frames, 24, tmp_path / "film.mp4")
+    assert (tmp_path / "film.mp4").stat().st_size < 1.5 * 2 * 3e6 / 8  # of two seconds, with a full buffer at first
+
+
 def run(*argv) -> int:
     return main([str(a) for a in argv])
 

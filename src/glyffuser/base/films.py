@@ -11,6 +11,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path
 
 GIF_WIDTH = 800  # pixels at most
+RATE = "3M"  # bits a second at most: only noise asks for more, and nobody looks at its grains
 
 
 def write_film(frames: Sequence[Image.Image], fps: float, path: Path) -> None:
@@ -29,12 +30,12 @@ def writer(path: Path) -> Callable[[Sequence[Image.Image], float, Path], None]:
 
 def write_mp4(frames: Sequence[Image.Image], fps: float, path: Path) -> None:
     """H.264 in MP4, which every browser and phone plays."""
-    _encode(frames, fps, path, "mp4", "libx264", {"crf": "20", "preset": "veryfast"})
+    _encode(frames, fps, path, "mp4", "libx264", {"crf": "20", "preset": "veryfast", "maxrate": RATE, "bufsize": RATE})
 
 
 def write_webm(frames: Sequence[Image.Image], fps: float, path: Path) -> None:
     """VP9 in WebM."""
-    _encode(frames, fps, path, "webm", "libvpx-vp9", {"crf": "32", "b": "0", "deadline": "good", "cpu-used": "4"})
+    _encode(frames, fps, path, "webm", "libvpx-vp9", {"crf": "32", "b": RATE, "deadline": "good", "cpu-used": "4"})
 
 
 def _encode(
@@ -46,7 +47,7 @@ def _encode(
         raise UserError("MP4 and WebM need PyAV; pip install 'glyffuser[export]', or choose .webp or .gif") from error
     width, height = (n // 2 * 2 for n in frames[0].size)  # 4:2:0 colour needs even sides
     with av.open(str(path), "w", format=kind) as container:
-        stream = container.add_stream(codec, rate=round(fps), options=options)
+        stream: Any = container.add_stream(codec, rate=round(fps), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
             picture = np.asarray(frame.convert("RGB"))[:height, :width]

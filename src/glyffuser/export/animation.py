@@ -138,7 +138,7 @@ def mixture(
         return guided, ends[0]
 
     def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
-        return torch.lerp(*(guided(x, sigma, end) for end in ends), weights.to(x))
+        return torch.lerp(guided(x, sigma, ends[0]), guided(x, sigma, ends[1]), weights.to(x))
 
     return D, ends[0]
 
