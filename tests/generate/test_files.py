@@ -118,7 +118,11 @@ def test_records_of_another_kind_or_model_are_refused(pipe, tmp_path):
     (made,) = sample_to_folder(pipe, [replace(FEW, prompt="gold", n=1)], tmp_path)
     facts = json.loads(made.json.read_text())
     without = {name: fact for name, fact in facts.items() if name != "steps"}
-    for broken, words in ((facts | {"model": "0" * 16}, "--model"), (without, "steps")):
+    for broken, words in (
+        (facts | {"model": "0" * 16}, "--model"),
+        (facts | {"engine": "onnx int8"}, "--engine"),
+        (without, "steps"),
+    ):
         made.json.write_text(json.dumps(broken))
         with pytest.raises(UserError, match=words):
             read_record(made.json, pipe)

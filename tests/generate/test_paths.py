@@ -19,7 +19,8 @@ def test_a_path_begins_and_ends_at_the_glyphs_of_its_requests(make_pipe, sampler
     pipe, seen = make_pipe(), []
     start = replace(GOLD, sampler=sampler)
     end = replace(start, prompt="fish", seed=3)
-    glyphs = draw_path(pipe, start, end, 19, 1, lambda *at: seen.append(at)).astype(int)
+    shares = [i / 18 for i in range(19)]
+    glyphs = draw_path(pipe, start, end, shares, [1], lambda *at: seen.append(at))[:, 0].astype(int)
     assert len(glyphs) == 19
     assert seen == [(i, 8) for i in range(1, 9)]
     for request, glyph in ((start, glyphs[0]), (end, glyphs[-1])):
@@ -30,18 +31,24 @@ def test_a_path_begins_and_ends_at_the_glyphs_of_its_requests(make_pipe, sampler
         assert np.median(steps) < 0.6 * np.abs(glyphs[0] - glyphs[-1]).mean()  # neighbours are alike
 
 
+def test_glyphs_of_several_numbers_go_each_its_own_way(make_pipe):
+    pipe, end = make_pipe(), replace(GOLD, seed=3)
+    both = draw_path(pipe, GOLD, end, [0.0, 0.5], [4, 2]).astype(int)
+    for column, number in enumerate((4, 2)):
+        alone = draw_path(pipe, GOLD, end, [0.0, 0.5], [number])[:, 0].astype(int)
+        assert np.abs(both[:, column] - alone).max() <= 3
+
+
 def test_prompts_move_by_their_weights():
-    (stretch,) = path(GOLD, replace(GOLD, prompt="fire:1, water:1"), 5)
-    assert stretch.share == [0, 0.25, 0.5, 0.75, 1]
+    places = [(share, 0) for share in (0, 0.25, 0.5, 0.75, 1)]
+    (stretch,) = path(GOLD, replace(GOLD, prompt="fire:1, water:1"), places)
     assert stretch.prompts[0] == "gold"
     assert stretch.prompts[1] == "gold:0.750000, fire:0.250000, water:0.250000"
     assert stretch.prompts[4] == "fire:1, water:1"
-    (same,) = path(GOLD, replace(GOLD, seed=1), 3)
+    (same,) = path(GOLD, replace(GOLD, seed=1), places[:3])
     assert same.prompts == ["gold"] * 3
 
 
-def test_ends_that_differ_otherwise_and_paths_without_ends_are_refused():
+def test_ends_that_differ_otherwise_are_refused():
     with pytest.raises(UserError, match="prompt and seed alone"):
-        next(path(GOLD, replace(GOLD, steps=5), 3))
-    with pytest.raises(UserError, match="cannot be of 1"):
-        next(path(GOLD, GOLD, 1))
+        next(path(GOLD, replace(GOLD, steps=5), [(0, 0)]))

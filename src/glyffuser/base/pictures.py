@@ -23,6 +23,17 @@ def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
     return sheet
 
 
+def sheet(images: np.ndarray, columns: int, gap: int = 6, paper: int = 255) -> np.ndarray:
+    """Pictures uint8 (N, H, W) in rows of `columns`, with a gap of pixels between: uint8 (rows, width)."""
+    n, height, width = images.shape
+    rows = -(-n // columns)
+    whole = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), paper, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        whole[top : top + height, left : left + width] = image
+    return whole
+
+
 def to_output(images: Tensor, output_type: str) -> Any:
     """Images (B, C, H, W) in [-1, 1] as "pil" (8-bit grey), "np" (B, H, W, C) in [0, 1], or "pt", unchanged.
 
@@ -40,6 +51,11 @@ def to_output(images: Tensor, output_type: str) -> Any:
 def to_grey(images: Tensor, margin: float = MARGIN) -> np.ndarray:
     """Images (B, 1, H, W) in [-1, 1] as they are saved: uint8 (B, H, W); with a margin of 0, as they were drawn."""
     return (levelled(images, margin)[:, 0] * 255).round().byte().numpy()
+
+
+def grey(images: Tensor) -> np.ndarray:
+    """Noised images (B, 1, H, W) unchanged, as uint8 (B, H, W): what lies beyond [-1, 1] is black or white."""
+    return ((images[:, 0].float().clamp(-1, 1) / 2 + 0.5) * 255).round().byte().cpu().numpy()
 
 
 def levelled(images: Tensor, margin: float = MARGIN) -> Tensor:

@@ -17,11 +17,13 @@ import tyro
 from tyro.conf import subcommand
 
 from glyffuser.base.errors import UserError
+from glyffuser.commands.animate import Animate
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.distil import Distil
 from glyffuser.commands.evaluate import Evaluate
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
+from glyffuser.commands.onnx import Onnx
 from glyffuser.commands.sample import Sample
 from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.commands.train import Train
@@ -53,6 +55,8 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[TrainJudges, subcommand("train-judges")]
+    | Annotated[Animate, subcommand("animate")]
+    | Annotated[Onnx, subcommand("onnx")]
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]
     | Annotated[Map, subcommand("map")]

@@ -8,8 +8,10 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from glyffuser.base.errors import UserError
 from glyffuser.commands.progress import Progress
-from glyffuser.commands.shared import Flag, print_results
+from glyffuser.commands.shared import Flag, need_extra, print_results
 from glyffuser.config import BUNDLED, DATA
+
+PACKAGES = ("matplotlib", "umap", "av", "jinja2", "pyarrow")  # of the extra `guide`
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Guide:
     """Print the results as JSON."""
 
     def run(self) -> None:
-        _need_extra()
+        need_extra("guide", *PACKAGES)
         from glyffuser.guide.build import build, check_names, made_before
         from glyffuser.guide.catalogue import FIGURES
         from glyffuser.guide.site.pages import write_site
@@ -91,7 +93,7 @@ class Figures:
             facts = [{"id": spec.id, "chapter": spec.chapter, "title": spec.title} for spec in FIGURES.values()]
             print_results(self.json, facts, [f"{spec.chapter}  {spec.id:16}{spec.title}" for spec in FIGURES.values()])
             return
-        _need_extra()
+        need_extra("guide", *PACKAGES)
         from glyffuser.guide.build import build, check_names, export
 
         specs = check_names(self.names)
@@ -121,7 +123,7 @@ class Map:
     """Print the results as JSON."""
 
     def run(self) -> None:
-        _need_extra()
+        need_extra("guide", *PACKAGES)
         from glyffuser.base.files import write_text
         from glyffuser.guide.build import build, check_names
         from glyffuser.guide.figures.data.glyph_map import stand_alone
@@ -136,15 +138,6 @@ class Map:
         write_text(self.out, stand_alone((built.folder / facts["html"]).read_text(encoding="utf-8"), facts["caption"]))
         size = self.out.stat().st_size
         print_results(self.json, {"page": str(self.out), "bytes": size}, [f"open {self.out} ({size / 1e6:.1f} MB)"])
-
-
-def _need_extra() -> None:
-    """UserError if optional packages of the guide are missing."""
-    from importlib.util import find_spec
-
-    missing = [name for name in ("matplotlib", "umap", "av", "jinja2", "pyarrow") if find_spec(name) is None]
-    if missing:
-        raise UserError(f"the guide needs {', '.join(missing)}; pip install 'glyffuser[guide]'")
 
 
 def _inputs(data: Path, model: str, run: Path | None, judges: Path | None, quick: bool, seed: int) -> Any:

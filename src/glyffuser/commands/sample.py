@@ -3,13 +3,16 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
 from glyffuser.base.errors import UserError
 from glyffuser.commands.progress import Progress
-from glyffuser.commands.shared import Flag, importing, open_pipeline, print_results
+from glyffuser.commands.shared import Flag, importing, need_extra, open_pipeline, print_results
 from glyffuser.generate.request import Request
+
+ENGINES = ("torch", "onnx")
 
 
 @dataclass
@@ -33,6 +36,10 @@ class Sample:
     """Folder for the pictures."""
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
+    engine: str = "torch"
+    """torch, or onnx: the denoiser that `glyffuser onnx` wrote, in int8 quicker on a CPU (docs/ONNX.md)."""
+    onnx: Path = Path("onnx")
+    """For --engine onnx: the folder with its files."""
     again: Path | None = None
     """A JSON written beside glyphs: draw those again, byte for byte. Prompt and settings come from it."""
     json: Flag = False
@@ -48,7 +55,7 @@ class Sample:
         with importing():
             from glyffuser.generate.files import read_record, sample_to_folder
 
-        pipe = open_pipeline(self.model)
+        pipe = self._pipeline()
         if self.again is not None:
             requests = [read_record(self.again, pipe)]
         else:
@@ -61,6 +68,18 @@ class Sample:
             for r in results
         ]
         print_results(self.json, [dataclasses.asdict(r) for r in results], lines)
+
+    def _pipeline(self) -> Any:
+        """The model, run by the engine that is asked for."""
+        if self.engine not in ENGINES:
+            raise UserError(f"unknown engine {self.engine!r}; choose one of {', '.join(ENGINES)}")
+        if self.engine == "torch":
+            return open_pipeline(self.model)
+        need_extra("onnx", "onnx", "onnxruntime")
+        with importing():
+            from glyffuser.export.engine import with_onnx
+
+        return with_onnx(open_pipeline(self.model), self.onnx)
 
 
 def existing(chars: list[str]) -> str:

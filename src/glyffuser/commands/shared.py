@@ -2,12 +2,15 @@
 
 import contextlib
 import gc
+import importlib.util
 import json
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from tyro.conf import FlagCreatePairsOff
+
+from glyffuser.base.errors import UserError
 
 Flag = FlagCreatePairsOff[bool]  # gives --json, without a --no-json
 
@@ -28,6 +31,13 @@ def importing() -> Iterator[None]:
             gc.freeze()  # what modules made stays: it need not be looked through later either
         if on:
             gc.enable()
+
+
+def need_extra(extra: str, *modules: str) -> None:
+    """UserError if modules that an extra of the package brings are missing."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"this needs {', '.join(missing)}; pip install 'glyffuser[{extra}]'")
 
 
 def open_pipeline(model: str) -> Any:

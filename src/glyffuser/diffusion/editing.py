@@ -151,15 +151,14 @@ def between(one: Noise, other: Noise, share: Sequence[float]) -> Noise:
     """Noise on the way from one source to another, for each image of a batch at its own share of the way, 0 to 1.
 
     Spherical: cos and sin of the angle, so that the sum of two independent standard normals is one again; both ends are
-    exact. The sources draw one image each.
+    exact.
     """
     angle = torch.tensor(share, dtype=torch.float64) * math.pi / 2
     a = torch.where(torch.tensor(share) == 1, 0.0, angle.cos())
 
     def noise(x: Tensor, *interval: Tensor) -> Tensor:
-        single = x[:1]
         shape = (-1, *[1] * (x.ndim - 1))
         near, far = (part.to(x).reshape(shape) for part in (a, angle.sin()))
-        return near * one(single, *interval) + far * other(single, *interval)
+        return near * one(x, *interval) + far * other(x, *interval)
 
     return noise

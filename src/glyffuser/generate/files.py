@@ -70,6 +70,7 @@ def sample_to_folder(
         facts = {
             **replace(request, sampler=request.sampler or pipe.sampler_name).record(),
             "model": weights_hash(pipe.unet),
+            "engine": pipe.engine,
             "kept": chosen.numbers,
             "nearest": [
                 {"char": match.char, "distance": round(match.distance, 3), "exists": match.exists}
@@ -94,6 +95,9 @@ def read_record(path: Path, pipe: GlyffuserPipeline) -> Request:
         raise UserError(
             f"{path} was drawn by the model {facts.get('model')}, this is {here}; pass that model with --model"
         )
+    engine = facts.get("engine", GlyffuserPipeline.engine)
+    if engine != pipe.engine:
+        raise UserError(f"{path} was drawn by the engine {engine}, this is {pipe.engine}; see --engine and --onnx")
     return request
 
 

@@ -1,6 +1,12 @@
-"""Paths: from the glyph of one request to that of another, in glyphs between them."""
+"""Paths: from the glyphs of one request to those of another, in glyphs between them.
 
-from collections.abc import Iterator
+Prompts become mixtures, with weights that move from one to the other (generate/mixtures.py): what the denoiser expects
+of each is mixed, not what it is told, since half of a radical's number means nothing. Noise moves along the sphere from
+one seed's to the other's (Shoemake 1985), at the start and in every step, so that it stays standard normal and near
+glyphs are alike; by any sampler but dpm-sde, which draws a new path for each.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,48 +24,53 @@ from glyffuser.generate.request import Request
 
 
 class Stretch(NamedTuple):
-    """Some glyphs of a path, a batch for `GlyffuserPipeline.stream`: how far along each is, 0 to 1, its prompt, and
-    the noise of all (as `generator`).
+    """Some glyphs of a path, a batch for `GlyffuserPipeline.stream`: their prompts, and the noise of all (as
+    `generator`).
     """
 
-    share: list[float]
     prompts: list[str]
     noise: Noise
 
 
-def path(start: Request, end: Request, glyphs: int, number: int = 0) -> Iterator[Stretch]:
-    """The way from glyph `number` of one request to that of another, both included, in at most 16 glyphs at a time.
+def path(start: Request, end: Request, places: Sequence[tuple[float, int]]) -> Iterator[Stretch]:
+    """Glyphs on the way from one request to another, at most 16 at a time.
 
-    Prompts become mixtures, with weights that move from one to the other; noise moves along the sphere from one seed's
-    to the other's, at the start and in every step, so that near glyphs are alike by any sampler but dpm-sde, which
-    draws a new path for each. The first and the last glyph are those of the requests. UserError where they differ in
-    more than prompt and seed, or for fewer than two glyphs.
+    `places`: how far along each is, 0 to 1, and its number under the seeds. At 0 and 1 they are those of the requests.
+    UserError where the requests differ in more than prompt and seed.
     """
     if replace(start, prompt=end.prompt, seed=end.seed) != end:
         raise UserError("the two ends of a path may differ in prompt and seed alone; give both the same settings")
-    if glyphs < 2:
-        raise UserError(f"a path has its two ends at least, so it cannot be of {glyphs} glyphs")
-    shares = [i / (glyphs - 1) for i in range(glyphs)]
-    for first in range(0, glyphs, BATCH):
-        part = shares[first : first + BATCH]
-        ends = [noise_source([seeded(request.seed, number)], 1) for request in (start, end)]
-        prompts = [_prompt(start.prompt, end.prompt, share) for share in part]
-        yield Stretch(part, prompts, between(ends[0], ends[1], part))
+    for first in range(0, len(places), BATCH):
+        part = places[first : first + BATCH]
+        ends = [noise_source([seeded(r.seed, number) for _, number in part], len(part)) for r in (start, end)]
+        shares = [share for share, _ in part]
+        prompts = [_prompt(start.prompt, end.prompt, share) for share in shares]
+        yield Stretch(prompts, between(ends[0], ends[1], shares))
 
 
 def draw_path(
-    pipe: GlyffuserPipeline, start: Request, end: Request, glyphs: int, number: int = 0, tick: Tick = quiet
+    pipe: GlyffuserPipeline,
+    start: Request,
+    end: Request,
+    shares: Sequence[float],
+    numbers: Sequence[int] = (0,),
+    tick: Tick = quiet,
 ) -> np.ndarray:
-    """The glyphs of `path`, uint8 (glyphs, H, W), ink 0, paper 255. `tick` counts batches times steps."""
-    settings = start.settings() | edit_settings(pipe, start)
-    steps, batches = taken(settings), -(-glyphs // BATCH)
+    """Glyphs of these numbers at each share of the way, uint8 (shares, numbers, H, W), ink 0, paper 255.
+
+    `tick` counts batches times steps.
+    """
+    places = [(share, number) for share in shares for number in numbers]
+    settings = start.settled(pipe.usual).settings() | edit_settings(pipe, start)
+    steps, batches = taken(settings), -(-len(places) // BATCH)
     done = []
-    for i, stretch in enumerate(path(start, end, glyphs, number)):
+    for i, stretch in enumerate(path(start, end, places)):
         for step in pipe.stream(stretch.prompts, generator=stretch.noise, **settings):
             x = step.x
             tick(i * steps + step.i + 1, batches * steps)
         done.append(to_grey(x))
-    return np.concatenate(done)
+    drawn = np.concatenate(done)
+    return drawn.reshape(len(shares), len(numbers), *drawn.shape[1:])
 
 
 def _prompt(one: str, other: str, share: float) -> str:

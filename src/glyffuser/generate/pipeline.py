@@ -59,6 +59,7 @@ class GlyffuserPipeline(DiffusionPipeline):
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
 
     model_cpu_offload_seq = "text_encoder->tower->prior->unet"
+    engine = "torch"  # what runs the denoiser, for the records
     _optional_components: ClassVar[list[str]] = ["tower", "prior"]  # a list, since diffusers adds to it
 
     def __init__(
@@ -164,8 +165,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         num_inference_steps = usual.steps if num_inference_steps is None else num_inference_steps
         guidance_scale = usual.guidance if guidance_scale is None else guidance_scale
         texts, weights = together([prompt] if isinstance(prompt, str) else list(prompt))
-        self._check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
-        self._check_sampler(sampler, spacing, eta)
+        self.check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
+        self.check_sampler(sampler, spacing, eta)
         cond = self.condition(texts, num_images_per_prompt)
         several = weights.repeat_interleave(num_images_per_prompt, dim=1) if len(weights) > 1 else None
         D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, several)
@@ -204,12 +205,16 @@ class GlyffuserPipeline(DiffusionPipeline):
 
         `condition` makes the cond that it expects; with `weights` (K, B), that of K prompts for each of B glyphs.
         """
-        D = denoiser(self.network, self.unet.process)
+        D = self.unguided()
         if weights is not None:
             return composed(D, weights, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
         if guidance_scale == 1:
             return D
         return classifier_free(D, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
+
+    def unguided(self) -> Denoiser:
+        """The network as a denoiser, without guidance."""
+        return denoiser(self.network, self.unet.process)
 
     def network(self, xt: Tensor, t: Tensor, cond: Condition | None) -> Tensor:
         """What the network predicts, float32 (B, C, H, W), for noised images xt at timesteps t (B,); no gradient."""
@@ -282,7 +287,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             drawn = torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
         return drawn if radical is None else torch.full_like(drawn, radical)
 
-    def _check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:
+    def check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:
+        """UserError for a prompt that cannot be read or a setting out of range."""
         for prompt in prompts or [""]:
             self.text_encoder.check(prompt)
         if images < 1:
@@ -294,7 +300,8 @@ class GlyffuserPipeline(DiffusionPipeline):
                 f"guidance must be a finite number, not {guidance}; 1 turns it off, {self.usual.guidance:g} is usual"
             )
 
-    def _check_sampler(self, sampler: str | None, spacing: str, eta: float | None) -> None:
+    def check_sampler(self, sampler: str | None, spacing: str = SPACINGS[0], eta: float | None = None) -> None:
+        """UserError for an unknown sampler or spacing, and for an eta that the sampler does not take."""
         if sampler is not None and sampler not in SAMPLERS:
             raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
         if spacing not in SPACINGS:

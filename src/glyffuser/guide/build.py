@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder
+from glyffuser.base.films import write_film
 from glyffuser.guide import store
 from glyffuser.guide.catalogue import FIGURES, FigureSpec
 from glyffuser.guide.inputs import Inputs
 
 Report = Callable[[float, str], None]
-GIF_WIDTH = 800  # pixels at most
 KEEP_SECONDS = 7 * 24 * 3600  # how long figures made from other inputs are kept
 
 
@@ -103,9 +102,12 @@ def _export(facts: dict[str, Any], folder: Path, name: str, out: Path) -> list[P
         written.append(out / f"{name}.{kind}")
     if facts["kind"] == "animation":
         frames = [Image.open(folder / frame).convert("RGB") for frame in facts["frames"]]
-        for kind, write in (("mp4", write_mp4), ("webp", write_webp), ("gif", write_gif)):
-            with atomic_path(out / f"{name}.{kind}") as temporary:
-                write(frames, facts["fps"], temporary)
+        held = [
+            *frames,
+            *[frames[-1]] * round(facts["fps"]),
+        ]  # players do not repeat an MP4: its end stays for a second
+        for kind, shown in (("mp4", held), ("webp", frames), ("gif", frames)):
+            write_film(shown, facts["fps"], out / f"{name}.{kind}")
             written.append(out / f"{name}.{kind}")
     if facts["kind"] == "sliders":
         for at in facts["positions"]:
@@ -117,36 +119,3 @@ def _export(facts: dict[str, Any], folder: Path, name: str, out: Path) -> list[P
 
 def _slug(text: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
-
-
-def write_mp4(frames: list[Image.Image], fps: float, path: Path) -> None:
-    """H.264 in MP4, which every browser and phone plays; the last frame is held for a second."""
-    try:
-        import av
-    except ImportError as error:
-        raise UserError("PyAV is missing; pip install 'glyffuser[guide]'") from error
-    width, height = (n // 2 * 2 for n in frames[0].size)  # 4:2:0 colour needs even sides
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=round(fps))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "20", "preset": "veryfast"}
-        for frame in [*frames, *[frames[-1]] * round(fps)]:
-            picture = av.VideoFrame.from_ndarray(np.asarray(frame)[:height, :width], format="rgb24")
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-
-
-def write_webp(frames: list[Image.Image], fps: float, path: Path) -> None:
-    """Animated WebP, looping."""
-    first, *rest = frames
-    first.save(
-        path, "WEBP", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, quality=75, method=2
-    )
-
-
-def write_gif(frames: list[Image.Image], fps: float, path: Path) -> None:
-    """Animated GIF, looping, at most GIF_WIDTH wide and of 64 colours: noise does not compress."""
-    scale = min(1.0, GIF_WIDTH / frames[0].width)
-    size = (round(frames[0].width * scale), round(frames[0].height * scale))
-    first, *rest = (frame.resize(size, Image.Resampling.BOX).quantize(64, dither=Image.Dither.NONE) for frame in frames)
-    first.save(path, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)

@@ -48,8 +48,3 @@ class SheetFrame:
             box = (0, self.top + self.height, *self.size)
             made.paste(line.crop(box), box[:2])
         return made
-
-
-def rhythm(n: int, hold: int) -> list[int]:
-    """The numbers of n frames, the last one shown `hold` more times so that the eye can rest."""
-    return [*range(n), *[n - 1] * hold]

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from glyffuser.base.noise import seeded
 from glyffuser.config import GUIDANCE
@@ -55,24 +53,8 @@ def steps_of(
         yield step._replace(x=step.x.clone(), x0=step.x0.clone())
 
 
-def grey(images: Tensor) -> np.ndarray:
-    """Noised images (B, 1, H, W) unchanged, as uint8 (B, H, W): what lies beyond [-1, 1] is black or white."""
-    return ((images[:, 0].float().clamp(-1, 1) / 2 + 0.5) * 255).round().to(torch.uint8).cpu().numpy()
-
-
 def unseen_definitions(data: GlyphData, n: int, seed: int) -> list[str]:
     """n definitions, at random, of characters the model was not trained on; of any where there are none."""
     test = [i for i, codepoint in enumerate(data.codepoints) if split_of(int(codepoint)) == "test"]
     rows = np.random.default_rng(seed).choice(test or len(data), n, replace=n > len(test or data.chars))
     return [data.definitions[row] for row in rows]
-
-
-def sheet(images: np.ndarray, columns: int, gap: int = 6, paper: int = 255) -> np.ndarray:
-    """Pictures uint8 (N, H, W) in rows of `columns`, with a gap of pixels between: uint8 (rows, width)."""
-    n, height, width = images.shape
-    rows = -(-n // columns)
-    whole = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), paper, np.uint8)
-    for i, image in enumerate(images):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
-        whole[top : top + height, left : left + width] = image
-    return whole

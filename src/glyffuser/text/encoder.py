@@ -52,7 +52,9 @@ class TextEncoder(ModelMixin, ConfigMixin):
             hint = "" if download else "; a hub id must be in the local cache, or set text.download=true"
             raise UserError(f"cannot load the text encoder {encoder!r}{hint}") from error
         self.model.eval().requires_grad_(False)
-        self._signs = torch.tensor([*self.tokenizer.all_special_ids, *_punctuation(self.tokenizer.get_vocab())])
+        signs = [*self.tokenizer.all_special_ids, *_punctuation(self.tokenizer.get_vocab())]
+        self._signs = torch.zeros(len(self.tokenizer), dtype=torch.bool)  # whether a token is one
+        self._signs[signs] = True
 
     @property
     def dim(self) -> int:
@@ -76,12 +78,16 @@ class TextEncoder(ModelMixin, ConfigMixin):
         ).to(self.model.device)
         self._warn_of_cuts(texts, tokens.input_ids)
         with torch.inference_mode(False), torch.no_grad():
-            states = self.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
-            mask = tokens.attention_mask.bool()
-            if self.config.words_only and not whole:
-                words = mask & ~torch.isin(tokens.input_ids, self._signs.to(mask.device))
-                mask = torch.where(words.any(dim=1, keepdim=True), words, mask)
-            return states.float() * mask[:, :, None], mask
+            return self(tokens.input_ids, tokens.attention_mask, whole)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, whole: bool = False) -> tuple[Tensor, Tensor]:
+        """What `encode` gives, for the numbers of tokens (B, L) and 1 where they are real, 0 where padded (B, L)."""
+        states = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.bool()
+        if self.config.words_only and not whole:
+            words = mask & ~self._signs.to(mask.device)[input_ids]
+            mask = words | (mask & ~words.any(dim=1, keepdim=True))
+        return states.float() * mask[:, :, None], mask
 
     def check(self, prompt: str) -> str:
         """Return the prompt stripped; UserError if it is blank or has characters that the tokenizer does not know."""

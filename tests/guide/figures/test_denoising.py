@@ -5,13 +5,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from glyffuser.base.pictures import sheet
 from glyffuser.diffusion.process import noised
 from glyffuser.generate.draw import draw
 from glyffuser.generate.request import Request
 from glyffuser.guide.figures.process.denoising import CURVE, changed, figure_denoise, predict, prediction_errors
 from glyffuser.guide.figures.process.noising import CHAIN_PARTS, backward_chain, chain_times, forward_chain
 from glyffuser.guide.frames import SheetFrame
-from glyffuser.guide.sampling import sheet, steps_of
+from glyffuser.guide.sampling import steps_of
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from glyffuser.base.pictures import sheet
 from glyffuser.config import STEPS
 from glyffuser.data.dataset import GlyphData
 from glyffuser.generate.draw import Tick, draw, quiet
@@ -15,7 +16,7 @@ from glyffuser.guide import style
 from glyffuser.guide.drawn import Slider, Sliders, Still
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.maths.mixtures import normal
-from glyffuser.guide.sampling import sheet, unseen_definitions
+from glyffuser.guide.sampling import unseen_definitions
 
 DRAWS = (5, 10, 30, 100, 300, 1000, 10_000, 100_000)
 SMALL = 32  # side, in pixels, of the picture whose values are written out

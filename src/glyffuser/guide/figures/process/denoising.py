@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from glyffuser.base.films import rhythm
 from glyffuser.base.noise import seeded
-from glyffuser.base.pictures import to_grey
+from glyffuser.base.pictures import grey, sheet, to_grey
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import noised, to_eps
 from glyffuser.generate.draw import BATCH, Tick, draw, quiet
@@ -18,9 +19,9 @@ from glyffuser.generate.request import Request
 from glyffuser.generate.schedulers import GlyphStep
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation, Still
-from glyffuser.guide.frames import GAP, SheetFrame, rhythm
+from glyffuser.guide.frames import GAP, SheetFrame
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import grey, sheet, steps_of, with_radical
+from glyffuser.guide.sampling import steps_of, with_radical
 
 CHAR = "锂"
 SHOWN = (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)  # of T: timesteps of the pictures of `prediction`

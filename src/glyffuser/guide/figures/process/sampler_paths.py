@@ -6,7 +6,9 @@ from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 
+from glyffuser.base.films import rhythm
 from glyffuser.base.noise import noise_source, seeded
+from glyffuser.base.pictures import grey
 from glyffuser.config import GUIDANCE
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
@@ -14,10 +16,9 @@ from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation
-from glyffuser.guide.frames import rhythm
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.maths.mixtures import Mixture, ink_mixture
-from glyffuser.guide.sampling import grey, steps_of
+from glyffuser.guide.sampling import steps_of
 
 TOY_CHAR = "火"
 PROMPTS = ("fire", "a kind of bird")

@@ -6,15 +6,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from glyffuser.base.pictures import to_grey
+from glyffuser.base.films import rhythm
+from glyffuser.base.pictures import grey, sheet, to_grey
 from glyffuser.generate.draw import draw
 from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation
 from glyffuser.guide.figures.steering.guidance import GOLD, METAL
-from glyffuser.guide.frames import GAP, SheetFrame, rhythm
+from glyffuser.guide.frames import GAP, SheetFrame
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import grey, sheet, steps_of, text_alone
+from glyffuser.guide.sampling import steps_of, text_alone
 from glyffuser.judge.recogniser import SIZE, Recogniser
 
 GLYPHS = 16

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from glyffuser.base.noise import noise_source, seeded
+from glyffuser.base.pictures import sheet
 from glyffuser.config import GUIDANCE
 from glyffuser.data.dataset import GlyphData
 from glyffuser.generate.draw import BATCH, draw
@@ -17,7 +18,7 @@ from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Slider, Sliders, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import sheet, text_alone, withheld
+from glyffuser.guide.sampling import text_alone, withheld
 from glyffuser.judge.prompts import Prompt
 from glyffuser.judge.recogniser import Reading
 

@@ -1,0 +1,1 @@
+"""What leaves the project: outlines, fonts, animations and ONNX files."""
