@@ -239,5 +239,5 @@ def test_a_diffusers_scheduler_does_not_edit(make_pipe):
 
     pipe = make_pipe()
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
-    with pytest.raises(UserError, match="cannot edit; choose a sampler"):
+    with pytest.raises(UserError, match="cannot edit; choose one of our samplers"):
         next(pipe.stream("gold", edit=Edit(torch.zeros(1, 1, 16, 16), 0.5)))
