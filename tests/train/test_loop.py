@@ -29,6 +29,7 @@ from training_runs import Run, assert_same, finish, log, told, towered
         ["train.mixed_precision=bf16"],
         ["train.optimizer=muon", "data.balance=0.5"],
         ["model.num_class_embeds=215", "data.drop_radical=0.25"],
+        ["model.components=20", "data.drop_parts=0.25"],
     ],
 )
 def test_a_stopped_run_goes_on_exactly(tiny_config, tmp_path, settings):
