@@ -19,7 +19,7 @@ from tyro.conf import subcommand
 from glyffuser.base.errors import UserError
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.evaluate import Evaluate
-from glyffuser.commands.export import Svg
+from glyffuser.commands.export import Font, Svg
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
 from glyffuser.commands.sample import Sample
@@ -53,6 +53,7 @@ Command = (
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[TrainJudges, subcommand("train-judges")]
     | Annotated[Svg, subcommand("svg")]
+    | Annotated[Font, subcommand("font")]
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]
     | Annotated[Map, subcommand("map")]
