@@ -47,12 +47,14 @@ def test_one_bad_picture_and_nothing_is_written(pictures, tmp_path, capsys, fill
     assert not (tmp_path / "out").exists()
 
 
-def test_two_pictures_of_one_name(pictures, tmp_path, capsys):
+def test_what_cannot_be_written_is_one_line(pictures, tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()
     os.link(pictures / "gold.png", other / "gold.png")
     assert run("svg", pictures, other, "--out", tmp_path / "out") == 2
     assert "gold.svg" in capsys.readouterr().err
+    assert run("svg", pictures, "--out", "/proc/nowhere") == 2
+    assert "/proc/nowhere" in capsys.readouterr().err
     assert run("svg") == 2
     assert "glyffuser svg out/" in capsys.readouterr().err
 

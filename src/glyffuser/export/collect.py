@@ -92,5 +92,7 @@ def _facts(path: Path) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not JSON'}") from error
-    whole = isinstance(facts, dict) and isinstance(facts.get("prompt"), str) and isinstance(facts.get("files"), list)
-    return facts if whole else {}
+    if not isinstance(facts, dict) or not isinstance(facts.get("prompt"), str):
+        return {}
+    files = facts.get("files")
+    return facts if isinstance(files, list) and all(isinstance(file, str) for file in files) else {}

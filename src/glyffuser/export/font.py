@@ -27,6 +27,7 @@ BOTTOM, TOP = -120, 880  # of the em box of an ideograph, above the baseline: wh
 ASCENT, DESCENT = 1160, -288  # of a line, in which Latin letters keep their distance too: those of Noto Sans CJK
 X_HEIGHT, CAP_HEIGHT = 543, 733
 ERROR = 1.0  # units by which a quadratic curve of TrueType may lie off the cubic it stands for
+TYPED = ":-0123456789abcdefghijklmnopqrstuvwxyz"  # what the name of a glyph is typed with
 CHUNK = 400  # ligatures in one lookup: a table of OpenType reaches 64 KiB
 CREATED = 3849984000  # seconds since 1904: 1 January 2026, in every font, so that the same glyphs give the same bytes
 SMOOTH = 0x000A  # of gasp: grey, and no hints, at all sizes
@@ -140,7 +141,11 @@ def features(glyphs: Sequence[FontGlyph]) -> str:
         "HorizAxis.BaseTagList ideo romn;",
         f"HorizAxis.BaseScriptList DFLT romn {BOTTOM} 0, hani ideo {BOTTOM} 0, latn romn {BOTTOM} 0;",
         "} BASE;",
+        f"@typed = [{' '.join(UV2AGL[ord(char)] for char in TYPED)}];",
         "feature liga {",
+        # Substitutes nothing, but makes a word of what would be letters: a browser that shapes anew only the word in
+        # which one types would otherwise not look back at the letters before the last.
+        "lookup words { ignore sub @typed' @typed; } words;",
     ]
     for start in range(0, len(glyphs), CHUNK):
         lines.append(f"lookup typed{start} {{")
