@@ -1,6 +1,6 @@
 """How well pictures become outlines: likeness, points and time, and the distance from the font's own outlines.
 
-    python benchmarks/outlines.py [--glyphs 200] [--drawn out/]
+    python benchmarks/outlines.py [--glyphs 200] [--drawn out/] [--library]
 
 Real characters come from the data set; `--drawn` names a folder that `glyffuser sample` wrote. IoU is that of the ink,
 threshold one half, of the picture and of the outline rendered by FreeType at the picture's size. Distances are from
@@ -11,13 +11,13 @@ outlines without hinting, `hinted` those of the data set, in which FreeType has 
 import argparse
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fontTools.pens.freetypePen import FreeTypePen
 from fontTools.pens.recordingPen import DecomposingRecordingPen
-from PIL import Image
 from scipy.spatial import cKDTree
 
 from glyffuser.config import DATA
@@ -97,7 +97,11 @@ def row(name: str, pictures: list[np.ndarray], tracer: Callable, own: list[Outli
         if own is not None:
             far.append(cKDTree(along(own[i], 0.03)).query(along(outline, 0.2))[0] / UNIT)
     ratio = f"{np.median(points) / np.median([one.points for one in own]):6.2f}" if own else f"{'':6}"
-    off = f"{np.mean([one.mean() for one in far]):9.2f} {np.mean([np.percentile(one, 99) for one in far]):9.2f}" if far else ""
+    off = (
+        f"{np.mean([one.mean() for one in far]):9.2f} {np.mean([np.percentile(one, 99) for one in far]):9.2f}"
+        if far
+        else ""
+    )
     print(
         f"{name:38} {np.mean(ious):7.4f} {np.min(ious):7.4f} {np.median(points):7.0f} {ratio} "
         f"{1000 * np.mean(seconds):7.1f} {off}",
@@ -108,7 +112,9 @@ def row(name: str, pictures: list[np.ndarray], tracer: Callable, own: list[Outli
 def polyline(picture: np.ndarray) -> Outline:
     """The contour as it is, a line to each of its points."""
     lines = contours(picture / 255)
-    return Outline(tuple(Contour(tuple(line[0]), tuple((tuple(point),) for point in [*line[1:], line[0]])) for line in lines))
+    return Outline(
+        tuple(Contour(tuple(line[0]), tuple((tuple(point),) for point in [*line[1:], line[0]])) for line in lines)
+    )
 
 
 def by_library(picture: np.ndarray) -> Outline:
@@ -123,7 +129,7 @@ def by_library(picture: np.ndarray) -> Outline:
         ends = [*(cuts - cuts[0]), len(line)] if len(cuts) else [0, len(line) // 2, len(line)]
         closed = np.concatenate([line, line[:1]])
         segments: list[Any] = []
-        for begin, end in zip(ends[:-1], ends[1:], strict=True):
+        for begin, end in pairwise(ends):
             path = BezierPath.fromPoints([Point(*p) for p in closed[begin : end + 1]], error=fit.TOLERANCE**2)
             for curve in path.asSegments():
                 points = [(p.x, p.y) for p in curve.points]
@@ -138,22 +144,22 @@ def main() -> None:
     parser.add_argument("--glyphs", type=int, default=200, help="real characters, and drawn glyphs at most")
     parser.add_argument("--drawn", type=Path, help="a folder that `glyffuser sample` wrote")
     parser.add_argument("--data", type=Path, default=DATA, help="the data set")
+    parser.add_argument("--library", action="store_true", help="compare with the curve fitting of: pip install beziers")
     arguments = parser.parse_args()
     data = load_dataset(arguments.data, "test")
     chosen = np.random.default_rng(0).permutation(len(data))[: arguments.glyphs]
     own = own_outlines([data.chars[i] for i in chosen])
     hinted = list(data.images[chosen])
     true = {size: [((1 - rendered(one, size)) * 255).round().astype(np.uint8) for one in own] for size in (SIDE, 512)}
-    print(f"{'pictures, and how they are traced':38} {'IoU':>7} {'least':>7} {'points':>7} {'x own':>6} {'ms':>7} {'off':>9} {'99 %':>9}")
+    heads = f"{'IoU':>7} {'least':>7} {'points':>7} {'x own':>6} {'ms':>7} {'off':>9} {'99 %':>9}"
+    print(f"{'pictures, and how they are traced':38} {heads}")
     print(f"{'the font itself':38} {'':7} {'':7} {np.median([one.points for one in own]):7.0f}")
     row("true, 128 pixels", true[SIDE], trace, own)
     row("true, 512 pixels", true[512], trace, own)
     row("hinted, 128 pixels", hinted, trace, own)
     row("  as a polyline", hinted, polyline, own)
-    try:
+    if arguments.library:
         row("  between corners by beziers", hinted, by_library, own)
-    except ImportError:
-        print("  (pip install beziers: to compare with its curve fitting)")
     if arguments.drawn is not None:
         drawn = [np.asarray(open_picture(file)) for file in pictures_in(arguments.drawn)][: arguments.glyphs]
         row(f"drawn, {len(drawn)} glyphs", drawn, trace, None)

@@ -97,6 +97,4 @@ def outlines_of(chars: set[str]) -> dict[str, str]:
 def page(specimen: Specimen, woff2: bytes) -> str:
     """The specimen as one HTML file, with the font in it, light or dark as the reader's system is."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    return environment.get_template(PAGE).render(
-        specimen=specimen, font=base64.b64encode(woff2).decode(), sizes=SIZES
-    )
+    return environment.get_template(PAGE).render(specimen=specimen, font=base64.b64encode(woff2).decode(), sizes=SIZES)
