@@ -1,5 +1,7 @@
-"""A small data set, text encoder, configuration and trained model that the tests share."""
+"""A small data set, text encoder, configuration and trained model that the tests share; and a browser."""
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -202,3 +204,29 @@ def judges() -> Judges:
 def shared_judges() -> Judges:
     """Small judges that tests leave as they are."""
     return small_judges()
+
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge", "chrome")
+SWITCHES = (
+    *("no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
+    *("disable-background-networking", "disable-component-update", "disable-sync"),
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium of playwright's sync API: one that is installed, none is fetched.
+
+    Without one, tests are skipped, or fail where GLYFFUSER_BROWSER=required (`make test` sets it where it can install
+    one).
+    """
+    found = next((path for path in map(shutil.which, CHROMIUMS) if path), None)
+    if found is None:
+        why = "no Chromium or Chrome to look at the pages with; install one (Debian: apt-get install chromium)"
+        (pytest.fail if os.environ.get("GLYFFUSER_BROWSER") == "required" else pytest.skip)(why)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=[f"--{switch}" for switch in SWITCHES])
+        yield running
+        running.close()

@@ -1,11 +1,7 @@
-"""Inputs of the tiny data set and the tiny model, with a run folder and an untrained recogniser; and a browser."""
+"""Inputs of the tiny data set and the tiny model, with a run folder and an untrained recogniser."""
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -50,29 +46,3 @@ def inputs(
     for parameter in made.pipe.unet.parameters():  # after one step of training it all but ignores prompts
         parameter.data += 0.1 * torch.randn(parameter.shape)
     return made
-
-
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge", "chrome")
-SWITCHES = (
-    *("no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
-    *("disable-background-networking", "disable-component-update", "disable-sync"),
-)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A headless Chromium of playwright's sync API: one that is installed, none is fetched.
-
-    Without one, tests are skipped, or fail where GLYFFUSER_BROWSER=required (`make test` sets it where it can install
-    one).
-    """
-    found = next((path for path in map(shutil.which, CHROMIUMS) if path), None)
-    if found is None:
-        why = "no Chromium or Chrome to look at the pages with; install one (Debian: apt-get install chromium)"
-        (pytest.fail if os.environ.get("GLYFFUSER_BROWSER") == "required" else pytest.skip)(why)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=[f"--{switch}" for switch in SWITCHES])
-        yield running
-        running.close()

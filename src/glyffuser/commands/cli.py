@@ -21,6 +21,7 @@ from glyffuser.commands.animate import Animate
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.distil import Distil
 from glyffuser.commands.evaluate import Evaluate
+from glyffuser.commands.export import Font, Svg
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
 from glyffuser.commands.onnx import Onnx
@@ -55,6 +56,8 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[TrainJudges, subcommand("train-judges")]
+    | Annotated[Svg, subcommand("svg")]
+    | Annotated[Font, subcommand("font")]
     | Annotated[Animate, subcommand("animate")]
     | Annotated[Onnx, subcommand("onnx")]
     | Annotated[Guide, subcommand("guide")]

@@ -8,6 +8,7 @@ from typing import Any
 from tyro.conf import OmitArgPrefixes, Positional
 
 from glyffuser.base.errors import UserError
+from glyffuser.commands.export import OUTLINES
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, need_extra, open_pipeline, print_results
 from glyffuser.generate.request import Request
@@ -40,6 +41,8 @@ class Sample:
     """torch, or onnx: the denoiser that `glyffuser onnx` wrote, in int8 quicker on a CPU (docs/ONNX.md)."""
     onnx: Path = Path("onnx")
     """For --engine onnx: the folder with its files."""
+    svg: Flag = False
+    """Write the outline of each glyph too, as an SVG beside its PNG."""
     again: Path | None = None
     """A JSON written beside glyphs: draw those again, byte for byte. Prompt and settings come from it."""
     json: Flag = False
@@ -52,6 +55,8 @@ class Sample:
             raise UserError("--new and --no-new ask for opposite things; give one of them")
         if self.again is None and not self.prompts:
             raise UserError('give at least one English meaning, for example: glyffuser sample "gold"')
+        if self.svg:
+            need_extra("export", *OUTLINES)
         with importing():
             from glyffuser.generate.files import read_record, sample_to_folder
 
@@ -63,11 +68,22 @@ class Sample:
             requests = [dataclasses.replace(self.request, prompt=prompt, new=new) for prompt in self.prompts]
         with Progress("denoising") as progress:
             results = sample_to_folder(pipe, requests, self.out, progress)
+        drawings = self._outlines([glyph for r in results for glyph in r.glyphs]) if self.svg else {}
         lines = [
             f"{r.prompt}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, all in {r.grid}{existing(r.existing)}"
             for r in results
         ]
-        print_results(self.json, [dataclasses.asdict(r) for r in results], lines)
+        lines += [f"{len(drawings)} outlines, each beside its picture: *.svg"] if drawings else []
+        facts = [
+            dataclasses.asdict(r) | ({"svg": [drawings[g] for g in r.glyphs]} if drawings else {}) for r in results
+        ]
+        print_results(self.json, facts, lines)
+
+    def _outlines(self, glyphs: list[Path]) -> dict[Path, Path]:
+        """The SVG of each picture, written beside it."""
+        from glyffuser.export.svg import write_svgs
+
+        return {glyph: written.svg for glyph, written in zip(glyphs, write_svgs(glyphs), strict=True)}
 
     def _pipeline(self) -> Any:
         """The model, run by the engine that is asked for."""

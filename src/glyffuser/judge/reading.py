@@ -76,6 +76,13 @@ def pictures_in(path: Path) -> list[Path]:
 
 def read_picture(path: Path) -> np.ndarray:
     """A picture as uint8 (128, 128), ink 0, paper 255. UserError says what is wrong with it."""
+    picture = open_picture(path)
+    how = Image.Resampling.BOX if picture.width > SIZE else Image.Resampling.BICUBIC
+    return np.asarray(picture.resize((SIZE, SIZE), how))
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A picture of a glyph in its own size: square, 8-bit grey. UserError says what is wrong with it."""
     try:
         with Image.open(path) as image:
             colours = np.asarray(image.convert("RGB")).astype(np.int16)
@@ -91,4 +98,4 @@ def read_picture(path: Path) -> np.ndarray:
         raise UserError(f"{path} is {width} pixels wide; at least {SMALLEST} are needed to see strokes")
     if np.ptp(colours, axis=2).max() > GREY:
         raise UserError(f"{path} has colours; a glyph must be black ink on white paper")
-    return np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BOX if width > SIZE else Image.Resampling.BICUBIC))
+    return picture

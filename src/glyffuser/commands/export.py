@@ -1,0 +1,101 @@
+"""`glyffuser svg` and `font`: outlines of glyphs, and fonts made of them."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from glyffuser.base.errors import UserError
+from glyffuser.commands.progress import Progress
+from glyffuser.commands.shared import Flag, importing, need_extra, open_pipeline, print_results
+from glyffuser.generate.request import Request
+
+OUTLINES = ("contourpy", "pathops", "fontTools", "brotli")  # what outlines and fonts need, of the extra `export`
+
+
+@dataclass
+class Svg:
+    """Trace pictures of glyphs to outlines, lines and curves that stay sharp at any size, and write SVG files.
+
+    Example: glyffuser svg out/ --out outlines/
+    """
+
+    pictures: Positional[tuple[Path, ...]]
+    """Square grey pictures, or folders of them."""
+    out: Path | None = None
+    """Folder for the SVG files; default: beside each picture."""
+    json: Flag = False
+    """Print the results as JSON."""
+
+    def run(self) -> None:
+        if not self.pictures:
+            raise UserError("name a picture or a folder of pictures, for example: glyffuser svg out/")
+        need_extra("export", *OUTLINES)
+        from glyffuser.export.svg import write_svgs
+
+        traced = write_svgs(self.pictures, self.out)
+        lines = [f"{one.svg}: {one.points} points, {one.contours} contours" for one in traced]
+        print_results(self.json, [dataclasses.asdict(one) for one in traced], lines)
+
+
+@dataclass
+class Font:
+    """Make a font of invented glyphs: draw each meaning, trace it, give it a code point and a name to type.
+
+    Example: glyffuser font "gold" "a river of fire" --out MyGlyphs.ttf
+
+    Type :gold: in that font and the glyph appears. Beside the font are written its prompts, its licence, a specimen
+    (HTML and PNG), and, in a folder, the pictures.
+    """
+
+    prompts: Positional[tuple[str, ...]] = ()
+    """English meanings, each in quotes."""
+    request: OmitArgPrefixes[Request] = field(default_factory=lambda: Request(n=1, best_of=4))
+    prompt_list: Annotated[Path | None, arg(name="list")] = None
+    """A text file with a meaning a line."""
+    source: Annotated[Path | None, arg(name="from")] = None
+    """A folder that `glyffuser sample` wrote: take the glyphs in it, draw none."""
+    out: Path = Path("MyGlyphs.ttf")
+    """The font to write: .ttf (TrueType), .otf (cubic curves) or .woff2 (for web pages)."""
+    family: str | None = None
+    """The name of the font in menus; default: the file's."""
+    model: str = "bundled"
+    """A model folder or run folder; default: the bundled model."""
+    json: Flag = False
+    """Print the results as JSON."""
+
+    def run(self) -> None:
+        if (self.source is not None) + (self.prompt_list is not None) + bool(self.prompts) != 1:
+            raise UserError('give either meanings, or --list FILE, or --from FOLDER: glyffuser font "gold"')
+        need_extra("export", *OUTLINES)
+        with importing():
+            from glyffuser.export.collect import collect, records_in
+            from glyffuser.export.package import check_target, write_font
+
+        check_target(self.out)
+        records = records_in(self.source) if self.source is not None else self._drawn()
+        written = write_font(collect(records), self.out, self.family or self.out.stem)
+        lines = [
+            f"{written.font}: {written.glyphs} glyphs, typed {', '.join(written.typed[:6])}"
+            f"{' and so on' if written.glyphs > 6 else ''}",
+            f"specimen: {written.page}, {written.poster}",
+            f"prompts: {written.record}; licence: {written.licence}",
+        ]
+        print_results(self.json, dataclasses.asdict(written), lines)
+
+    def _drawn(self) -> list[Path]:
+        """The records of glyphs drawn for the prompts, in their order, in a folder beside the font."""
+        from glyffuser.export.collect import check_prompts, read_list
+        from glyffuser.generate.files import sample_to_folder
+
+        self.request.check()
+        prompts = self.prompts if self.prompt_list is None else tuple(read_list(self.prompt_list))
+        pipe = open_pipeline(self.model)
+        prompts = tuple(pipe.text_encoder.check(prompt) for prompt in prompts)
+        check_prompts(prompts, self.request.n)
+        requests = [dataclasses.replace(self.request, prompt=prompt) for prompt in prompts]
+        with Progress("denoising") as progress:
+            drawn = sample_to_folder(pipe, requests, self.out.with_name(f"{self.out.stem}-pictures"), progress)
+        return [one.json for one in drawn]

@@ -1,0 +1,58 @@
+"""Outlines as files: one SVG for each picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from glyffuser.base.errors import UserError
+from glyffuser.base.files import output_folder, write_text
+from glyffuser.export.outline import Outline, trace
+from glyffuser.judge.reading import open_picture, pictures_in
+
+LARGEST = 1024  # pixels: a larger picture is made so small first, and loses nothing that an outline has
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A picture, the SVG written for it, and how many points and contours that has."""
+
+    picture: Path
+    svg: Path
+    points: int
+    contours: int
+
+
+def write_svgs(paths: Sequence[Path], out: Path | None = None) -> list[Traced]:
+    """Trace picture files, or all PNGs of folders, and write an SVG of each into `out`, or beside the picture.
+
+    Raises UserError, before anything is written, for a picture that cannot be read, is blank or no glyph, and where two
+    would have one name.
+    """
+    files = [file for path in paths for file in pictures_in(path)]
+    targets = [(file.parent if out is None else out) / f"{file.stem}.svg" for file in files]
+    twice = next((target for i, target in enumerate(targets) if target in targets[:i]), None)
+    if twice is not None:
+        raise UserError(f"two pictures would become {twice}; trace them into different folders with --out")
+    outlines = [trace_file(file) for file in files]
+    for target in targets:
+        output_folder(target.parent)
+    for file, target, outline in zip(files, targets, outlines, strict=True):
+        write_text(target, outline.svg(file.stem))
+    return [
+        Traced(file, target, outline.points, len(outline.contours))
+        for file, target, outline in zip(files, targets, outlines, strict=True)
+    ]
+
+
+def trace_file(file: Path) -> Outline:
+    """The outline of a picture file; a UserError names the file."""
+    picture = open_picture(file)
+    if picture.width > LARGEST:
+        picture = picture.resize((LARGEST, LARGEST), Image.Resampling.BOX)
+    try:
+        return trace(np.asarray(picture))
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
