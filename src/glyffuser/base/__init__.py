@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, atomic file writes, memory, devices, seeded noise, pictures, weights."""
+"""What everything else stands on: errors, atomic files, memory, devices, seeded noise, pictures, films, weights."""
