@@ -15,13 +15,14 @@ class Condition:
 
     states: token states of the texts (B, L, D). mask: (B, L), True where a token is real.
     What only some models take, else None: radical: Kangxi numbers (B,), 0 = withheld; pooled: one vector for the whole
-    text (B, W), from a tower.
+    text (B, W), from a tower; style: numbers of styles (B,), 0 = not told.
     """
 
     states: Tensor
     mask: Tensor
     radical: Tensor | None = None
     pooled: Tensor | None = None
+    style: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.mask)

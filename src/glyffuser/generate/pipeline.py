@@ -130,6 +130,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
         radical: int | None = None,
+        style: str | None = None,
     ) -> Iterator[GlyphStep]:
         """The generator behind `__call__`: yields a GlyphStep per step; the last x is the result.
 
@@ -146,6 +147,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
             radical: Kangxi number, 1 ... 214, for all glyphs, or 0: withheld; default: the prior draws one
                 for each, or, where there is no prior, it is withheld.
+            style: one of those that the network knows, for all glyphs; default: none in particular.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """
@@ -153,8 +155,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         self._check(prompts, num_images_per_prompt, num_inference_steps, guidance_scale)
         self._check_sampler(sampler, spacing, eta)
-        cond = self.condition(prompts, num_images_per_prompt)
-        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval)
+        cond = self.condition(prompts, num_images_per_prompt, style)
+        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, style)
         shape = (len(cond), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
@@ -183,15 +185,19 @@ class GlyffuserPipeline(DiffusionPipeline):
         guidance_scale: float = 1.0,
         negative_prompt: str | None = None,
         guidance_interval: tuple[float, float] = INTERVAL,
+        style: str | None = None,
     ) -> Denoiser:
         """The network as a denoiser D(x, sigma, cond), with guidance unless the scale is 1.
 
-        `condition` makes the cond that it expects.
+        `condition` makes the cond that it expects. What guidance steers away from is in the same style: it strengthens
+        the meaning, and leaves the hand alone.
         """
         D = denoiser(self.network, self.unet.process)
         if guidance_scale == 1:
             return D
-        return classifier_free(D, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
+        return classifier_free(
+            D, guidance_scale, self.condition([negative_prompt or ""], style=style), guidance_interval
+        )
 
     def network(self, xt: Tensor, t: Tensor, cond: Condition | None) -> Tensor:
         """What the network predicts, float32 (B, C, H, W), for noised images xt at timesteps t (B,); no gradient."""
@@ -205,16 +211,18 @@ class GlyffuserPipeline(DiffusionPipeline):
         own = isinstance(self.scheduler, GlyffuserScheduler)
         return self.scheduler.config.sampler if own else type(self.scheduler).__name__
 
-    def condition(self, prompts: list[str], repeats: int = 1) -> Condition:
+    def condition(self, prompts: list[str], repeats: int = 1, style: str | None = None) -> Condition:
         """What the network is given for the prompts, each `repeats` times over: token states, and what it takes beside.
 
         Radicals are the likeliest by the prior, or withheld (0) where there is none; an empty prompt means "no text"
-        and has none. A prompt that occurs again is encoded once.
+        and has none. A prompt that occurs again is encoded once. UserError for a style that the network does not know.
         """
         texts = list(dict.fromkeys(prompts))
         rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
         states, mask = (part.to(self.device) for part in self.text_encoder.encode(texts))
-        radical = pooled = None
+        radical = pooled = hand = None
+        if self.styles or style is not None:
+            hand = torch.full((len(texts),), self._style(style), device=self.device)
         if self.unet.config.num_class_embeds:
             radical = torch.zeros(len(texts), dtype=torch.long, device=self.device)
         if self.prior is not None:
@@ -223,7 +231,22 @@ class GlyffuserPipeline(DiffusionPipeline):
         if self.tower is not None:
             with torch.no_grad():
                 pooled = self.tower(states, mask)
-        return Condition(states, mask, radical, pooled)[rows]
+        return Condition(states, mask, radical, pooled, hand)[rows]
+
+    @property
+    def styles(self) -> list[str]:
+        """The styles that the network knows, in the order of their numbers, from 1."""
+        return list(self.unet.config.get("styles") or ())
+
+    def _style(self, style: str | None) -> int:
+        """The number of a style, 0 for None."""
+        if style is None:
+            return 0
+        if not self.styles:
+            raise UserError("this model knows no styles; leave out --style, or train one with --preset styles")
+        if style not in self.styles:
+            raise UserError(f"this model does not know the style {style!r}; it knows {', '.join(self.styles)}")
+        return self.styles.index(style) + 1
 
     def _radicals(self, cond: Condition, radical: int | None, noise: Callable[[Tensor], Tensor]) -> Tensor | None:
         """The radicals (B,) given to the network: the user's; else the prior draws them from each glyph's own noise,

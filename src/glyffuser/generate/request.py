@@ -14,6 +14,7 @@ from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
 from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 
 MAX_GLYPHS = 4096  # per prompt and call
+LATER = {"style": None}  # what records of earlier versions lack
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Request:
     """A different seed gives different glyphs."""
     radical: int | None = None
     """Kangxi number of the radical, 1 to 214 (167 is metal), or 0: the text alone; default: what the model chooses."""
+    style: str | None = None
+    """The hand it is written in, for a model that knows several, such as serif; default: none in particular."""
     best_of: int = 1
     """Draw this many times as many glyphs, and keep the best by form and meaning."""
     new: Suppress[bool | None] = None
@@ -75,6 +78,7 @@ class Request:
             "spacing": self.spacing,
             "eta": self.eta,
             "radical": self.radical,
+            "style": self.style,
         }
 
     def record(self) -> dict[str, Any]:
@@ -85,6 +89,7 @@ class Request:
     @classmethod
     def from_record(cls, facts: Any) -> "Request":
         """The request in a record that `glyffuser sample` wrote; UserError if it is not one."""
+        facts = LATER | facts if isinstance(facts, dict) else facts
         hints = {field.name: field for field in dataclasses.fields(cls)}
         missing = [name for name in hints if not isinstance(facts, dict) or name not in facts]
         if missing:

@@ -1,6 +1,7 @@
 """What every denoising network here shares: what it is told and how, its process, and its groups of parameters."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,13 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
     """
 
     def build_conditioning(
-        self, width: int, cond_dim: int, cross_attention_dim: int, pooled_dim: int, num_class_embeds: int
+        self,
+        width: int,
+        cond_dim: int,
+        cross_attention_dim: int,
+        pooled_dim: int,
+        num_class_embeds: int,
+        styles: Sequence[str] = (),
     ) -> None:
         """Make the layers of the conditioning vector, of `cond_dim` channels; `width` is the timestep embedding's."""
         self.time_mlp = nn.Sequential(nn.Linear(width, cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
@@ -42,6 +49,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         )
         # Zeros at first: a network trained without labels can continue with them.
         self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
+        self.style_embedding = zero_init(nn.Embedding(1 + len(styles), cond_dim)) if styles else None
 
     @abstractmethod
     def predict(self, x: Tensor, cond: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
@@ -66,7 +74,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         """
         groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
         edges = {id(layer.weight) for layer in self.edges()}
-        labels = set() if self.class_embedding is None else {id(self.class_embedding.weight)}
+        labels = {id(e.weight) for e in (self.class_embedding, self.style_embedding) if e is not None}
         for parameter in self.parameters():
             if id(parameter) in edges:
                 groups["edges"].append(parameter)
@@ -84,33 +92,32 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         encoder_attention_mask: Tensor | None = None,
         class_labels: Tensor | None = None,
         pooled_projections: Tensor | None = None,
+        style_labels: Tensor | None = None,
         return_dict: bool = True,
     ) -> NetworkOutput | tuple[Tensor]:
         """Args: sample (B, C, H, W); timestep in [0, T), one number or (B,); encoder_hidden_states (B, L, D);
         encoder_attention_mask (B, L), True where a token is real; class_labels (B,), None = all 0;
-        pooled_projections (B, pooled_dim), where the network takes them, else None.
+        pooled_projections (B, pooled_dim), where the network takes them, else None; style_labels (B,), from 1 in the
+        order of its `styles`, None = all 0.
         Returns: NetworkOutput, shape of `sample`.
         """
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         context = encoder_hidden_states.to(self.dtype)
-        cond = self._condition(t, context, mask, class_labels, pooled_projections)
+        cond = self._condition(t, context, mask, pooled_projections)
+        for embedding, labels in ((self.class_embedding, class_labels), (self.style_embedding, style_labels)):
+            if embedding is not None:
+                cond = cond + embedding(torch.zeros_like(t, dtype=torch.long) if labels is None else labels)
         x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
         x = F.pixel_shuffle(self.predict(x, cond, context, mask), self.config.patch_size)
         return NetworkOutput(sample=x) if return_dict else (x,)
 
-    def _condition(
-        self, t: Tensor, context: Tensor, mask: Tensor | None, class_labels: Tensor | None, pooled: Tensor | None
-    ) -> Tensor:
-        """The conditioning vector (B, cond_dim): timestep, text as a whole, and label."""
+    def _condition(self, t: Tensor, context: Tensor, mask: Tensor | None, pooled: Tensor | None) -> Tensor:
+        """The conditioning vector (B, cond_dim) without labels: timestep and text as a whole."""
         cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
         if self.config.pooled_dim and pooled is None:
             raise ValueError("this network takes pooled_projections, one vector per text, from its tower")
-        cond = cond + self.text_mlp(masked_mean(context, mask) if pooled is None else pooled.to(self.dtype))
-        if self.class_embedding is not None:
-            labels = torch.zeros_like(t, dtype=torch.long) if class_labels is None else class_labels
-            cond = cond + self.class_embedding(labels)
-        return cond
+        return cond + self.text_mlp(masked_mean(context, mask) if pooled is None else pooled.to(self.dtype))
 
 
 def arguments(cond: Condition) -> dict[str, Tensor | None]:
@@ -120,6 +127,7 @@ def arguments(cond: Condition) -> dict[str, Tensor | None]:
         "encoder_attention_mask": cond.mask,
         "class_labels": cond.radical,
         "pooled_projections": cond.pooled,
+        "style_labels": cond.style,
     }
 
 

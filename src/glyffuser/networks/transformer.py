@@ -38,6 +38,7 @@ class Transformer(ConditionedNetwork):
         num_class_embeds: class labels (radicals, 0 = none) that it takes besides the text; 0 = it takes none.
         pooled_dim: width of the vector for the whole text that it takes besides the token states; 0 = it takes their
             mean instead.
+        styles: names of the styles that it takes besides, in the order of their labels, from 1; none = it takes none.
         prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, without
             which its weights mean nothing: see `Process.to_config` and the property `process`.
     """
@@ -62,11 +63,12 @@ class Transformer(ConditionedNetwork):
         shift: float,
         in_channels: int = 1,
         pooled_dim: int = 0,
+        styles: tuple[str, ...] = (),
     ):
         super().__init__()
         check_shape(sample_size, patch_size, block_out_channels, attention_head_dim, mlp_ratio)
         (width,) = block_out_channels
-        self.build_conditioning(width, width, cross_attention_dim, pooled_dim, num_class_embeds)
+        self.build_conditioning(width, width, cross_attention_dim, pooled_dim, num_class_embeds, styles)
         pixels = in_channels * patch_size**2
         self.patch_in = nn.Linear(pixels, width)
         self.blocks = nn.ModuleList(

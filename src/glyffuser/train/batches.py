@@ -1,5 +1,6 @@
 """What a training step sees: glyphs, captions, radicals, timesteps, noise, all a function of (seed, step, process)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,7 @@ class Batches:
     Args:
         data: the training split.
         captions, texts: its captions, and their token states by number; pooled: their vectors (N, W), or None.
+        styles: those that the network is told, in the order of their numbers, from 1; none = it is told none.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Batches:
         texts: EncodedTexts,
         pooled: Tensor | None,
         schedule: Schedule,
+        styles: Sequence[str],
         device: torch.device,
     ):
         self.config, self.captions, self.texts, self.schedule, self.device = config, captions, texts, schedule, device
@@ -48,13 +51,14 @@ class Batches:
         self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed)
         self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
         self.radicals = data.radicals.astype(np.int64)
+        self.styles = np.array([styles.index(style) + 1 for style in data.styles]) if styles else None  # (N,)
 
     def draw(self, step: int, rank: int, world: int) -> Batch:
         """The examples of a step for process `rank` of `world`."""
         c, d = self.config.train, self.config.data
         first = (step * world + rank) * c.batch_size
         glyphs = self.order(np.arange(first, first + c.batch_size))
-        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(5, np.uint64)  # one a use
+        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(6, np.uint64)  # one a use
         numbers = self.captions.draw(glyphs, d.kinds, d.drop, np.random.default_rng(seeds[0]))
         states, mask = self.texts.batch(numbers)
         x0 = self.images[torch.from_numpy(glyphs).to(self.device)][:, None].float() / 127.5 - 1
@@ -67,5 +71,9 @@ class Batches:
         if self.config.model.num_class_embeds:
             dropped = (numbers == 0) | (np.random.default_rng(seeds[4]).random(len(glyphs)) < d.drop_radical)
             radical = torch.from_numpy(np.where(dropped, 0, self.radicals[glyphs])).to(self.device)
+        style = None
+        if self.styles is not None:
+            dropped = np.random.default_rng(seeds[5]).random(len(glyphs)) < d.drop_style
+            style = torch.from_numpy(np.where(dropped, 0, self.styles[glyphs])).to(self.device)
         pooled = None if self.pooled is None else self.pooled[torch.from_numpy(numbers).to(self.device)].float()
-        return Batch(x0, eps, t, Condition(states, mask, radical, pooled))
+        return Batch(x0, eps, t, Condition(states, mask, radical, pooled, style))

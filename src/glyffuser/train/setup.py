@@ -81,12 +81,14 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
     texts, tower = _read_texts(config, data, captions, encoder, accelerator, tower, progress)
     process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
     read = None if tower is None else pooled(tower, texts)
-    batches = Batches(config, data, captions, texts, read, process.schedule, accelerator.device)
+    styles = tuple(sorted(set(data.styles))) if config.model.styled else ()
+    batches = Batches(config, data, captions, texts, read, process.schedule, styles, accelerator.device)
     torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
     network = build_network(
         **asdict(config.model),
         cross_attention_dim=encoder.dim,
         pooled_dim=config.text.tower,
+        styles=styles,
         **process.to_config(),
     )
     return Parts(config, accelerator, encoder, process, batches, network.to(accelerator.device), tower)
