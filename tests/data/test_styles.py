@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_user_names_the_style_of_a_font(two, noto):
         (noto.name, "my-hand"),
     }
     assert read_info(two)["styles"] == ["my-hand", "sans"]
-    assert data.select([1]).styles == [data.styles[1]]
+    assert data.select(np.array([1])).styles == [data.styles[1]]
 
 
 @pytest.mark.parametrize("name", ["My Hand", "-a", "a--b", ""])

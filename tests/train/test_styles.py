@@ -36,6 +36,7 @@ def test_a_batch_tells_the_style_of_each_glyph_or_drops_it(config, two_fonts):
     images, told = torch.from_numpy(data.images), []
     for step in range(20):
         batch = parts.batch(step)
+        assert batch.cond.style is not None
         pictures = ((batch.x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
         for picture, style in zip(pictures, batch.cond.style, strict=True):
             rows = (images == picture).all(dim=(1, 2))  # characters may look the same in both

@@ -19,6 +19,7 @@ from tyro.conf import subcommand
 from glyffuser.base.errors import UserError
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.evaluate import Evaluate
+from glyffuser.commands.find import Find
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
 from glyffuser.commands.sample import Sample
@@ -50,6 +51,7 @@ Command = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
+    | Annotated[Find, subcommand("find")]
     | Annotated[TrainJudges, subcommand("train-judges")]
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]

@@ -21,8 +21,7 @@ from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
 from glyffuser.data.dataset import GlyphData
 from glyffuser.judge.flaws import FLAWS, flawed
-from glyffuser.judge.recogniser import Epoch, grey_pictures, held_out_characters, one_cycle
-from glyffuser.judge.trunk import Block
+from glyffuser.judge.recogniser import Block, Epoch, grey_pictures, held_out_characters, one_cycle
 
 SIZE = 128  # pixels; other pictures are resized
 CELL = 8  # pixels a cell of the map is wide

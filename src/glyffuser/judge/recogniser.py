@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
@@ -20,8 +21,8 @@ from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
 from glyffuser.data.dataset import GlyphData
 from glyffuser.data.radicals import RADICALS
-from glyffuser.judge.trunk import GlyphReader
 
+SIZE = 64  # pixels; other pictures are resized by averaging
 MAX_STROKES = 64
 BATCH = 256
 
@@ -39,7 +40,29 @@ class Reading(NamedTuple):
     features: Tensor
 
 
-class Recogniser(GlyphReader):
+class Block(nn.Module):
+    """Two 3 x 3 convolutions with batch normalisation and a skip; the first may halve the resolution."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(n_out),
+        )
+        self.skip: nn.Module = nn.Identity()
+        if stride > 1 or n_in != n_out:
+            self.skip = nn.Sequential(
+                nn.AvgPool2d(stride), nn.Conv2d(n_in, n_out, 1, bias=False), nn.BatchNorm2d(n_out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.skip(x) + self.body(x))
+
+
+class Recogniser(ModelMixin, ConfigMixin):
     """Radical, strokes and character of a glyph.
 
     Args:
@@ -58,7 +81,23 @@ class Recogniser(GlyphReader):
         character_dim: int = 80,
     ):
         super().__init__()
-        self.build_trunk(widths, feature_dim)
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, widths[0], 5, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
+        )
+        stages: list[nn.Module] = []
+        n_in = widths[0]
+        for level, n in enumerate(widths):
+            stages.append(nn.Sequential(Block(n_in, n, 2 if level else 1), Block(n, n, 1)))
+            n_in = n
+        self.stages = nn.ModuleList(stages)
+        # Where a part stands matters for what it is (a radical on the left, on top), so the 4 x 4 grid is not averaged.
+        self.to_features = nn.Sequential(
+            nn.Conv2d(n_in, n_in // 2, 1, bias=False),
+            nn.BatchNorm2d(n_in // 2),
+            nn.ReLU(inplace=True),
+            nn.Flatten(),
+            nn.Linear(n_in // 2 * 16, feature_dim),
+        )
         self.radical = nn.Linear(feature_dim, len(RADICALS))
         self.strokes = nn.Linear(feature_dim, MAX_STROKES)
         self.character = nn.Sequential(
@@ -67,7 +106,11 @@ class Recogniser(GlyphReader):
 
     def logits(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logits of radical, strokes and character, and the features, of images (B, 1, H, W) in [-1, 1], square."""
-        features = self.features(images)
+        x = F.interpolate(images.to(self.dtype), size=(SIZE, SIZE), mode="area")
+        x = self.stem(1 - x)  # ink is the signal, paper is zero, as is the padding
+        for stage in self.stages:
+            x = stage(x)
+        features = self.to_features(x)
         hidden = F.relu(features)
         return self.radical(hidden), self.strokes(hidden), self.character(hidden), features
 

@@ -15,8 +15,7 @@ from glyffuser.guide.figures.steering.guidance import GOLD, METAL
 from glyffuser.guide.frames import GAP, SheetFrame, rhythm
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.sampling import grey, sheet, steps_of, text_alone
-from glyffuser.judge.recogniser import Recogniser
-from glyffuser.judge.trunk import SIZE
+from glyffuser.judge.recogniser import SIZE, Recogniser
 
 GLYPHS = 16
 WINDOW, STRIDE = 20, 11  # pixels of the recogniser's 64: the patch of paper that hides a part, and how far it moves
