@@ -34,7 +34,8 @@ class TrainJudges:
     selector: Flag = False
     """Train the selector: the smaller pair that chooses for `sample --best-of` and never scores."""
     contrastive: Flag = False
-    """Train the contrastive model of `find` on the recogniser in --out, else the bundled one; takes some minutes."""
+    """Train the contrastive model of `find` on the recogniser in --out, else the bundled one; takes
+    some minutes, and heeds no --minutes."""
     measure: Flag = False
     """Train nothing: measure what is in --out, and write the JSON anew."""
     seed: int = 0
@@ -88,7 +89,7 @@ class TrainJudges:
         from glyffuser.text.cache import encode_cached
         from glyffuser.text.encoder import TextEncoder
 
-        encoder = TextEncoder()
+        encoder, held_out = TextEncoder(), load_dataset(self.data, "test")
         if not self.measure:
             with Progress("reading captions") as progress:
                 captions = captions_of(load_dataset(self.data, "train"))
@@ -97,7 +98,7 @@ class TrainJudges:
             with Progress("training") as progress:
                 made = fit_contrastive(load_dataset(self.data), recogniser, encoder, texts, settings, progress.at)
             save_contrastive(*made, self.out / "contrastive")
-        return measure_contrastive(*load_contrastive(self.out), load_dataset(self.data, "test"), encoder)
+        return measure_contrastive(*load_contrastive(self.out), held_out, encoder)
 
     def _material(self) -> Any:
         """What they are trained on. Captions are read only where a prior is to be fitted to them."""
