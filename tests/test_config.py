@@ -86,7 +86,7 @@ def test_networks_that_are_told_radicals_know_all_of_them():
 
 
 def test_unknown_preset_lists_the_names():
-    with pytest.raises(UserError, match="'huge'; choose one of cpu, gpu, transformer, article, tiny"):
+    with pytest.raises(UserError, match="'huge'; choose one of cpu, gpu, transformer, styles, article, tiny"):
         preset("huge")
 
 

@@ -45,6 +45,7 @@ class DataConfig:
     mixture: float = 0.2  # or some of its senses in another order
     drop: float = 0.1  # chance that the caption, and the radical, is dropped, for classifier-free guidance
     composition: float = 0.0  # or a description of the parts: "water at the left, every at the right"
+    drop_style: float = 0.1  # chance that the style is dropped, so that the model can also be asked for none
     drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the network still heeds the text
     drop_parts: float = 0.8  # chance that no parts are told, where the network takes them; else each is told by half
     balance: float = 0.0  # 0 = glyphs are seen equally often, 1 = radicals are; see data/order.py
@@ -81,6 +82,7 @@ class ModelConfig:
     mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none, in a U-Net only
     num_class_embeds: int = 0  # 215 = the network is also given a radical, which a prior draws for the text; 0 = not
     components: int = 0  # the so many commonest parts of characters can be told to the network by name; 0 = none
+    styled: bool = False  # whether the network is also told the style of the font; the data set says which there are
     norm_groups: int = 32  # groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU
     dropout: float = 0.0  # dropout rate inside the blocks
 
@@ -191,6 +193,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.block_out_channels": (256,),
         "model.layers_per_block": 7,
     },
+    # The recipe of `cpu` for a data set of several fonts, whose style the network is told; not measured yet.
+    "styles": {
+        **CPU,
+        "data.path": "data/styles.parquet",
+        "model.styled": True,
+    },
     # The classic recipe: Ho et al. 2020 on plain pixels, about 119 M parameters, for a large GPU; not measured yet.
     "article": {
         "data.definition": 1.0,
@@ -265,6 +273,7 @@ FRACTIONS = {
         "data.balance",
         "data.drop_radical",
         "data.drop_parts",
+        "data.drop_style",
         "data.composition",
         "model.dropout",
     ),

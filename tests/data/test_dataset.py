@@ -85,6 +85,7 @@ def test_info(built: BuildReport, unihan: Unihan) -> None:
     assert read_info(built.path) == {
         "schema_version": 1,
         "fonts": ["Noto Sans CJK SC Regular"],
+        "styles": ["sans"],
         "size": SIZE,
         "unihan": unihan.version,
         "rows": built.rows,
@@ -113,6 +114,7 @@ def test_schema(built: BuildReport) -> None:
         ("radical", "int16"),
         ("strokes", "int16"),
         ("font", "string"),
+        ("style", "string"),
         ("split", "string"),
         ("image", "struct<bytes: binary, path: string>"),
     ]
@@ -133,7 +135,7 @@ def test_datasets_shows_pictures(built: BuildReport, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     loaded = datasets.load_dataset("parquet", data_files=str(built.path), split="train", cache_dir=str(tmp_path))
     assert loaded.features == datasets.Features(
-        {name: datasets.Value("string") for name in ("char", "definition", "definition_raw", "font", "split")}
+        {name: datasets.Value("string") for name in ("char", "definition", "definition_raw", "font", "style", "split")}
         | {"codepoint": datasets.Value("int32")}
         | {name: datasets.Value("int16") for name in ("radical", "strokes")}
         | {"senses": type(loaded.features["senses"])(datasets.Value("string")), "image": datasets.Image()}

@@ -1,5 +1,7 @@
 """Meaning: hits counted by prompt, and the real characters they are set against."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from glyffuser.evaluate.meaning import (
     mean_states,
     meaning,
     nearest_rows,
+    own_ranks,
     references,
     shares,
     withheld,
@@ -36,6 +39,36 @@ def test_meaning_counts_hits_by_prompt():
     result = meaning(glyphs, PROMPTS, [{"nearest": 0.25, "majority": 1.0}] * len(PROMPTS))
     assert (result["rate"], result["nearest"], result["majority"]) == (0.5, 0.25, 1.0)
     assert {row["rate"] for row in result["prompts"]} == {0.5}
+
+
+class Ranker:
+    """Stands for a contrastive model: prompt i is the i-th unit vector, and so is a glyph with the feature i."""
+
+    knows = True
+
+    def reads(self, encoder):
+        return self.knows
+
+    def sees_with(self, recogniser):
+        return True
+
+    def read(self, encoder, texts):
+        return torch.eye(len(texts))
+
+    def see(self, features):
+        return torch.eye(len(PROMPTS))[features[:, 0]]
+
+
+def test_own_ranks_are_1_for_what_looks_like_its_prompt_and_higher_for_what_looks_like_another():
+    right = torch.arange(len(PROMPTS)).repeat_interleave(2)[:, None]
+    wrong = right.roll(2, dims=0)  # each looks like the prompt before its own: that one alone stands above it
+    half = torch.where(torch.arange(len(right))[:, None] % 2 == 1, right, wrong)
+    knows: Any = Ranker()
+    nobody: Any = None  # recogniser and encoder, which the ranker does not ask
+    found = own_ranks(knows, nobody, nobody, right, half)
+    assert found == {"generated": {"mean": 1.0, "first": 1.0}, "real": {"mean": 1.5, "first": 0.5}}
+    knows.knows = False
+    assert own_ranks(knows, nobody, nobody, right, wrong) is None
 
 
 def test_references_find_the_definition_itself(pipe, splits):

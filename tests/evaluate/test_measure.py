@@ -8,11 +8,13 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.noise import seeded
+from glyffuser.base.weights import weights_hash
 from glyffuser.config import GUIDANCE
 from glyffuser.evaluate.artist import Artist, EvaluationSettings, work
 from glyffuser.evaluate.measure import Measures, best_of, distribution, evaluate, novelty
 from glyffuser.evaluate.report import lines, render, table, write_report
 from glyffuser.generate.draw import quiet
+from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.judges import Judged, Judges
 from glyffuser.judge.novelty import EXISTS, Match, build_ideographs
 from glyffuser.judge.prompts import PARAPHRASES, PROMPTS
@@ -41,8 +43,14 @@ def ideographs(splits):
 
 
 @pytest.fixture(scope="module")
-def measures(shared_judges, ideographs):
-    return Measures(shared_judges, shared_judges, ideographs)
+def contrastive():
+    torch.manual_seed(0)
+    return Contrastive(features=8, dim=16, width=8).eval()
+
+
+@pytest.fixture(scope="module")
+def measures(shared_judges, ideographs, contrastive):
+    return Measures(shared_judges, shared_judges, ideographs, contrastive)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +98,9 @@ def test_counts_and_hashes_stand_beside_the_numbers(evaluation, measures):
     assert {g["of"] for g in numbers["meaning"]["gold"].values()} == {16}
     assert numbers["meaning"]["paraphrases"]["glyphs"] == len(PARAPHRASES)
     assert numbers["meaning"]["withheld"] is None  # it has no prior
+    assert numbers["facts"]["contrastive"] == weights_hash(measures.contrastive)
+    assert all(1 <= numbers["meaning"]["ranks"][key]["mean"] <= 80 for key in ("generated", "real"))
+    assert "mean rank of the own prompt among the 80 prompts, contrastive model" in {row[0] for row in table(numbers)}
     assert (numbers["novelty"]["font"], numbers["novelty"]["ideographs"]) == ("Three Regular", 3)
     assert [p["steps"] for p in numbers["curves"]["steps"]] == [1, 2]
     assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, GUIDANCE, 3.0]
@@ -171,14 +182,14 @@ class Readers(Judges):
         return torch.tensor([self.merits[k] for k in judged.images[:, 0, 0]])
 
 
-def test_best_of_is_chosen_by_the_selector_and_scored_by_the_judges(pipe, ideographs):
+def test_best_of_is_chosen_by_the_selector_and_scored_by_the_judges(pipe, ideographs, contrastive):
     """Three glyphs a prompt. The selector likes the third best, which the judges flag; the second best exists."""
     images = np.tile(np.arange(3, dtype=np.uint8), len(PROMPTS))[:, None, None].repeat(4, 1).repeat(4, 2)
     right = [prompt.radicals[0] for prompt in PROMPTS]
     judges = Readers({0: 1, 1: right[0], 2: 1}, {})
     selector = Readers({0: 1, 1: 1, 2: 1}, {0: 0.0, 1: 1.0, 2: 2.0})
     new = [Match("金", 0, 9.0)] * len(images)
-    measures = Measures(judges, selector, ideographs)
+    measures = Measures(judges, selector, ideographs, contrastive)
     third = best_of(measures, judges(images), new, pipe, 3)
     assert third is not None
     assert third == {"k": 3, "rate": 0.0, "flagged": 1.0, "existing": 0.0}

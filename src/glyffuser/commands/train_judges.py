@@ -13,11 +13,12 @@ from glyffuser.config import DATA
 
 @dataclass
 class TrainJudges:
-    """Train the recogniser, the plausibility network and the prior that `evaluate` uses, or the pair of `--best-of`.
+    """Train the recogniser, the plausibility network and the prior that `evaluate` uses, or the pair of `--best-of`,
+    or the contrastive model of `find`.
 
     Example: glyffuser train-judges --fonts data/fonts.parquet --out judges/ --minutes 60
 
-    Writes model folders and judges.json with what was measured on unseen characters and flaws.
+    Writes model folders, and beside them a JSON with what was measured on unseen characters and flaws.
     """
 
     fonts: Path = Path("data/fonts.parquet")
@@ -32,24 +33,37 @@ class TrainJudges:
     """For all of them; less is less exact."""
     selector: Flag = False
     """Train the selector: the smaller pair that chooses for `sample --best-of` and never scores."""
+    contrastive: Flag = False
+    """Train the contrastive model of `find` on the recogniser in --out, else the bundled one; takes
+    some minutes, and heeds no --minutes."""
     measure: Flag = False
-    """Train nothing: measure what is in --out, and write judges.json anew."""
+    """Train nothing: measure what is in --out, and write the JSON anew."""
     seed: int = 0
     """Of weights, data order and flaws."""
     json: Flag = False
     """Print the measurements as JSON."""
 
     def run(self) -> None:
+        if not self.minutes > 0:
+            raise UserError(f"--minutes must be above 0, not {self.minutes:g}")
+        if self.selector and self.contrastive:
+            raise UserError("--selector and --contrastive train different networks; give one of them")
+        from glyffuser.base.files import write_text
+
+        measured = self._contrastive() if self.contrastive else self._judges()
+        name = "contrastive.json" if self.contrastive else "judges.json"
+        write_text(self.out / name, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+        print_results(self.json, measured)
+
+    def _judges(self) -> dict[str, Any]:
+        """Train or load the judges or the selector, and measure them."""
         from dataclasses import replace
 
-        from glyffuser.base.files import write_text
         from glyffuser.judge.judges import BUNDLED_JUDGES, PAIR, PARTS, load_judges, load_part, load_selector
         from glyffuser.judge.plausibility import PlausibilitySettings
         from glyffuser.judge.recogniser import RecogniserSettings
         from glyffuser.judge.training import measure_judges, selector_settings, train_judges
 
-        if not self.minutes > 0:
-            raise UserError(f"--minutes must be above 0, not {self.minutes:g}")
         material = self._material()
         reader, form = RecogniserSettings(seed=self.seed), PlausibilitySettings(seed=self.seed)
         if self.selector:
@@ -63,9 +77,28 @@ class TrainJudges:
             with Progress("training") as progress:
                 judges = train_judges(material, reader, form, progress.at, prior)
             judges.save(self.out, PAIR if self.selector else tuple(PARTS))
-        measured = measure_judges(judges, material, reader.held_out)
-        write_text(self.out / "judges.json", json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
-        print_results(self.json, measured)
+        return measure_judges(judges, material, reader.held_out)
+
+    def _contrastive(self) -> dict[str, Any]:
+        """Train or load the contrastive model, and measure it."""
+        from glyffuser.data.dataset import load_dataset
+        from glyffuser.judge.contrastive import ContrastiveSettings, captions_of, measure_contrastive
+        from glyffuser.judge.dictionary import save_contrastive
+        from glyffuser.judge.judges import load_contrastive, load_recogniser
+        from glyffuser.judge.training import fit_contrastive
+        from glyffuser.text.cache import encode_cached
+        from glyffuser.text.encoder import TextEncoder
+
+        encoder, held_out = TextEncoder(), load_dataset(self.data, "test")
+        if not self.measure:
+            with Progress("reading captions") as progress:
+                captions = captions_of(load_dataset(self.data, "train"))
+                texts = encode_cached(encoder, captions.texts, self.data.parent / "text", progress)
+            recogniser, settings = load_recogniser(self.out), ContrastiveSettings(seed=self.seed)
+            with Progress("training") as progress:
+                made = fit_contrastive(load_dataset(self.data), recogniser, encoder, texts, settings, progress.at)
+            save_contrastive(*made, self.out / "contrastive")
+        return measure_contrastive(*load_contrastive(self.out), held_out, encoder)
 
     def _material(self) -> Any:
         """What they are trained on. Captions are read only where a prior is to be fitted to them."""

@@ -20,6 +20,7 @@ from PIL import Image
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path
 from glyffuser.data.fonts import FontFace, Rasteriser
+from glyffuser.data.styles import style_of
 from glyffuser.data.unihan import Unihan, clean_definition, split_senses
 
 SCHEMA_VERSION = 1
@@ -51,7 +52,7 @@ class GlyphData:
     """A data set in memory; row i of each field belongs to glyph i.
 
     images: uint8 (N, size, size), ink 0, paper 255; codepoints: int32 (N,); radicals: int16 (N,), 1..214;
-    strokes: int16 (N,); chars, definitions, fonts: N strings; senses: N lists of strings; info: as `read_info`.
+    strokes: int16 (N,); chars, definitions, fonts, styles: N strings; senses: N lists of strings; info: as `read_info`.
     """
 
     images: np.ndarray
@@ -62,6 +63,7 @@ class GlyphData:
     radicals: np.ndarray
     strokes: np.ndarray
     fonts: list[str]
+    styles: list[str]
     info: dict[str, Any]
 
     def __len__(self) -> int:
@@ -69,7 +71,8 @@ class GlyphData:
 
     def select(self, rows: np.ndarray) -> "GlyphData":
         """Some of the glyphs, by row number."""
-        lists = {name: [getattr(self, name)[i] for i in rows] for name in ("chars", "definitions", "senses", "fonts")}
+        names = ("chars", "definitions", "senses", "fonts", "styles")
+        lists = {name: [getattr(self, name)[i] for i in rows] for name in names}
         arrays = {name: getattr(self, name)[rows] for name in ("images", "codepoints", "radicals", "strokes")}
         fields: dict[str, Any] = {**arrays, **lists}
         return replace(self, **fields)
@@ -110,6 +113,7 @@ def build_dataset(
     facts: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "fonts": names,
+        "styles": sorted({face.hand for face in fonts}),
         "size": size,
         "unihan": unihan.version,
         "rows": len(rows),
@@ -119,8 +123,9 @@ def build_dataset(
         "skipped": dict(skipped),
     }
     table = pa.Table.from_pylist(rows, schema=_schema(pa).with_metadata(_metadata(facts)))
+    repeating = ["font", "style", "split"]
     with atomic_path(out) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=2048, use_dictionary=["font", "split"])
+        pq.write_table(table, temporary, compression="zstd", row_group_size=2048, use_dictionary=repeating)
     kept = {key: facts[key] for key in ("rows", "characters", "splits", "senses", "skipped")}
     return BuildReport(Path(out), **kept, bytes=Path(out).stat().st_size, seconds=time.perf_counter() - start)
 
@@ -128,7 +133,8 @@ def build_dataset(
 def read_info(path: str | Path) -> dict[str, Any]:
     """Return what the file says about itself.
 
-    That is: schema_version, fonts, size, unihan (its version), rows, characters, splits, senses (distinct), skipped.
+    That is: schema_version, fonts, styles, size, unihan (its version), rows, characters, splits, senses (distinct),
+    skipped. Files of earlier versions say nothing of styles, which fonts' names then tell.
     Raises UserError if the file is missing, not a Parquet file, or not one of ours.
     """
     return _info(_open(path), path)
@@ -173,6 +179,7 @@ def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
         radicals=np.array(column("radical"), np.int16),
         strokes=np.array(column("strokes"), np.int16),
         fonts=column("font"),
+        styles=column("style") if "style" in columns else [style_of(font) for font in column("font")],
         info=info,
     )
 
@@ -212,7 +219,7 @@ def _rows(
                 skipped["blank"] += 1
             else:
                 image = {"bytes": _png(picture), "path": f"U+{codepoint:04X}.png"}
-                yield {**meaning, "font": rasteriser.face.name, "image": image}
+                yield {**meaning, "font": rasteriser.face.name, "style": rasteriser.face.hand, "image": image}
     progress(len(codepoints) * len(fonts), len(codepoints) * len(fonts))
 
 
@@ -241,6 +248,7 @@ def _schema(pa: Any) -> Any:
         ("radical", pa.int16()),
         ("strokes", pa.int16()),
         ("font", pa.string()),
+        ("style", pa.string()),
         ("split", pa.string()),
         ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
     ])  # fmt: skip
@@ -253,7 +261,7 @@ def _metadata(facts: dict[str, Any]) -> dict[bytes, bytes]:
         return {"dtype": dtype, "_type": "Value"}
 
     features: dict[str, Any] = {"codepoint": value("int32"), "radical": value("int16"), "strokes": value("int16")}
-    features |= {name: value("string") for name in ("char", "definition", "definition_raw", "font", "split")}
+    features |= {name: value("string") for name in ("char", "definition", "definition_raw", "font", "style", "split")}
     # datasets 4 calls a Sequence a List, and still reads the older name.
     features |= {"senses": {"feature": value("string"), "_type": "Sequence"}, "image": {"_type": "Image"}}
     return {

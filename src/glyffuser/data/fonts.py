@@ -3,7 +3,7 @@
 import io
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from glyffuser.base.errors import UserError
+from glyffuser.data.styles import PLAIN, check_style, style_of
 
 if TYPE_CHECKING:
     from fontTools.ttLib import TTFont
@@ -27,7 +28,10 @@ _COMPATIBILITY = ((0xF900, 0xFAFF), (0x2F800, 0x2FA1F))  # mostly second code po
 
 @dataclass(frozen=True)
 class FontFace:
-    """One face of a font file. `em_bottom` is the lower edge of the ideographic em box above the baseline, in em."""
+    """One face of a font file. `em_bottom` is the lower edge of the ideographic em box above the baseline, in em.
+
+    `hand` names the style that its glyphs are in: see data/styles.py.
+    """
 
     path: Path
     index: int
@@ -35,6 +39,7 @@ class FontFace:
     style: str
     covered: frozenset[int]
     em_bottom: float = _IDEOGRAPHIC_BOTTOM
+    hand: str = PLAIN
 
     @property
     def name(self) -> str:
@@ -57,17 +62,22 @@ def default_font() -> FontFace:
 def load_font(spec: str | Path) -> FontFace:
     """Open "FILE" or "FILE:INDEX", INDEX being the face of a collection (.ttc, .otc), counted from 0.
 
-    A variable font gives its default instance. Raises UserError if the file is missing or not a font, if a collection
-    needs an index or has no such face, and if the face covers no Chinese character.
+    "STYLE=FILE" and "STYLE=FILE:INDEX" also name the style; else the name of the face tells it. A variable font
+    gives its default instance. Raises UserError if the file is missing or not a font, if a collection needs an index or
+    has no such face, and if the face covers no Chinese character.
     """
-    path, index = Path(spec), None
+    path, index, hand = Path(spec), None, ""
+    if not path.is_file() and (named := re.fullmatch(r"([^/\\=]+)=(.+)", str(spec))):
+        hand, spec = check_style(named[1]), named[2]
+        path = Path(spec)
     if not path.is_file() and (found := re.fullmatch(r"(.+):(\d+)", str(spec))):
         path, index = Path(found[1]), int(found[2])
     if not path.is_file():
         raise UserError(f"font file {path} does not exist; give --font the path of a .ttf, .otf or .ttc file")
     faces = _open_faces(path)
     try:
-        return _choose(path, faces, index)
+        face = _choose(path, faces, index)
+        return replace(face, hand=hand or style_of(face.name))
     except UserError:
         raise
     except Exception as error:  # fontTools reads lazily: a damaged table can raise anything

@@ -15,7 +15,8 @@ class Condition:
 
     states: token states of the texts (B, L, D). mask: (B, L), True where a token is real.
     What only some models take, else None: radical: Kangxi numbers (B,), 0 = withheld; pooled: one vector for the whole
-    text (B, W), from a tower; parts: numbers of components and of their places (B, 3, 2), 0 = none or unsaid.
+    text (B, W), from a tower; parts: numbers of components and of their places (B, 3, 2), 0 = none or unsaid; style:
+    numbers of styles (B,), 0 = not told.
     """
 
     states: Tensor
@@ -23,6 +24,7 @@ class Condition:
     radical: Tensor | None = None
     pooled: Tensor | None = None
     parts: Tensor | None = None
+    style: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.mask)

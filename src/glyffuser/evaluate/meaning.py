@@ -11,8 +11,11 @@ from glyffuser.data.dataset import GlyphData
 from glyffuser.evaluate.artist import ALONE, Artist
 from glyffuser.evaluate.metrics import variety
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.judge.contrastive import Contrastive, ranks
 from glyffuser.judge.judges import Judged, Judges
 from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS, Prompt
+from glyffuser.judge.recogniser import Recogniser
+from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import sentence
 
 NEAREST, MAJORITY = 4, 30  # real definitions nearest to a prompt that the reference lines look at
@@ -96,6 +99,27 @@ def mean_states(pipe: GlyffuserPipeline, texts: Sequence[str]) -> Tensor:
         chosen = order[begin : begin + 256]
         vectors[chosen] = sentence(*pipe.text_encoder.encode([texts[i] for i in chosen], whole=True))
     return vectors
+
+
+def own_ranks(
+    contrastive: Contrastive, recogniser: Recogniser, encoder: TextEncoder, glyphs: Tensor, real: Tensor
+) -> dict[str, dict[str, float]] | None:
+    """Where a glyph's own prompt stands among all 80 by the contrastive model, from 1: the mean, and the share first.
+
+    Of glyphs drawn for the prompts, and of the real ones with the definitions nearest to them; both as the recogniser's
+    features (80 k, F), those of one prompt together. None where it was trained with another encoder or recogniser.
+    """
+    if not (contrastive.reads(encoder) and contrastive.sees_with(recogniser)):
+        return None
+    texts = contrastive.read(encoder, [prompt.text for prompt in PROMPTS])
+
+    def summary(features: Tensor) -> dict[str, float]:
+        own = torch.arange(len(PROMPTS)).repeat_interleave(len(features) // len(PROMPTS))
+        with torch.no_grad():
+            found = ranks(contrastive.see(features) @ texts.T, own).double()
+        return {"mean": float(found.mean()), "first": float((found == 1).double().mean())}
+
+    return {"generated": summary(glyphs), "real": summary(real)}
 
 
 def shares(glyphs: Judged, per_prompt: int = 1) -> dict[str, float]:

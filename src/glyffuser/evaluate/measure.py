@@ -25,6 +25,7 @@ from glyffuser.evaluate.meaning import (
     gold_hits,
     meaning,
     nearest_rows,
+    own_ranks,
     references,
     shares,
     withheld,
@@ -40,6 +41,7 @@ from glyffuser.evaluate.metrics import (
 from glyffuser.evaluate.paper import crispness, drawn_and_levelled
 from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.judges import PAIR, Judged, Judges
 from glyffuser.judge.novelty import EXISTS, Ideographs, Match
 from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
@@ -47,11 +49,13 @@ from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
 
 @dataclass(frozen=True)
 class Measures:
-    """What glyphs are measured with: the judges that score, the selector that chooses, and all that exists already."""
+    """What glyphs are measured with: the judges that score, the selector that chooses, all that exists already, and the
+    contrastive model, which scores too."""
 
     judges: Judges
     selector: Judges
     ideographs: Ideographs
+    contrastive: Contrastive
 
 
 @dataclass
@@ -99,6 +103,7 @@ def evaluate(
     floor = judges.recogniser.read(training.images[some(training, len(definitions), settings.seed)]).features
     known = training.select(some(training, settings.references, settings.seed))
     near = nearest_rows(pipe, known, [*PROMPTS, *PARAPHRASES])
+    relatives = judges.recogniser.read(known.images[near[: len(PROMPTS), :NEAREST].ravel()]).features
     numbers = {
         "facts": facts(pipe, measures, training, settings),
         "meaning": {
@@ -106,6 +111,7 @@ def evaluate(
             "gold": gold_hits(gold),
             "withheld": alone,
             "paraphrases": meaning(paraphrases, PARAPHRASES, references(known, near[len(PROMPTS) :], PARAPHRASES)),
+            "ranks": own_ranks(measures.contrastive, judges.recogniser, pipe.text_encoder, prompts.features, relatives),
             "recogniser": float((test.radical.argmax(1).numpy() + 1 == held_out.radicals).mean()),
         },
         "attention": attention(pipe, texts[: len(prompts)], prompts.images, settings.seed),
@@ -115,7 +121,7 @@ def evaluate(
             "threshold": judges.plausibility.config.threshold,
         },
         "novelty": novelty(measures.ideographs, matches, texts, held_out.select(chosen)),
-        "variety": spread(judges, prompts, known.images[near[: len(PROMPTS), :NEAREST].ravel()]),
+        "variety": spread(prompts, relatives),
         "distribution": distribution(definitions.features, test.features, floor),
         "crispness": {
             name: crispness(images)
@@ -141,6 +147,7 @@ def facts(
         "model": weights_hash(pipe.unet),
         "judges": measures.judges.hashes(),
         "selector": {name: measures.selector.hashes()[name] for name in PAIR},
+        "contrastive": weights_hash(measures.contrastive),
         "sampler": settings.sampler or pipe.sampler_name,
         "settings": asdict(settings),
         "fonts": sorted(set(training.fonts)),
@@ -189,18 +196,17 @@ def novelty(table: Ideographs, matches: list[Match], texts: Sequence[str], held_
     }
 
 
-def spread(judges: Judges, glyphs: Judged, real: np.ndarray) -> dict[str, float] | None:
+def spread(glyphs: Judged, real: Tensor) -> dict[str, float] | None:
     """How glyphs of one prompt vary, beside the real characters of the definitions nearest to it; None of one a prompt.
 
-    `real`: uint8 (prompts * 4, H, W).
+    `real`: their features (prompts * 4, D).
     """
     per_prompt = len(glyphs) // len(PROMPTS)
     if per_prompt == 1:
         return None
-    features = judges.recogniser.read(real).features
     return {
         "generated": variety(glyphs.features, per_prompt),
-        "real": variety(features, len(real) // len(PROMPTS)),
+        "real": variety(real, len(real) // len(PROMPTS)),
     }
 
 

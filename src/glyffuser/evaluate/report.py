@@ -69,6 +69,9 @@ def meaning_rows(meaning: dict[str, Any]) -> list[Row]:
     rows.append((f"radical hit rate, {prompts}", percent(meaning["rate"]), ""))
     if alone:
         rows.append((f"radical hit rate, {prompts}, radical withheld", percent(alone["rate"]), ""))
+    if ranks := meaning["ranks"]:
+        cells = [f"{ranks[key]['mean']:.1f}" for key in ("generated", "real")]
+        rows.append((f"mean rank of the own prompt among the {prompts}, contrastive model", cells[0], cells[1]))
     return [
         *rows,
         (f"radical hit rate, {paraphrases}, radical withheld", percent(riddles["rate"]), ""),
@@ -106,7 +109,8 @@ def footnote(numbers: dict[str, Any]) -> str:
     d, facts = numbers["distribution"], numbers["facts"]
     return (
         f"model {facts['model']}, recogniser {facts['judges']['recogniser']}, plausibility "
-        f"{facts['judges']['plausibility']}, selector {facts['selector']['recogniser']} and "
+        f"{facts['judges']['plausibility']}, contrastive model {facts['contrastive']}, selector "
+        f"{facts['selector']['recogniser']} and "
         f"{facts['selector']['plausibility']}; {numbers['meaning']['glyphs']} glyphs for prompts, {d['n']} for "
         f"held-out definitions against {d['n_real']} held-out real glyphs; {facts['settings']['steps']} steps, "
         f"guidance {facts['settings']['guidance']:g}, {facts['sampler']}; {numbers['seconds_for_16_glyphs']} s "

@@ -137,6 +137,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         latents: Tensor | None = None,
         radical: int | None = None,
         parts: Sequence[Part] = (),
+        style: str | None = None,
         edit: Edit | None = None,
     ) -> Iterator[GlyphStep]:
         """The generator behind `__call__`: yields a GlyphStep per step; the last x is the result.
@@ -157,6 +158,7 @@ class GlyffuserPipeline(DiffusionPipeline):
                 for each, or, where there is no prior, it is withheld.
             parts: components with their places, for a network that is told of them; the radical is then withheld too,
                 unless it is given.
+            style: one of those that the network knows, for all glyphs; default: none in particular.
             edit: a picture to start from or to hold a part of; our own samplers alone can do that.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
@@ -167,9 +169,9 @@ class GlyffuserPipeline(DiffusionPipeline):
         texts, weights = together([prompt] if isinstance(prompt, str) else list(prompt))
         self.check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
         self.check_sampler(sampler, spacing, eta)
-        cond = self.condition(texts, num_images_per_prompt)
+        cond = self.condition(texts, num_images_per_prompt, style)
         several = weights.repeat_interleave(num_images_per_prompt, dim=1) if len(weights) > 1 else None
-        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, several)
+        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, several, style)
         shape = (len(cond) // len(weights), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
@@ -200,17 +202,20 @@ class GlyffuserPipeline(DiffusionPipeline):
         negative_prompt: str | None = None,
         guidance_interval: tuple[float, float] = INTERVAL,
         weights: Tensor | None = None,
+        style: str | None = None,
     ) -> Denoiser:
         """The network as a denoiser D(x, sigma, cond), with guidance unless the scale is 1.
 
-        `condition` makes the cond that it expects; with `weights` (K, B), that of K prompts for each of B glyphs.
+        `condition` makes the cond that it expects; with `weights` (K, B), that of K prompts for each of B glyphs. What
+        guidance steers away from is in the same style: it strengthens the meaning, and leaves the hand alone.
         """
         D = self.unguided()
-        if weights is not None:
-            return composed(D, weights, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
-        if guidance_scale == 1:
+        if weights is None and guidance_scale == 1:
             return D
-        return classifier_free(D, guidance_scale, self.condition([negative_prompt or ""]), guidance_interval)
+        negative = self.condition([negative_prompt or ""], style=style)
+        if weights is None:
+            return classifier_free(D, guidance_scale, negative, guidance_interval)
+        return composed(D, weights, guidance_scale, negative, guidance_interval)
 
     def unguided(self) -> Denoiser:
         """The network as a denoiser, without guidance."""
@@ -235,16 +240,18 @@ class GlyffuserPipeline(DiffusionPipeline):
             return Usual()
         return Usual(self.scheduler.config.steps, self.scheduler.config.guidance)
 
-    def condition(self, prompts: list[str], repeats: int = 1) -> Condition:
+    def condition(self, prompts: list[str], repeats: int = 1, style: str | None = None) -> Condition:
         """What the network is given for the prompts, each `repeats` times over: token states, and what it takes beside.
 
         Radicals are the likeliest by the prior, or withheld (0) where there is none; an empty prompt means "no text"
-        and has none. A prompt that occurs again is encoded once.
+        and has none. A prompt that occurs again is encoded once. UserError for a style that the network does not know.
         """
         texts = list(dict.fromkeys(prompts))
         rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
         states, mask = (part.to(self.device) for part in self.text_encoder.encode(texts))
-        radical = pooled = parts = None
+        radical = pooled = parts = hand = None
+        if self.styles or style is not None:
+            hand = torch.full((len(texts),), self._style(style), device=self.device)
         if self.unet.config.num_class_embeds:
             radical = torch.zeros(len(texts), dtype=torch.long, device=self.device)
         if self.prior is not None:
@@ -255,7 +262,22 @@ class GlyffuserPipeline(DiffusionPipeline):
                 pooled = self.tower(states, mask)
         if self.unet.config.get("components"):
             parts = torch.zeros(len(texts), *numbered([], "").shape, dtype=torch.long, device=self.device)
-        return Condition(states, mask, radical, pooled, parts)[rows]
+        return Condition(states, mask, radical, pooled, parts, hand)[rows]
+
+    @property
+    def styles(self) -> list[str]:
+        """The styles that the network knows, in the order of their numbers, from 1."""
+        return list(self.unet.config.get("styles") or ())
+
+    def _style(self, style: str | None) -> int:
+        """The number of a style, 0 for None."""
+        if style is None:
+            return 0
+        if not self.styles:
+            raise UserError("this model knows no styles; leave out --style, or train one with --preset styles")
+        if style not in self.styles:
+            raise UserError(f"this model does not know the style {style!r}; it knows {', '.join(self.styles)}")
+        return self.styles.index(style) + 1
 
     def _path(self, shape: tuple[int, ...], noise: Noise) -> BrownianPath:
         """A noise path for each of the images (B, C, H, W), drawn from their noise."""

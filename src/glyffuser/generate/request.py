@@ -21,7 +21,7 @@ PART_HELP = (
     "What the glyphs are made of: a part such as 氵, or, with its place (left, right, top, bottom, around, inside, "
     "middle), 馬:right; may be given several times."
 )
-LATER = ("init", "strength", "keep", "parts")  # fields that older records have not
+LATER = ("init", "strength", "keep", "parts", "style")  # fields that older records have not
 
 
 class Usual(NamedTuple):
@@ -65,6 +65,8 @@ class Request:
     """What of --init to hold while the rest is invented: left, right, top, bottom, or a mask file, white there."""
     parts: UseAppendAction[Annotated[tuple[str, ...], arg(name="with", metavar="PART", help=PART_HELP)]] = ()
     """What the glyphs are made of, as `data/components.py: named` reads it."""
+    style: str | None = None
+    """The hand it is written in, for a model that knows several, such as serif; default: none in particular."""
     best_of: int = 1
     """Draw this many times as many glyphs, and keep the best by form and meaning."""
     new: Suppress[bool | None] = None
@@ -121,6 +123,7 @@ class Request:
             "spacing": self.spacing,
             "eta": self.eta,
             "radical": self.radical,
+            "style": self.style,
         }
 
     def record(self) -> dict[str, Any]:

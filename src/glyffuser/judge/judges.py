@@ -18,6 +18,7 @@ from torch import Tensor
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path
 from glyffuser.base.weights import BROKEN, weights_hash
+from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.plausibility import Plausibility
 from glyffuser.judge.recogniser import Recogniser
 from glyffuser.text.encoder import TextEncoder
@@ -26,6 +27,7 @@ from glyffuser.text.prior import RadicalPrior
 BUNDLED_JUDGES = Path(__file__).parent / "weights"
 BUNDLED_SELECTOR = BUNDLED_JUDGES / "selector"
 PARTS = {"recogniser": Recogniser, "plausibility": Plausibility, "prior": RadicalPrior}
+NETWORKS = {**PARTS, "contrastive": Contrastive}  # all that `train-judges` writes
 PAIR = ("recogniser", "plausibility")  # the parts that read glyphs; a selector has no others
 
 
@@ -132,12 +134,27 @@ def load_selector(folder: str | Path = BUNDLED_SELECTOR) -> Judges:
     return Judges(recogniser, plausibility, load_part(BUNDLED_JUDGES, "prior"))
 
 
+def load_contrastive(folder: str | Path = BUNDLED_JUDGES) -> tuple[Contrastive, Recogniser]:
+    """The contrastive model in a folder of judges, and the recogniser that it stands on: the folder's own, or the
+    bundled one where it has none. UserError as above.
+    """
+    network, recogniser = load_part(Path(folder), "contrastive"), load_recogniser(Path(folder))
+    return network.float().eval(), recogniser
+
+
+def load_recogniser(folder: Path) -> Recogniser:
+    """The recogniser in a folder of judges; the bundled one where it has none."""
+    own = (folder / "recogniser" / "config.json").is_file()
+    recogniser = load_part(folder if own else BUNDLED_JUDGES, "recogniser")
+    return recogniser.float().eval().to(memory_format=torch.channels_last)
+
+
 def load_part(folder: Path, name: str) -> Any:
-    """One of PARTS. UserError where it is missing or damaged."""
+    """One of NETWORKS. UserError where it is missing or damaged."""
     if not (folder / name / "config.json").is_file():
         raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser train-judges` wrote")
     try:
-        return PARTS[name].from_pretrained(folder / name)
+        return NETWORKS[name].from_pretrained(folder / name)
     except BROKEN as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"cannot load the {name} in {folder}: {reason}; train or copy it again") from error

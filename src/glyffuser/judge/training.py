@@ -5,18 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from glyffuser.base.errors import UserError
-from glyffuser.data.captions import build_captions
-from glyffuser.data.dataset import GlyphData
+from glyffuser.base.weights import weights_hash
+from glyffuser.data.captions import Captions, build_captions
+from glyffuser.data.dataset import GlyphData, split_of
+from glyffuser.judge.contrastive import Contrastive, ContrastiveSettings, Pairs, captions_of, train_contrastive
+from glyffuser.judge.dictionary import Dictionary, build_dictionary
 from glyffuser.judge.flaws import FLAWS, flawed
 from glyffuser.judge.judges import Judges
 from glyffuser.judge.plausibility import CALIBRATION, Plausibility, PlausibilitySettings, auc, train_plausibility
 from glyffuser.judge.prompts import PROMPTS
-from glyffuser.judge.recogniser import RecogniserSettings, held_out_characters, train_recogniser
+from glyffuser.judge.recogniser import Recogniser, RecogniserSettings, held_out_characters, train_recogniser
 from glyffuser.text.cache import EncodedTexts
 from glyffuser.text.encoder import TextEncoder
-from glyffuser.text.prior import RadicalPrior, train_prior
+from glyffuser.text.prior import RadicalPrior, sentence, train_prior
 
 FLAWED_GLYPHS = 420  # of each kind, to measure with
 
@@ -83,6 +88,51 @@ def train_form(data: GlyphData, settings: PlausibilitySettings, report: Report) 
         report(epoch.done, f"plausibility, loss {epoch.loss:.3f}, {epoch.speed:.0f} glyphs/s")
     network.calibrate(real)
     return network
+
+
+def read_pairs(
+    data: GlyphData,
+    features: Tensor,
+    captions: Captions,
+    texts: EncodedTexts,
+    recogniser: Recogniser,
+    encoder: TextEncoder,
+) -> Pairs:
+    """What the contrastive model learns from a training split and the recogniser's features of its glyphs (N, F).
+
+    `texts`: token states of its `captions`, by the encoder.
+    """
+    numbers = torch.arange(len(captions.texts))
+    sentences = torch.cat([sentence(*texts.batch(part)) for part in numbers.split(512)])
+    hashes = encoder.fingerprint(whole=True), weights_hash(recogniser)
+    return Pairs(features, data.codepoints, captions, sentences, *hashes)
+
+
+def fit_contrastive(
+    data: GlyphData,
+    recogniser: Recogniser,
+    encoder: TextEncoder,
+    texts: EncodedTexts,
+    settings: ContrastiveSettings,
+    report: Report,
+) -> tuple[Contrastive, Dictionary]:
+    """A contrastive model, taught the training split of a data set, and the dictionary of both splits.
+
+    `texts`: token states of `captions_of` the training split. `report(fraction, text)` hears how far it is.
+    """
+    taught = np.flatnonzero([split_of(codepoint) == "train" for codepoint in data.codepoints.tolist()])
+    seen = data.select(taught)
+    captions = captions_of(seen)
+    features = recogniser.read(data.images).features
+    pairs = read_pairs(seen, features[taught], captions, texts, recogniser, encoder)
+    for network, done, loss in train_contrastive(pairs, settings):  # noqa: B007
+        report(0.5 + 0.5 * done, f"contrastive model, loss {loss:.3f}")
+    number = {text: i for i, text in enumerate(captions.texts)}
+    new = sorted({*data.definitions} - number.keys())
+    number |= {text: len(captions.texts) + i for i, text in enumerate(new)}
+    parts = [sentence(*encoder.encode(new[i : i + 256], whole=True)) for i in range(0, len(new), 256)]
+    sentences = torch.cat([pairs.sentences, *parts])[[number[definition] for definition in data.definitions]]
+    return network, build_dictionary(network, data, features, sentences)
 
 
 def measure_judges(judges: Judges, material: Material, held_out: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What every denoising network here shares: what it is told and how, its process, and its groups of parameters."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         pooled_dim: int,
         num_class_embeds: int,
         components: str = "",
+        styles: Sequence[str] = (),
     ) -> None:
         """Make the layers of the conditioning vector, of `cond_dim` channels; `width` is the timestep embedding's."""
         self.time_mlp = nn.Sequential(nn.Linear(width, cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
@@ -49,6 +51,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         )
         # Zeros at first: a network trained without labels can continue with them.
         self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
+        self.style_embedding = zero_init(nn.Embedding(1 + len(styles), cond_dim)) if styles else None
         # The product of both says which part is where, and a sum of such products which parts are where.
         self.part_embedding = zero_init(nn.Embedding(len(components) + 1, cond_dim)) if components else None
         self.place_embedding = nn.Embedding(len(SIDES) + 1, cond_dim) if components else None
@@ -78,7 +81,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         """
         groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
         edges = {id(layer.weight) for layer in self.edges()}
-        tables = (self.class_embedding, self.part_embedding, self.place_embedding)
+        tables = (self.class_embedding, self.style_embedding, self.part_embedding, self.place_embedding)
         labels = {id(table.weight) for table in tables if table is not None}
         for parameter in self.parameters():
             if id(parameter) in edges:
@@ -98,44 +101,42 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         class_labels: Tensor | None = None,
         pooled_projections: Tensor | None = None,
         part_labels: Tensor | None = None,
+        style_labels: Tensor | None = None,
         return_dict: bool = True,
     ) -> NetworkOutput | tuple[Tensor]:
         """Args: sample (B, C, H, W); timestep in [0, T), one number or (B,); encoder_hidden_states (B, L, D);
         encoder_attention_mask (B, L), True where a token is real; class_labels (B,), None = all 0;
         pooled_projections (B, pooled_dim), where the network takes them, else None; part_labels (B, parts, 2), numbers
-        of components and places, None = all 0.
+        of components and places, None = all 0; style_labels (B,), from 1 in the order of its `styles`, None = all 0.
         Returns: NetworkOutput, shape of `sample`.
         """
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         context = encoder_hidden_states.to(self.dtype)
-        cond = self._condition(t, context, mask, class_labels, pooled_projections, part_labels)
+        cond = self._condition(t, context, mask, pooled_projections)
+        for embedding, labels in ((self.class_embedding, class_labels), (self.style_embedding, style_labels)):
+            if embedding is not None:
+                cond = cond + embedding(torch.zeros_like(t, dtype=torch.long) if labels is None else labels)
+        if part_labels is not None:
+            cond = cond + self._parts(part_labels, cond)
         x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
         x = F.pixel_shuffle(self.predict(x, cond, context, mask), self.config.patch_size)
         return NetworkOutput(sample=x) if return_dict else (x,)
 
-    def _condition(
-        self,
-        t: Tensor,
-        context: Tensor,
-        mask: Tensor | None,
-        class_labels: Tensor | None,
-        pooled: Tensor | None,
-        parts: Tensor | None,
-    ) -> Tensor:
-        """The conditioning vector (B, cond_dim): timestep, text as a whole, label, and the mean of the parts."""
+    def _condition(self, t: Tensor, context: Tensor, mask: Tensor | None, pooled: Tensor | None) -> Tensor:
+        """The conditioning vector (B, cond_dim) without labels: timestep and text as a whole."""
         cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
         if self.config.pooled_dim and pooled is None:
             raise ValueError("this network takes pooled_projections, one vector per text, from its tower")
-        cond = cond + self.text_mlp(masked_mean(context, mask) if pooled is None else pooled.to(self.dtype))
-        if self.class_embedding is not None:
-            labels = torch.zeros_like(t, dtype=torch.long) if class_labels is None else class_labels
-            cond = cond + self.class_embedding(labels)
-        if self.part_embedding is not None and self.place_embedding is not None and parts is not None:
-            there = (parts[..., 0] > 0).to(cond)[..., None]  # (B, parts, 1)
-            bound = self.part_embedding(parts[..., 0]) * self.place_embedding(parts[..., 1]) * there
-            cond = cond + bound.sum(dim=1) / there.sum(dim=1).clamp(min=1)
-        return cond
+        return cond + self.text_mlp(masked_mean(context, mask) if pooled is None else pooled.to(self.dtype))
+
+    def _parts(self, parts: Tensor, cond: Tensor) -> Tensor:
+        """What parts (B, parts, 2) add to the conditioning vector, shape of cond: a mean over those that are named."""
+        if self.part_embedding is None or self.place_embedding is None:
+            return torch.zeros_like(cond)
+        there = (parts[..., 0] > 0).to(cond)[..., None]  # (B, parts, 1)
+        bound = self.part_embedding(parts[..., 0]) * self.place_embedding(parts[..., 1]) * there
+        return bound.sum(dim=1) / there.sum(dim=1).clamp(min=1)
 
 
 def arguments(cond: Condition) -> dict[str, Tensor | None]:
@@ -146,6 +147,7 @@ def arguments(cond: Condition) -> dict[str, Tensor | None]:
         "class_labels": cond.radical,
         "pooled_projections": cond.pooled,
         "part_labels": cond.parts,
+        "style_labels": cond.style,
     }
 
 

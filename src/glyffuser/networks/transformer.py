@@ -39,6 +39,7 @@ class Transformer(ConditionedNetwork):
         pooled_dim: width of the vector for the whole text that it takes besides the token states; 0 = it takes their
             mean instead.
         components: characters that it can be told as parts of the glyph, besides the text; "" = none.
+        styles: names of the styles that it takes besides, in the order of their labels, from 1; none = it takes none.
         prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, without
             which its weights mean nothing: see `Process.to_config` and the property `process`.
     """
@@ -64,11 +65,12 @@ class Transformer(ConditionedNetwork):
         in_channels: int = 1,
         pooled_dim: int = 0,
         components: str = "",
+        styles: tuple[str, ...] = (),
     ):
         super().__init__()
         check_shape(sample_size, patch_size, block_out_channels, attention_head_dim, mlp_ratio)
         (width,) = block_out_channels
-        self.build_conditioning(width, width, cross_attention_dim, pooled_dim, num_class_embeds, components)
+        self.build_conditioning(width, width, cross_attention_dim, pooled_dim, num_class_embeds, components, styles)
         pixels = in_channels * patch_size**2
         self.patch_in = nn.Linear(pixels, width)
         self.blocks = nn.ModuleList(

@@ -58,6 +58,7 @@ class UNet(ConditionedNetwork):
         pooled_dim: width of the vector for the whole text that it takes besides the token states; 0 = it takes their
             mean instead.
         components: characters that it can be told as parts of the glyph, besides the text; "" = none.
+        styles: names of the styles that it takes besides, in the order of their labels, from 1; none = it takes none.
         norm_groups: groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU.
         dropout: dropout rate inside the blocks.
         prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, without
@@ -88,12 +89,15 @@ class UNet(ConditionedNetwork):
         in_channels: int = 1,
         pooled_dim: int = 0,
         components: str = "",
+        styles: tuple[str, ...] = (),
     ):
         super().__init__()
         check_shape(sample_size, patch_size, block_out_channels, attention_levels, attention_head_dim)
         widths = list(block_out_channels)
         cond_dim = 4 * widths[0]
-        self.build_conditioning(widths[0], cond_dim, cross_attention_dim, pooled_dim, num_class_embeds, components)
+        self.build_conditioning(
+            widths[0], cond_dim, cross_attention_dim, pooled_dim, num_class_embeds, components, styles
+        )
         pixels = in_channels * patch_size**2
         self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
         attention = {

@@ -1,5 +1,6 @@
 """What a training step sees: glyphs, captions, radicals, timesteps, noise, all a function of (seed, step, process)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,7 @@ class Batches:
         data: the training split.
         captions, texts: its captions, and their token states by number; pooled: their vectors (N, W), or None.
         known: the parts that the network can be told; "" = it takes none.
+        styles: those that the network is told, in the order of their numbers, from 1; none = it is told none.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Batches:
         texts: EncodedTexts,
         pooled: Tensor | None,
         schedule: Schedule,
+        styles: Sequence[str],
         device: torch.device,
         known: str = "",
     ):
@@ -55,13 +58,14 @@ class Batches:
         if known:  # (N, MOST_PARTS, 2)
             direct = [[part for part in parts(char) if part.char and part.char in known] for char in data.chars]
             self.parts = np.stack([numbered(found, known) for found in direct])
+        self.styles = np.array([styles.index(style) + 1 for style in data.styles]) if styles else None  # (N,)
 
     def draw(self, step: int, rank: int, world: int) -> Batch:
         """The examples of a step for process `rank` of `world`."""
         c, d = self.config.train, self.config.data
         first = (step * world + rank) * c.batch_size
         glyphs = self.order(np.arange(first, first + c.batch_size))
-        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(6, np.uint64)  # one a use
+        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(7, np.uint64)  # one a use
         numbers = self.captions.draw(glyphs, d.kinds, d.drop, np.random.default_rng(seeds[0]))
         states, mask = self.texts.batch(numbers)
         x0 = self.images[torch.from_numpy(glyphs).to(self.device)][:, None].float() / 127.5 - 1
@@ -81,4 +85,8 @@ class Batches:
             silent = (numbers == 0) | (rng.random(len(glyphs)) < d.drop_parts)
             named = ~silent[:, None] & (rng.random((len(glyphs), MOST_PARTS)) < 0.5)
             told = torch.from_numpy(self.parts[glyphs] * named[:, :, None]).to(self.device)
-        return Batch(x0, eps, t, Condition(states, mask, radical, pooled, told))
+        style = None
+        if self.styles is not None:
+            dropped = np.random.default_rng(seeds[6]).random(len(glyphs)) < d.drop_style
+            style = torch.from_numpy(np.where(dropped, 0, self.styles[glyphs])).to(self.device)
+        return Batch(x0, eps, t, Condition(states, mask, radical, pooled, told, style))

@@ -136,6 +136,7 @@ def student_config(pipe: GlyffuserPipeline, base: Config) -> Config:
         "model.kind": kind_of(pipe.unet),
         **{f"model.{name}": network[name] for name in vars(base.model) if name in network},
         "model.components": len(network["components"]),
+        "model.styled": bool(network["styles"]),
         "text.encoder": encoder["encoder"],
         "text.max_length": encoder["max_length"],
         "text.words_only": encoder["words_only"],

@@ -88,12 +88,14 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
     process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
     read = None if tower is None else pooled(tower, texts)
     known = common(data.chars, config.model.components)
-    batches = Batches(config, data, captions, texts, read, process.schedule, accelerator.device, known)
+    styles = tuple(sorted(set(data.styles))) if config.model.styled else ()
+    batches = Batches(config, data, captions, texts, read, process.schedule, styles, accelerator.device, known)
     torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
     network = build_network(
         **asdict(config.model) | {"components": known},
         cross_attention_dim=encoder.dim,
         pooled_dim=config.text.tower,
+        styles=styles,
         **process.to_config(),
     )
     teacher = None if master is None else build_teacher(master.to(accelerator.device), network, config.distil)

@@ -1,0 +1,92 @@
+"""A network that is told a style: which one, what it changes, what it leaves, and that it survives saving."""
+
+import json
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from glyffuser.base.errors import UserError
+from glyffuser.base.noise import seeded
+from glyffuser.generate.files import read_record, sample_to_folder
+from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.request import Request
+from glyffuser.networks.unet import UNet
+
+HANDS = ("sans", "serif")
+
+
+@pytest.fixture(scope="module")
+def plain(make_pipe):
+    return make_pipe()
+
+
+@pytest.fixture(scope="module")
+def styled(plain):
+    """The plain pipeline's network, told one of two styles, each of which changes what it draws."""
+    settings = {key: value for key, value in plain.unet.config.items() if not key.startswith("_")}
+    unet = UNet(**settings | {"styles": HANDS}).eval()
+    missing, unexpected = unet.load_state_dict(plain.unet.state_dict(), strict=False)
+    assert (missing, unexpected) == (["style_embedding.weight"], [])
+    unet.style_embedding.weight.data[1:].normal_(generator=torch.Generator().manual_seed(0))
+    return GlyffuserPipeline(unet, plain.text_encoder, plain.scheduler)
+
+
+def draw(pipe, **how):
+    settings = {"num_inference_steps": 2, "generator": [seeded(0, k) for k in range(3)], "output_type": "pt"}
+    return pipe("gold", num_images_per_prompt=3, **settings, **how).images
+
+
+def test_every_style_draws_its_own_glyphs_and_none_those_of_a_network_without(styled, plain):
+    sans, serif = draw(styled, style="sans"), draw(styled, style="serif")
+    assert (sans - serif).abs().mean() > 0.01
+    assert torch.equal(draw(styled), draw(plain))  # row 0 is still zero
+
+
+def test_one_glyph_a_row_has_the_style_of_its_row(styled, plain):
+    unet, rows = styled.unet, [2, 0, 1]
+    cond = plain.condition(["gold", "fish", "tree"])
+    x, told = torch.randn(3, 1, 16, 16), {"encoder_hidden_states": cond.states, "encoder_attention_mask": cond.mask}
+    with torch.no_grad():
+        together = unet(x, 500, **told, style_labels=torch.tensor(rows)).sample
+        for row, label in enumerate(rows):
+            alone = unet(x, 500, **told, style_labels=torch.full((3,), label)).sample
+            assert_close(together[row], alone[row], atol=1e-5, rtol=1e-4)
+
+
+def test_guidance_leaves_the_style_alone(styled):
+    """Guided by the empty prompt towards the empty prompt, a denoiser is the unguided one, in any style."""
+    x, sigma, everywhere = torch.randn(1, 1, 16, 16), torch.tensor(1.0), (0.0, float("inf"))
+    cond = styled.condition([""], style="serif")
+    guided = styled.denoiser(5.0, None, everywhere, "serif")(x, sigma, cond)
+    assert_close(guided, styled.denoiser(1.0)(x, sigma, cond), atol=1e-4, rtol=1e-3)
+
+
+def test_styles_are_known_by_name_from_a_saved_model(styled, tmp_path):
+    styled.save_pretrained(tmp_path)
+    again = load_pipeline(tmp_path)
+    assert again.styles == list(HANDS)
+    assert_close(draw(again, style="serif"), draw(styled, style="serif"))
+
+
+def test_the_same_labels_are_in_the_embeddings_group(styled):
+    groups = styled.unet.parameter_groups()
+    assert [p.shape for p in groups["embeddings"]] == [(3, styled.unet.style_embedding.embedding_dim)]
+    assert sum(map(len, groups.values())) == len(list(styled.unet.parameters()))
+
+
+def test_unknown_styles_are_refused_with_those_that_fit(styled, plain):
+    with pytest.raises(UserError, match="'kai'; it knows sans, serif"):
+        draw(styled, style="kai")
+    with pytest.raises(UserError, match="knows no styles"):
+        draw(plain, style="sans")
+
+
+def test_a_record_holds_the_style_and_one_of_an_earlier_version_none(styled, tmp_path):
+    request = Request("gold", n=1, steps=1, style="serif")
+    (made,) = sample_to_folder(styled, [request], tmp_path)
+    assert read_record(made.json, styled).style == "serif"
+    facts = json.loads(made.json.read_text())
+    del facts["style"]
+    made.json.write_text(json.dumps(facts))
+    assert read_record(made.json, styled).style is None
