@@ -73,9 +73,12 @@ def test_every_part_agrees_with_torch_at_other_batches_and_lengths(model, folder
 @pytest.mark.parametrize(
     ("process", "settings"),
     [
-        (Process(Schedule("linear"), "epsilon"), {"norm_groups": 0}),
+        (Process(Schedule("linear"), "epsilon"), {"norm_groups": 0, "components": "木水"}),
         (Process(Schedule("cosine"), "v_prediction"), {"mlp_ratio": 2.0}),
-        (Process(Schedule("flow"), "flow_prediction"), {"kind": "transformer", "block_out_channels": (16,)}),
+        (
+            Process(Schedule("flow"), "flow_prediction"),
+            {"kind": "transformer", "block_out_channels": (16,), "styles": ("kai",)},
+        ),
     ],
 )
 def test_denoisers_of_other_networks_and_processes_agree(process, settings, make_model, tmp_path):

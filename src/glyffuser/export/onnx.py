@@ -5,7 +5,7 @@ A file is one function of arrays, with any batch and any length of text:
     text_encoder   input_ids, attention_mask (B, L)         -> states (B, L, D), mask (B, L)
     tower          states, mask                             -> pooled (B, W)
     prior          states, mask                             -> radical_logs (B, 214)
-    denoiser       x, sigma, states, mask[, radical, pooled] -> x0 (B, C, H, W)
+    denoiser       x, sigma, states, mask[, radical, pooled, parts, style] -> x0 (B, C, H, W)
 
 The denoiser is the network with its process, D(x, sigma, cond): the one thing that samplers speak to, so that they need
 to know neither timesteps nor what the network predicts.
@@ -33,7 +33,8 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder
 from glyffuser.base.pictures import MARGIN
 from glyffuser.base.weights import weights_hash
-from glyffuser.config import GUIDANCE, INTERVAL, SAMPLER, STEPS
+from glyffuser.config import INTERVAL, SAMPLER
+from glyffuser.data.components import MOST_PARTS, SIDES
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import denoiser
 from glyffuser.diffusion.process import Process
@@ -97,6 +98,8 @@ class Denoise(nn.Module):
         mask: Tensor,
         radical: Tensor | None = None,
         pooled: Tensor | None = None,
+        parts: Tensor | None = None,
+        style: Tensor | None = None,
     ) -> Tensor:
         """x = x0 + sigma * eps (B, C, H, W), sigma a scalar, and the fields of a `Condition` -> x0 (B, C, H, W)."""
 
@@ -104,7 +107,7 @@ class Denoise(nn.Module):
             assert cond is not None
             return self.network(xt, t, **arguments(cond), return_dict=False)[0]
 
-        return denoiser(predict, self.process)(x, sigma, Condition(states, mask, radical, pooled))
+        return denoiser(predict, self.process)(x, sigma, Condition(states, mask, radical, pooled, parts, style))
 
 
 def export_onnx(
@@ -167,6 +170,12 @@ def parts(pipe: GlyffuserPipeline, batch: int = 3, length: int = 7, seed: int = 
         made.append(Part("prior", pipe.prior, read, ("radical_logs",)))
     if config.num_class_embeds:
         told["radical"] = torch.randint(config.num_class_embeds, (batch,), generator=source)
+    if config.components:
+        components = torch.randint(len(config.components) + 1, (batch, MOST_PARTS, 1), generator=source)
+        places = torch.randint(len(SIDES) + 1, (batch, MOST_PARTS, 1), generator=source)
+        told["parts"] = torch.cat([components, places], dim=2)
+    if config.styles:
+        told["style"] = torch.randint(len(config.styles) + 1, (batch,), generator=source)
     return [*made, Part("denoiser", Denoise(pipe.unet), told, ("x0",))]
 
 
@@ -239,9 +248,9 @@ def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str) -> dict[
         "sigma_min": schedule.sigma_min(),
         "sigma_max": schedule.sigma_max(),
         "sampler": getattr(pipe.scheduler.config, "sampler", SAMPLER),
-        "steps": STEPS,
-        "sigmas": schedule.sigmas(STEPS).tolist(),
-        "guidance": GUIDANCE,
+        "steps": pipe.usual.steps,
+        "sigmas": schedule.sigmas(pipe.usual.steps).tolist(),
+        "guidance": pipe.usual.guidance,
         "interval": [None if math.isinf(limit) else limit for limit in INTERVAL],
         "levels": {"margin": MARGIN},
         "max_length": pipe.text_encoder.limit,

@@ -22,7 +22,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor
 
 from glyffuser.base.noise import noise_source, seeded
-from glyffuser.config import GUIDANCE, INTERVAL, SAMPLER
+from glyffuser.config import INTERVAL, SAMPLER
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import classifier_free
 from glyffuser.diffusion.samplers import SAMPLERS
@@ -128,7 +128,7 @@ def drawings(pipe: GlyffuserPipeline) -> Iterator[dict[str, np.ndarray]]:
     noise = noise_source([seeded(0, k) for k in range(len(SHOWN))], len(SHOWN))
     x = noise(torch.empty(len(SHOWN), config.in_channels, config.sample_size, config.sample_size))
     sigmas = schedule.sigmas(min(SHOWN_STEPS, schedule.T))
-    guided = classifier_free(D, GUIDANCE, pipe.condition([""]), INTERVAL)
+    guided = classifier_free(D, pipe.usual.guidance, pipe.condition([""]), INTERVAL)
     for _ in SAMPLERS[SAMPLER](guided, sigmas[0] * x, sigmas, pipe.condition(list(SHOWN)), noise):
         yield from seen
         seen.clear()
