@@ -133,7 +133,7 @@ def tiny_model(tiny_data: Path, tiny_encoder: Path, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="session")
 def small_unet() -> Callable[..., Any]:
-    """A maker of small networks from some settings; the others are small, or those of config.py."""
+    """A maker of small networks from some settings; the others are small, or those of config/settings.py."""
     from dataclasses import asdict
 
     from glyffuser.config import ModelConfig

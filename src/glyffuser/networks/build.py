@@ -16,7 +16,7 @@ NETWORKS: dict[str, type[ConditionedNetwork]] = {"unet": UNet, "transformer": Tr
 def build_network(kind: str, **settings: Any) -> ConditionedNetwork:
     """A network of a kind, one of NETWORKS, with new weights.
 
-    Of `settings`, which are those of config.py's ModelConfig, of the process, and the widths of what the text gives, it
+    Of `settings`, which are those of ModelConfig, of the process, and the widths of what the text gives, it
     takes what it has a use for. UserError where they contradict one another.
     """
     network = NETWORKS[kind]

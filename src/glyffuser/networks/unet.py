@@ -42,7 +42,7 @@ class Stage(nn.Module):
 class UNet(ConditionedNetwork):
     """Predict noise, clean image or velocity from a noised glyph, its timestep and token states of the text.
 
-    Settings have no defaults here: those are in config.py.
+    Settings have no defaults here: those are in config/settings.py.
 
     Args:
         sample_size: height and width of the image in pixels; a multiple of patch_size * 2 ** (levels - 1).

@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import KINDS, OPTIMIZERS, PREDICTION_TYPES, SAMPLER_NAMES, SCHEDULES, TIMESTEPS, WEIGHTINGS
 from glyffuser.config import (
-    CHOICES,
-    FRACTIONS,
-    LOWEST,
     PRESETS,
     Config,
     TrainConfig,
@@ -25,6 +22,7 @@ from glyffuser.config import (
     preset,
     set_field,
 )
+from glyffuser.config.fields import CHOICES, FRACTIONS, LOWEST
 from glyffuser.data.radicals import RADICALS
 from glyffuser.diffusion.process import PREDICTIONS, x0_weight
 from glyffuser.diffusion.samplers import SAMPLERS

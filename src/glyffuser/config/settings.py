@@ -1,0 +1,127 @@
+"""The settings: one small dataclass a section, one comment a field, and how glyphs are drawn by default."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BUNDLED = Path(__file__).parents[1] / "weights"  # the model that comes with the package
+DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
+
+# How glyphs are drawn by default; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6) and by
+# the curves of `glyffuser evaluate` (entries 8 and 9).
+SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 40, 2.0
+INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: below, there is only cleaning left to do
+
+
+@dataclass
+class DataConfig:
+    """What the model learns from."""
+
+    path: str = str(DATA)  # the file that `glyffuser dataset build` wrote
+    definition: float = 0.3  # chance that a caption is the whole definition,
+    sense: float = 0.5  # a single sense of it ("gold"), so that one-word prompts work;
+    mixture: float = 0.2  # or some of its senses in another order
+    drop: float = 0.1  # chance that the caption, and the radical, is dropped, for classifier-free guidance
+    composition: float = 0.0  # or a description of the parts: "water at the left, every at the right"
+    drop_style: float = 0.1  # chance that the style is dropped, so that the model can also be asked for none
+    drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the network still heeds the text
+    drop_parts: float = 0.8  # chance that no parts are told, where the network takes them; else each is told by half
+    balance: float = 0.0  # 0 = glyphs are seen equally often, 1 = radicals are; see data/order.py
+
+    @property
+    def kinds(self) -> tuple[float, ...]:
+        """How often each kind of caption is drawn, in the order of `Captions.choices`."""
+        return (self.definition, self.sense, self.mixture, *([self.composition] if self.composition else []))
+
+
+@dataclass
+class TextConfig:
+    """What reads the prompt."""
+
+    encoder: str = "minilm"  # "minilm" (from its pip package), "t5", a hub id, or a local folder
+    max_length: int = 96  # longer prompts are cut, in tokens
+    words_only: bool = False  # whether the network sees the words alone, without punctuation and a text's marks
+    tower: int = 0  # width of the vector that a tower, fitted first, reads from a text; 0 = no tower
+    tower_steps: int = 3000  # optimiser steps that the tower is fitted for
+    download: bool = False  # whether a hub id may be fetched over the network
+
+
+@dataclass
+class ModelConfig:
+    """The network (networks/unet.py, networks/transformer.py)."""
+
+    kind: str = "unet"  # of KINDS; a transformer ignores attention_levels, norm_groups and dropout
+    sample_size: int = 128  # image height and width, pixels
+    patch_size: int = 8  # space-to-depth factor of the stem; 1 = plain pixels
+    block_out_channels: tuple[int, ...] = (128, 256)  # width of each level, finest first; a transformer has one
+    layers_per_block: int = 2  # residual blocks per level; all blocks of a transformer
+    attention_levels: tuple[bool, ...] = (False, True)  # which levels attend to themselves and to the text
+    attention_head_dim: int = 64  # width of one attention head
+    mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none, in a U-Net only
+    num_class_embeds: int = 0  # 215 = the network is also given a radical, which a prior draws for the text; 0 = not
+    components: int = 0  # the so many commonest parts of characters can be told to the network by name; 0 = none
+    styled: bool = False  # whether the network is also told the style of the font; the data set says which there are
+    norm_groups: int = 32  # groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU
+    dropout: float = 0.0  # dropout rate inside the blocks
+
+
+@dataclass
+class DiffusionConfig:
+    """The process (diffusion/)."""
+
+    schedule: str = "flow"  # how noise grows: of SCHEDULES
+    T: int = 1000  # number of timesteps
+    shift: float = 3.0  # resolution shift of flow matching: above 1, more of both happens at high noise
+    prediction_type: str = "sample"  # what the network answers: of PREDICTION_TYPES
+    timesteps: str = "logit_normal"  # how training timesteps are drawn: of TIMESTEPS
+    weighting: str = "velocity"  # of the loss: of WEIGHTINGS
+
+
+@dataclass
+class TrainConfig:
+    """The training loop (train/loop.py)."""
+
+    init: str = ""  # a model folder whose weights the run starts from, where names and shapes match; "" = from scratch
+    seed: int = 0  # of initial weights, data order and noise
+    batch_size: int = 64  # glyphs per step and process
+    max_steps: int = 100_000  # optimiser steps; the learning rate decays over the last `decay` of them
+    max_minutes: float = 0.0  # stop cleanly after this many minutes in all, the decay done; 0 = no limit
+    optimizer: str = "adamw"  # of OPTIMIZERS
+    lr: float = 8e-4  # peak learning rate
+    warmup_steps: int = 200  # steps of linear warm-up
+    decay: float = 0.2  # last part of the run over which the learning rate falls to zero
+    weight_decay: float = 0.01  # share of a weight lost per step, divided by lr
+    beta1: float = 0.9  # of AdamW
+    beta2: float = 0.99
+    grad_clip: float = 1.0  # largest norm of the gradient
+    ema_decay: float = 0.9995  # of the averaged weights that are exported
+    mixed_precision: str = "bf16"  # of PRECISIONS; "bf16" becomes "no", float32, where the device only emulates it
+    compile: bool = False  # torch.compile the network (needs a C++ compiler on a CPU)
+    log_every: int = 20  # steps between log lines
+    preview_every: int = 1000  # steps between sample grids
+    checkpoint_every: int = 500  # steps between checkpoints
+    keep_checkpoints: int = 2  # how many of them are kept
+    tensorboard: bool = False  # also log to TensorBoard
+
+
+@dataclass
+class DistilConfig:
+    """What a student learns from its teacher (train/distil.py). `glyffuser distil` fills this in."""
+
+    teacher: str = ""  # a model or run folder; "" = the network learns from the glyphs alone
+    method: str = "guidance"  # of DISTILLATIONS: guided predictions in one evaluation, or few steps
+    guidance: float = GUIDANCE  # scale of the teacher's guidance
+    lowest: float = INTERVAL[0]  # noise level below which the teacher is not guided
+    steps: int = 4  # steps that a student of "moments" is to draw in
+
+
+@dataclass
+class Config:
+    """One run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    distil: DistilConfig = field(default_factory=DistilConfig)
