@@ -161,11 +161,11 @@ def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..
     predictions = {"flow": "sample", "linear": "epsilon", "cosine": "v_prediction"}
     encoder = TextEncoder(str(tiny_encoder))
 
-    def make(schedule: str = "flow") -> GlyffuserPipeline:
+    def make(schedule: str = "flow", **settings: Any) -> GlyffuserPipeline:
         torch.manual_seed(0)
         shift = 3.0 if schedule == "flow" else 1.0
         process = Process(Schedule(schedule, shift=shift), predictions[schedule])
-        unet = small_unet(process).eval()
+        unet = small_unet(process, **settings).eval()
         for parameter in unet.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)
         return GlyffuserPipeline(unet, encoder, GlyffuserScheduler.for_schedule(process.schedule))

@@ -16,7 +16,7 @@ from glyffuser.evaluate.meaning import (
     own_ranks,
     references,
     shares,
-    withheld,
+    told,
 )
 from glyffuser.generate.draw import quiet
 from glyffuser.judge.judges import Judged
@@ -99,31 +99,48 @@ class Recorded(Artist):
         return np.zeros((len(prompts), 16, 16), np.uint8)
 
 
-def test_the_radical_is_withheld_from_the_same_prompts_and_noise(make_pipe, shared_judges):
-    pipe = make_pipe()
-    assert (
-        withheld(Recorded(pipe, EvaluationSettings()), shared_judges) is None
-    )  # without a prior there is none to tell
-    pipe.prior = shared_judges.prior
-    artist = Recorded(pipe, EvaluationSettings(per_prompt=4, alone=2, alone_seeds=3))
-    result = withheld(artist, shared_judges)
+def test_the_radical_is_told_to_the_same_prompts_and_noise(make_pipe, shared_judges):
+    assert told(Recorded(make_pipe(), EvaluationSettings()), shared_judges) is None  # it takes none
+    artist = Recorded(make_pipe(num_class_embeds=215), EvaluationSettings(per_prompt=4, told=2, told_seeds=3))
+    result = told(artist, shared_judges)
     assert result is not None
-    assert {radical for *_, radical in artist.asked} == {0}
-    texts, numbers, seed, _ = artist.asked[0]
-    assert texts[:4] == [PROMPTS[0].text] * 2 + [PROMPTS[1].text] * 2
-    assert (numbers[:4], seed) == ([0, 1, 4, 5], 0)  # the first two of the four glyphs for each prompt
-    assert [(texts[0], seed) for texts, _, seed, _ in artist.asked[1:]] == [
-        (text, seed) for text in ("gold", "a kind of metal") for seed in range(3)
+    radicals = {prompt.text: prompt.radicals[0] for prompt in PROMPTS}
+    *drawn, gold = artist.asked[:-6], artist.asked[-6:]
+    asked = [(t, n, radical) for texts, numbers, _, radical in drawn[0] for t, n in zip(texts, numbers, strict=True)]
+    assert all(radical == radicals[text] for text, _, radical in asked)
+    wanted = {(prompt.text, 4 * i + k) for i, prompt in enumerate(PROMPTS) for k in range(2)}
+    assert len(asked) == len(wanted)
+    assert {(text, number) for text, number, _ in asked} == wanted  # the first two of the four glyphs for each prompt
+    assert [(texts[0], seed, radical) for texts, _, seed, radical in gold] == [
+        (text, seed, 167) for text in ("gold", "a kind of metal") for seed in range(3)
     ]
     assert result["glyphs"] == 2 * len(PROMPTS)
     assert {gold["of"] for gold in result["gold"].values()} == {48}
 
 
+def test_glyphs_that_are_told_stand_beside_their_prompts(make_pipe, shared_judges, monkeypatch):
+    """Drawn radical by radical, they are put back into the order of the prompts."""
+
+    class Marked(Recorded):
+        def draw(self, prompts, numbers, seed=0, radical=None, finish=to_grey, **changed):
+            return np.stack([np.full((16, 16), number % 251, np.uint8) for number in numbers])
+
+    seen = []
+
+    def judged(images):
+        seen.append(images[:, 0, 0].tolist())
+        return shared_judges(images)
+
+    artist = Marked(make_pipe(num_class_embeds=215), EvaluationSettings(per_prompt=2, told=2))
+    told(artist, judged)  # type: ignore[arg-type]
+    assert seen[0] == [number % 251 for number in range(2 * len(PROMPTS))]
+
+
 def test_paraphrases_are_asked_for_by_text_alone(pipe, shared_judges):
-    artist = Recorded(pipe, EvaluationSettings(alone=1))
+    artist = Recorded(pipe, EvaluationSettings(paraphrases=1))
     assert len(draw_paraphrases(artist, shared_judges)) == len(PARAPHRASES)
     ((texts, _, _, radical),) = artist.asked
-    assert (texts, radical) == ([prompt.text for prompt in PARAPHRASES], 0)
+    assert (texts, radical) == ([prompt.text for prompt in PARAPHRASES], None)
 
 
 def test_shares_of_pairs_tell_how_far_they_lie_apart():

@@ -22,8 +22,9 @@ from glyffuser.judge.prompts import PARAPHRASES, PROMPTS
 SMALL = EvaluationSettings(
     per_prompt=2,
     gold_seeds=1,
-    alone=1,
-    alone_seeds=1,
+    paraphrases=1,
+    told=1,
+    told_seeds=1,
     definitions=60,
     steps=1,
     curve_steps=(1, 2),
@@ -57,7 +58,7 @@ def measures(shared_judges, ideographs, contrastive):
 def evaluation(pipe, measures, splits):
     done = []
     result = evaluate(pipe, measures, splits[0], splits[1], SMALL, lambda now, total: done.append((now, total)))
-    assert done[-1] == (work(SMALL, has_prior=False), work(SMALL, has_prior=False))
+    assert done[-1] == (work(SMALL, told=False), work(SMALL, told=False))
     return result
 
 
@@ -74,18 +75,18 @@ def test_same_seed_same_numbers_and_another_seed_others(evaluation, pipe, measur
     assert numbers(replace(SMALL, seed=1))["distribution"] != first["distribution"]
 
 
-def test_a_model_with_a_prior_is_asked_with_and_without_its_radical(make_pipe, measures, splits):
-    pipe, done = make_pipe(), []
-    pipe.prior = measures.judges.prior  # its network minds no radical: both ways must then give the same glyphs
+def test_a_model_that_takes_a_radical_is_asked_with_and_without(make_pipe, measures, splits):
+    pipe, done = make_pipe(num_class_embeds=215), []
+    pipe.unet.class_embedding.weight.data.zero_()  # it minds no radical: both ways must then give the same glyphs
     settings = replace(SMALL, curve_steps=(), curve_guidance=())
     result = evaluate(pipe, measures, splits[0], splits[1], settings, lambda now, total: done.append((now, total)))
-    assert done[-1] == (work(settings, has_prior=True), work(settings, has_prior=True))
+    assert done[-1] == (work(settings, told=True), work(settings, told=True))
     meaning = result.numbers["meaning"]
-    assert meaning["withheld"]["gold"] == meaning["gold"]
-    assert meaning["withheld"]["glyphs"] == len(PROMPTS)
+    assert meaning["told"]["gold"] == meaning["gold"]
+    assert meaning["told"]["glyphs"] == len(PROMPTS)
     names = [what for what, _, _ in table(result.numbers)]
-    assert "radical hit rate, 80 prompts, radical withheld" in names
-    assert '"gold" with the metal radical, radical withheld' in names
+    assert "radical hit rate, 80 prompts, radical told" in names
+    assert '"gold" with the metal radical, radical told' in names
 
 
 def test_counts_and_hashes_stand_beside_the_numbers(evaluation, measures):
@@ -97,7 +98,7 @@ def test_counts_and_hashes_stand_beside_the_numbers(evaluation, measures):
     assert numbers["meaning"]["glyphs"] == 160
     assert {g["of"] for g in numbers["meaning"]["gold"].values()} == {16}
     assert numbers["meaning"]["paraphrases"]["glyphs"] == len(PARAPHRASES)
-    assert numbers["meaning"]["withheld"] is None  # it has no prior
+    assert numbers["meaning"]["told"] is None  # it takes none
     assert numbers["facts"]["contrastive"] == weights_hash(measures.contrastive)
     assert all(1 <= numbers["meaning"]["ranks"][key]["mean"] <= 80 for key in ("generated", "real"))
     assert "mean rank of the own prompt among the 80 prompts, contrastive model" in {row[0] for row in table(numbers)}

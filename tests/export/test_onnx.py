@@ -17,7 +17,6 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.commands.cli import main
-from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import classifier_free
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.samplers import SAMPLERS
@@ -27,7 +26,6 @@ from glyffuser.export.onnx import Part, difference, export_onnx, open_session, p
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler
 from glyffuser.text.encoder import TextEncoder
-from glyffuser.text.prior import RadicalPrior
 from glyffuser.text.tower import TextTower
 
 DOCS = Path(__file__).parents[2] / "docs" / "ONNX.md"
@@ -45,7 +43,7 @@ def make_model(small_unet, tiny_encoder):
         encoder = TextEncoder(str(tiny_encoder), words_only=True)
         tower = TextTower(16, width=8, hidden=16, components="金木").eval()
         scheduler = GlyffuserScheduler.for_schedule(process.schedule)
-        return GlyffuserPipeline(unet, encoder, scheduler, RadicalPrior(16), tower)
+        return GlyffuserPipeline(unet, encoder, scheduler, tower)
 
     return make
 
@@ -59,7 +57,7 @@ def model(make_model) -> GlyffuserPipeline:
 def folder(model, tmp_path_factory) -> Path:
     """The model, exported."""
     out = tmp_path_factory.mktemp("exported") / "onnx"
-    assert [file.path.stem for file in export_onnx(model, out)] == ["text_encoder", "tower", "prior", "denoiser"]
+    assert [file.path.stem for file in export_onnx(model, out)] == ["text_encoder", "tower", "denoiser"]
     return out
 
 
@@ -146,10 +144,7 @@ def test_the_docs_draw_the_same_glyphs_without_torch(model, folder, single, tmp_
 def redrawn(model: GlyffuserPipeline, n: int) -> np.ndarray:
     """The glyphs of the docs by torch, from the same random numbers."""
     random = np.random.default_rng(0)
-    told = model.condition(["gold"] * n)
-    chances = (model.prior(told.states, told.mask) / 0.5).softmax(1).detach().double().numpy()
-    radicals = torch.tensor([1 + random.choice(214, p=p / p.sum()) for p in chances])
-    cond = Condition(told.states, told.mask, radicals, told.pooled)
+    cond = model.condition(["gold"] * n)
 
     def noise(x: torch.Tensor, *interval: object) -> torch.Tensor:
         return torch.from_numpy(random.standard_normal(x.shape)).float()

@@ -9,7 +9,7 @@ from glyffuser.data.captions import build_captions
 from glyffuser.data.dataset import load_dataset
 from glyffuser.text.cache import encode_cached
 from glyffuser.text.encoder import TextEncoder
-from glyffuser.text.prior import RadicalPrior, sentence, train_prior
+from glyffuser.text.prior import sentence, train_prior
 
 
 def test_it_learns_the_radicals_of_the_definitions(tiny_data, tiny_encoder, tmp_path):
@@ -32,21 +32,6 @@ def test_sentences_are_means_of_real_tokens():
     states = torch.tensor([[[3.0, 4.0], [0.0, 0.0]]])  # the second token is padding
     vector = sentence(states, torch.tensor([[True, False]]))
     torch.testing.assert_close(vector, torch.tensor([[0.6, 0.8]]) * 2**0.5)
-
-
-def test_drawn_radicals_follow_the_probabilities():
-    prior = RadicalPrior(dim=2)
-    prior.radical.weight.data.zero_()
-    prior.radical.bias.data.fill_(-30.0)
-    prior.radical.bias.data[[84, 166]] = torch.tensor([0.8, 0.2]).log()  # radicals 85 and 167
-    states, mask = torch.ones(1000, 1, 2), torch.ones(1000, 1, dtype=torch.bool)
-    chance = torch.linspace(0.001, 0.999, 1000)
-    assert set(prior.draw(states, mask).tolist()) == {85}
-    drawn = prior.draw(states, mask, chance, temperature=1.0)
-    assert set(drawn.tolist()) == {85, 167}
-    assert abs(float((drawn == 85).double().mean()) - 0.8) < 0.01
-    sharper = prior.draw(states, mask, chance, temperature=0.5)
-    assert abs(float((sharper == 85).double().mean()) - 0.64 / (0.64 + 0.04)) < 0.01
 
 
 def test_training_it_leaves_other_random_numbers_alone(tiny_data, tiny_encoder, tmp_path):

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
-from glyffuser.config import STUDENTS, Config, DistilConfig, override, preset
+from glyffuser.config import STUDENTS, Config, DistilConfig, override
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import denoiser
 from glyffuser.diffusion.process import Process, noised
@@ -148,8 +148,3 @@ def test_a_teacher_must_be_told_what_the_student_is_told(tiny_config, tiny_model
     c = DistilConfig(teacher="a folder")
     with pytest.raises(UserError, match="a folder has num_class_embeds = 0, the student 215"):
         build_teacher(make_pipe(), small_unet(num_class_embeds=215), c)
-
-
-def test_a_model_with_a_prior_is_no_teacher():
-    with pytest.raises(UserError, match="cannot be a teacher"):
-        student_config(load_pipeline(), preset("cpu"))

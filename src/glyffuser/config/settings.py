@@ -58,7 +58,7 @@ class ModelConfig:
     attention_levels: tuple[bool, ...] = (False, True)  # which levels attend to themselves and to the text
     attention_head_dim: int = 64  # width of one attention head
     mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none, in a U-Net only
-    num_class_embeds: int = 0  # 215 = the network is also given a radical, which a prior draws for the text; 0 = not
+    num_class_embeds: int = 0  # 215 = the network can also be told a radical, for those who wish for one; 0 = not
     components: int = 0  # the so many commonest parts of characters can be told to the network by name; 0 = none
     styled: bool = False  # whether the network is also told the style of the font; the data set says which there are
     norm_groups: int = 32  # groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU

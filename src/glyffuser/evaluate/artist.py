@@ -16,7 +16,7 @@ from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
 
 GOLD_GLYPHS = 16  # a prompt and seed
 PAIR = 2  # glyphs a prompt that the curves look at: the fewest that can differ
-DEFINITIONS, ALONE = 100_000, 200_000  # numbers of the first glyphs for definitions and for texts without a radical
+DEFINITIONS, RIDDLES = 100_000, 200_000  # numbers of the first glyphs for definitions and for paraphrases
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class EvaluationSettings:
 
     per_prompt: int = 4  # glyphs for each of the 80 prompts
     gold_seeds: int = 4  # seeds of 16 glyphs for each of the gold prompts
-    alone: int = 2  # glyphs for each prompt and each paraphrase by the text alone, without a radical
-    alone_seeds: int = 2  # seeds of 16 glyphs for each of the gold prompts by the text alone
+    paraphrases: int = 2  # glyphs for each of the 81 paraphrases
+    told: int = 2  # glyphs for each prompt that are told its radical, where the network takes one
+    told_seeds: int = 2  # seeds of 16 glyphs for each of the gold prompts that are told theirs
     definitions: int = 420  # held-out definitions, one glyph each, for the distribution
     references: int = 100_000  # training definitions at most, among which those nearest to a prompt are sought
     steps: int = STEPS
@@ -40,8 +41,9 @@ class EvaluationSettings:
 QUICK = EvaluationSettings(
     per_prompt=1,
     gold_seeds=1,
-    alone=1,
-    alone_seeds=1,
+    paraphrases=1,
+    told=1,
+    told_seeds=1,
     definitions=200,
     references=4000,
     steps=15,
@@ -55,7 +57,7 @@ class Artist:
 
     def __init__(self, pipe: GlyffuserPipeline, settings: EvaluationSettings, tick: Tick):
         self.pipe, self.settings, self.tick = pipe, settings, tick
-        self.done, self.total = 0, work(settings, pipe.prior is not None)
+        self.done, self.total = 0, work(settings, takes_radical(pipe))
 
     def draw(
         self,
@@ -92,12 +94,17 @@ def curve_rows(per_prompt: int) -> list[int]:
     return [i * per_prompt + k for i in range(len(PROMPTS)) for k in range(min(PAIR, per_prompt))]
 
 
-def work(settings: EvaluationSettings, has_prior: bool) -> int:
-    """Glyphs times steps of a whole evaluation, of a model with a prior or without."""
+def takes_radical(pipe: GlyffuserPipeline) -> bool:
+    """Whether a model can be told a radical."""
+    return bool(pipe.unet.config.num_class_embeds)
+
+
+def work(settings: EvaluationSettings, told: bool) -> int:
+    """Glyphs times steps of a whole evaluation, of a model that can be told a radical or of another."""
     s = settings
     glyphs = len(PROMPTS) * s.per_prompt + len(GOLD) * GOLD_GLYPHS * s.gold_seeds
-    glyphs += len(PARAPHRASES) * s.alone + s.definitions
-    if has_prior:
-        glyphs += len(PROMPTS) * s.alone + len(GOLD) * GOLD_GLYPHS * s.alone_seeds
+    glyphs += len(PARAPHRASES) * s.paraphrases + s.definitions
+    if told:
+        glyphs += len(PROMPTS) * s.told + len(GOLD) * GOLD_GLYPHS * s.told_seeds
     points = sum({*s.curve_steps} - {s.steps}) + s.steps * len({*s.curve_guidance} - {s.guidance})
     return glyphs * s.steps + len(curve_rows(s.per_prompt)) * points

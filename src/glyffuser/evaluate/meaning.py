@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glyffuser.data.dataset import GlyphData
-from glyffuser.evaluate.artist import ALONE, Artist
+from glyffuser.evaluate.artist import RIDDLES, Artist, takes_radical
 from glyffuser.evaluate.metrics import variety
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.judge.contrastive import Contrastive, ranks
@@ -45,26 +45,30 @@ def gold_hits(gold: dict[str, Judged]) -> dict[str, dict[str, int]]:
     return {text: {"hits": int(glyphs.hits(METAL).sum()), "of": len(glyphs)} for text, glyphs in gold.items()}
 
 
-def withheld(artist: Artist, judges: Judges) -> dict[str, Any] | None:
-    """The same prompts without the prior's radical: what the network makes of the text alone. None without a prior.
+def told(artist: Artist, judges: Judges) -> dict[str, Any] | None:
+    """The same prompts with their radical told as well, as `--radical` does. None where the network takes none.
 
-    Each glyph starts from the noise of the one that was told its radical.
+    Each glyph starts from the noise of the one that was drawn by the text alone.
     """
     s = artist.settings
-    if artist.pipe.prior is None:
+    if not takes_radical(artist.pipe):
         return None
-    texts = [prompt.text for prompt in PROMPTS for _ in range(s.alone)]
-    numbers = [i * s.per_prompt + k for i in range(len(PROMPTS)) for k in range(s.alone)]
-    glyphs = judges(artist.draw(texts, numbers, radical=0))
-    gold = {prompt.text: judges(artist.gold(prompt.text, s.alone_seeds, radical=0)) for prompt in GOLD}
-    rate = float(prompt_hits(glyphs, s.alone).double().mean())
+    images = [np.empty(0)] * (len(PROMPTS) * s.told)
+    for radical in sorted({prompt.radicals[0] for prompt in PROMPTS}):
+        rows = [(i, k) for i, p in enumerate(PROMPTS) if p.radicals[0] == radical for k in range(s.told)]
+        texts, numbers = [PROMPTS[i].text for i, _ in rows], [i * s.per_prompt + k for i, k in rows]
+        for (i, k), image in zip(rows, artist.draw(texts, numbers, radical=radical), strict=True):
+            images[i * s.told + k] = image
+    glyphs = judges(np.stack(images))
+    gold = {prompt.text: judges(artist.gold(prompt.text, s.told_seeds, prompt.radicals[0])) for prompt in GOLD}
+    rate = float(prompt_hits(glyphs, s.told).double().mean())
     return {"rate": rate, "glyphs": len(glyphs), "gold": gold_hits(gold)}
 
 
 def draw_paraphrases(artist: Artist, judges: Judges) -> Judged:
-    """Glyphs for all paraphrases, by the text alone."""
-    texts = [prompt.text for prompt in PARAPHRASES for _ in range(artist.settings.alone)]
-    return judges(artist.draw(texts, range(ALONE, ALONE + len(texts)), radical=0))
+    """Glyphs for all paraphrases."""
+    texts = [prompt.text for prompt in PARAPHRASES for _ in range(artist.settings.paraphrases)]
+    return judges(artist.draw(texts, range(RIDDLES, RIDDLES + len(texts))))
 
 
 def nearest_rows(pipe: GlyffuserPipeline, real: GlyphData, prompts: Sequence[Prompt]) -> np.ndarray:

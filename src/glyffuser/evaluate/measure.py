@@ -28,7 +28,7 @@ from glyffuser.evaluate.meaning import (
     own_ranks,
     references,
     shares,
-    withheld,
+    told,
 )
 from glyffuser.evaluate.metrics import (
     frechet_distance,
@@ -96,7 +96,7 @@ def evaluate(
     numbered = range(DEFINITIONS, DEFINITIONS + settings.definitions)
     pictures = artist.draw(texts[len(prompts) :], numbered, finish=drawn_and_levelled)
     definitions = judges(pictures[:, 1])
-    paraphrases, alone = draw_paraphrases(artist, judges), withheld(artist, judges)
+    paraphrases, wished = draw_paraphrases(artist, judges), told(artist, judges)
     matches = measures.ideographs.nearest(np.concatenate([prompts.images, definitions.images]))
     test = judges(held_out.images)
     # The floor: as many training glyphs as were generated, against the same held-out ones.
@@ -109,7 +109,7 @@ def evaluate(
         "meaning": {
             **meaning(prompts, PROMPTS, references(known, near[: len(PROMPTS)], PROMPTS)),
             "gold": gold_hits(gold),
-            "withheld": alone,
+            "told": wished,
             "paraphrases": meaning(paraphrases, PARAPHRASES, references(known, near[len(PROMPTS) :], PARAPHRASES)),
             "ranks": own_ranks(measures.contrastive, judges.recogniser, pipe.text_encoder, prompts.features, relatives),
             "recogniser": float((test.radical.argmax(1).numpy() + 1 == held_out.radicals).mean()),

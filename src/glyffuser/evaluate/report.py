@@ -57,24 +57,24 @@ def table(numbers: dict[str, Any]) -> list[Row]:
 
 def meaning_rows(meaning: dict[str, Any]) -> list[Row]:
     """The rows about radicals; real characters of the nearest definitions, and the recogniser's own errors, apart."""
-    alone, riddles = meaning["withheld"], meaning["paraphrases"]
+    wished, riddles = meaning["told"], meaning["paraphrases"]
     prompts, paraphrases = f"{len(meaning['prompts'])} prompts", f"{len(riddles['prompts'])} paraphrases"
 
     def gold(found: dict[str, dict[str, int]], how: str) -> list[Row]:
         return [(f'"{text}" with the metal radical{how}', f"{g['hits']} of {g['of']}", "") for text, g in found.items()]
 
     rows = gold(meaning["gold"], "")
-    if alone:
-        rows += gold(alone["gold"], ", radical withheld")
+    if wished:
+        rows += gold(wished["gold"], ", radical told")
     rows.append((f"radical hit rate, {prompts}", percent(meaning["rate"]), ""))
-    if alone:
-        rows.append((f"radical hit rate, {prompts}, radical withheld", percent(alone["rate"]), ""))
+    if wished:
+        rows.append((f"radical hit rate, {prompts}, radical told", percent(wished["rate"]), ""))
     if ranks := meaning["ranks"]:
         cells = [f"{ranks[key]['mean']:.1f}" for key in ("generated", "real")]
         rows.append((f"mean rank of the own prompt among the {prompts}, contrastive model", cells[0], cells[1]))
     return [
         *rows,
-        (f"radical hit rate, {paraphrases}, radical withheld", percent(riddles["rate"]), ""),
+        (f"radical hit rate, {paraphrases}", percent(riddles["rate"]), ""),
         (f"reference: characters with the definitions nearest to the {prompts}", "", percent(meaning["nearest"])),
         (f"reference: characters with the definitions nearest to the {paraphrases}", "", percent(riddles["nearest"])),
         ("reference: radicals of real characters read correctly by the recogniser", "", percent(meaning["recogniser"])),

@@ -4,7 +4,6 @@ A file is one function of arrays, with any batch and any length of text:
 
     text_encoder   input_ids, attention_mask (B, L)         -> states (B, L, D), mask (B, L)
     tower          states, mask                             -> pooled (B, W)
-    prior          states, mask                             -> radical_logs (B, 214)
     denoiser       x, sigma, states, mask[, radical, pooled, parts, style] -> x0 (B, C, H, W)
 
 The denoiser is the network with its process, D(x, sigma, cond): the one thing that samplers speak to, so that they need
@@ -46,7 +45,6 @@ from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 SETTINGS, TOKENIZER = "glyffuser.json", "tokenizer.json"
 AXES = ("batch", "length")  # of token ids, states and masks; other inputs have the first alone
 TEXTS = ("input_ids", "attention_mask", "states", "mask")
-PRIOR_TEMPERATURE = 0.5  # of `RadicalPrior.draw`
 
 Report = Callable[[float, str], None]
 
@@ -166,8 +164,6 @@ def parts(pipe: GlyffuserPipeline, batch: int = 3, length: int = 7, seed: int = 
         made.append(Part("tower", pipe.tower, read, ("pooled",)))
         with torch.no_grad():
             told["pooled"] = pipe.tower(states, mask)
-    if pipe.prior is not None:
-        made.append(Part("prior", pipe.prior, read, ("radical_logs",)))
     if config.num_class_embeds:
         told["radical"] = torch.randint(config.num_class_embeds, (batch,), generator=source)
     if config.components:
@@ -260,4 +256,4 @@ def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str) -> dict[
             for part in made
         },
     }
-    return facts | ({} if pipe.prior is None else {"prior_temperature": PRIOR_TEMPERATURE})
+    return facts

@@ -6,7 +6,7 @@ radians, and the process around the network, whose scales reach from a hundredth
 int8 rounds the weights of every channel of a layer on a scale of its own. In the denoiser, the inputs of its layers are
 rounded too, on scales that a few drawings have shown to be wide enough (Jacob et al. 2018, Quantization and training of
 neural networks, section 2), so that a processor multiplies whole numbers; the text encoder, whose inputs differ more
-from text to text, measures them anew each time. Tower and prior are too small to gain from it.
+from text to text, measures them anew each time. The tower is too small to gain from it.
 """
 
 import logging

@@ -35,7 +35,6 @@ from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, schedul
 from glyffuser.networks.build import saved_class
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.text.encoder import TextEncoder
-from glyffuser.text.prior import RadicalPrior
 from glyffuser.text.tower import TextTower
 
 
@@ -51,27 +50,25 @@ class GlyffuserPipeline(DiffusionPipeline):
 
     Components: `unet` (glyffuser.UNet or glyffuser.Transformer; diffusers' users know either by this name),
     `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any diffusers scheduler),
-    `tower` (glyffuser.TextTower, or None for a network that takes token states alone),
-    `prior` (glyffuser.RadicalPrior, or None where only a user's own radical is given to the network).
+    `tower` (glyffuser.TextTower, or None for a network that takes token states alone).
     `GlyffuserPipeline.from_pretrained()` loads one; without a folder, the bundled model.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
 
-    model_cpu_offload_seq = "text_encoder->tower->prior->unet"
+    model_cpu_offload_seq = "text_encoder->tower->unet"
     engine = "torch"  # what runs the denoiser, for the records
-    _optional_components: ClassVar[list[str]] = ["tower", "prior"]  # a list, since diffusers adds to it
+    _optional_components: ClassVar[list[str]] = ["tower"]  # a list, since diffusers adds to it
 
     def __init__(
         self,
         unet: ConditionedNetwork,
         text_encoder: TextEncoder,
         scheduler: SchedulerMixin,
-        prior: RadicalPrior | None = None,
         tower: TextTower | None = None,
     ):
         super().__init__()
-        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, prior=prior, tower=tower)
+        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, tower=tower)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
@@ -84,6 +81,8 @@ class GlyffuserPipeline(DiffusionPipeline):
         """What model_index.json says. Older models, which name the modules of their classes, load too."""
         found = super().load_config(*args, **kwargs)
         config = found[0] if isinstance(found, tuple) else found
+        if any(config.pop("prior", [])):
+            raise UserError("this model draws its radicals by a prior, as the first versions did; train it anew")
         for name, place in config.items():
             if isinstance(place, list | tuple) and str(place[0]).startswith("glyffuser."):
                 config[name] = ["glyffuser", place[1]]
@@ -154,10 +153,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device;
                 or a noise source, as samplers take it.
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
-            radical: Kangxi number, 1 ... 214, for all glyphs, or 0: withheld; default: the prior draws one
-                for each, or, where there is no prior, it is withheld.
-            parts: components with their places, for a network that is told of them; the radical is then withheld too,
-                unless it is given.
+            radical: Kangxi number, 1 ... 214, for all glyphs, or 0: the text alone; for a network that takes one.
+            parts: components with their places, for a network that is told of them.
             style: one of those that the network knows, for all glyphs; default: none in particular.
             edit: a picture to start from or to hold a part of; our own samplers alone can do that.
 
@@ -177,7 +174,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
         if latents is not None:
             x = latents.to(self.device)
-        cond = replace(cond, radical=self._radicals(cond, 0 if parts and radical is None else radical, noise, shape[0]))
+        cond = replace(cond, radical=self._radicals(cond, radical or 0))
         if parts:
             cond = replace(cond, parts=self._parts(parts).expand(len(cond), -1, -1))
         if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
@@ -243,8 +240,8 @@ class GlyffuserPipeline(DiffusionPipeline):
     def condition(self, prompts: list[str], repeats: int = 1, style: str | None = None) -> Condition:
         """What the network is given for the prompts, each `repeats` times over: token states, and what it takes beside.
 
-        Radicals are the likeliest by the prior, or withheld (0) where there is none; an empty prompt means "no text"
-        and has none. A prompt that occurs again is encoded once. UserError for a style that the network does not know.
+        The radical is withheld (0); an empty prompt means "no text". A prompt that occurs again is encoded once.
+        UserError for a style that the network does not know.
         """
         texts = list(dict.fromkeys(prompts))
         rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
@@ -254,9 +251,6 @@ class GlyffuserPipeline(DiffusionPipeline):
             hand = torch.full((len(texts),), self._style(style), device=self.device)
         if self.unet.config.num_class_embeds:
             radical = torch.zeros(len(texts), dtype=torch.long, device=self.device)
-        if self.prior is not None:
-            told = torch.tensor([bool(text.strip()) for text in texts], device=self.device)
-            radical = torch.where(told, self.prior.draw(states, mask), 0)
         if self.tower is not None:
             with torch.no_grad():
                 pooled = self.tower(states, mask)
@@ -292,22 +286,15 @@ class GlyffuserPipeline(DiffusionPipeline):
             raise UserError("this model takes no parts; it was trained without them")
         return torch.from_numpy(numbered(parts, known))[None].to(self.device)
 
-    def _radicals(self, cond: Condition, radical: int | None, noise: Noise, batch: int) -> Tensor | None:
-        """The radicals given to the network, one a row of the condition: the user's; else the prior draws them from
-        each glyph's own noise, the same for every prompt of a mixture, or they are withheld.
-        """
+    def _radicals(self, cond: Condition, radical: int) -> Tensor | None:
+        """The radical that a user wishes for, once for each row of the condition."""
         if cond.radical is None:
             if radical:
                 raise UserError("this model takes no radical; it was trained without one")
             return None
-        if radical is not None and not 0 <= radical <= len(RADICALS):
+        if not 0 <= radical <= len(RADICALS):
             raise UserError(f"the radical must be between 1 and {len(RADICALS)}, or 0 for none, not {radical}")
-        drawn = cond.radical
-        if self.prior is not None:  # drawn in any case, so that a chosen radical gives the glyph the prior would have
-            chance = torch.special.ndtr(noise(torch.empty(batch, 1, 1, 1, device=self.device)).flatten())
-            chance = chance.repeat(len(cond) // batch)
-            drawn = torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
-        return drawn if radical is None else torch.full_like(drawn, radical)
+        return torch.full_like(cond.radical, radical)
 
     def check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:
         """UserError for a prompt that cannot be read or a setting out of range."""

@@ -56,7 +56,7 @@ class Request:
     seed: int = 0
     """A different seed gives different glyphs."""
     radical: int | None = None
-    """Kangxi number of the radical, 1 to 214 (167 is metal), or 0: the text alone; default: what the model chooses."""
+    """Kangxi number of the radical, 1 to 214 (167 is metal), or 0: the text alone, the default."""
     init: str | None = None
     """A character, or a picture file, black on white, to start from; say how far from it with --strength."""
     strength: float | None = None

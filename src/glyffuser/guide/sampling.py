@@ -11,26 +11,6 @@ from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyphStep
 
-WITHHELD = (
-    " The radical that the prior reads from the prompt is withheld here, so that whatever the prompt changes is the "
-    "text's doing."
-)
-
-
-def with_radical(pipe: GlyffuserPipeline) -> str:
-    """What a caption adds to "the prompt" where a prior reads a radical from it; else nothing."""
-    return "" if pipe.prior is None else " and the radical that the prior reads from it"
-
-
-def text_alone(pipe: GlyffuserPipeline) -> GlyffuserPipeline:
-    """The model without its prior: the network is given the text and no radical, so that only words steer."""
-    return GlyffuserPipeline(pipe.unet, pipe.text_encoder, pipe.scheduler, tower=pipe.tower)
-
-
-def withheld(pipe: GlyffuserPipeline) -> str:
-    """What a caption says of a drawing by `text_alone(pipe)`: nothing where there is no prior to leave out."""
-    return "" if pipe.prior is None else WITHHELD
-
 
 def steps_of(
     pipe: GlyffuserPipeline,

@@ -1,9 +1,7 @@
 """The prior: which radical does a meaning suggest? A linear map from the text encoder to 214 radicals.
 
-A diffusion model needs many passes over the pictures to learn that "gold" goes with the metal radical; a linear map
-learns it from the definitions in seconds. So the way from text to glyph has two steps, as in unCLIP (Ramesh et al.
-2022): the prior draws a radical for the text, and the network draws a glyph for both. The judges use the same kind of
-map to tell whether a glyph means what was asked.
+It learns from the definitions in seconds. The judges use it to tell whether a glyph means what was asked; the network
+that draws is not told what it says.
 """
 
 import numpy as np
@@ -44,18 +42,6 @@ class RadicalPrior(ModelMixin, ConfigMixin):
     def expect(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
         """The same from texts (N) -> (N, 214)."""
         return torch.cat([self(*encoder.encode(texts[i : i + 256], whole=True)) for i in range(0, len(texts), 256)])
-
-    @torch.no_grad()
-    def draw(self, states: Tensor, mask: Tensor, chance: Tensor | None = None, temperature: float = 0.5) -> Tensor:
-        """A radical for each text, 1 ... 214, (B,): the likeliest, or one drawn by `chance` (B,), uniform in [0, 1].
-
-        A temperature below 1 favours likely radicals: probabilities are raised to the power 1 / temperature.
-        """
-        logs = self(states, mask)
-        if chance is None:
-            return logs.argmax(dim=1) + 1
-        edges = (logs / temperature).softmax(dim=1).cumsum(dim=1)
-        return (edges < chance.to(edges)[:, None]).sum(dim=1).clamp(max=len(RADICALS) - 1) + 1
 
 
 def sentence(states: Tensor, mask: Tensor) -> Tensor:

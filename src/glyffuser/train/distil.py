@@ -127,10 +127,6 @@ def usual(c: DistilConfig) -> dict[str, Any]:
 
 def student_config(pipe: GlyffuserPipeline, base: Config) -> Config:
     """`base` with the network, the process and the reader of texts of the teacher's pipeline."""
-    if pipe.prior is not None:
-        raise UserError(
-            "a model whose radicals a prior draws cannot be a teacher; train one that reads its text itself"
-        )
     network, encoder = pipe.unet.config, pipe.text_encoder.config
     found: Mapping[str, Any] = {
         "model.kind": kind_of(pipe.unet),

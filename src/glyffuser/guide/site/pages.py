@@ -104,7 +104,8 @@ def _facts(inputs: Inputs) -> dict[str, Any]:
         "n_pixels": "16,384",
         "n_parameters": "millions",
         "model": "no model",
-        "has_prior": False,
+        "takes_radical": False,
+        "has_tower": False,
     }
     facts["glyphs"] = "no data set"
     try:
@@ -121,7 +122,9 @@ def _facts(inputs: Inputs) -> dict[str, Any]:
         n = inputs.parameters
         facts["n_parameters"] = f"{n / 1e6:.1f} million" if n > 1e6 else f"{n:,}"
         facts["model"] = f"a model of {facts['n_parameters']} parameters"
-        facts["has_prior"] = inputs.pipe.prior is not None
+        config = inputs.pipe.unet.config
+        facts |= {"takes_radical": bool(config.num_class_embeds), "has_tower": inputs.pipe.tower is not None}
+        facts["tower_width"] = config.pooled_dim
     except UserError:
         pass
     return facts

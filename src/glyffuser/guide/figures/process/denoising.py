@@ -21,7 +21,7 @@ from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation, Still
 from glyffuser.guide.frames import GAP, SheetFrame
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import steps_of, with_radical
+from glyffuser.guide.sampling import steps_of
 
 CHAR = "锂"
 SHOWN = (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)  # of T: timesteps of the pictures of `prediction`
@@ -105,7 +105,7 @@ def prediction(inputs: Inputs) -> Still:
         figure_prediction(inputs.pipe, inputs.x0(row), inputs.data.definitions[row], errors, inputs.seed),
         alt="A glyph under more and more noise; below each picture the noise and the clean glyph that the network "
         "sees in it, and two curves of their errors that cross.",
-        caption=f"Shown a noised glyph with its definition{with_radical(inputs.pipe)}, the network says which part is "
+        caption=f"Shown a noised glyph with its definition, the network says which part is "
         "noise and which is glyph; either answer gives "
         f"the other. With little noise the glyph is easy (error {early[2]:.2f} at t = {early[0]}, on a scale from −1 "
         f"to +1) and the noise hard ({early[1]:.2f}); with much noise it is the other way round ({late[2]:.2f} and "
@@ -201,6 +201,6 @@ def steps(inputs: Inputs) -> Still:
         "strokes, then glyphs that hardly change.",
         caption=f"The same noise and prompts, more and more steps ({DETERMINISTIC}, which adds no fresh "
         "noise). In one step the network can only give the average of all glyphs that fit the "
-        f"prompt{with_radical(inputs.pipe)}. Bars: the share of pixels on the other side of grey than at "
+        f"prompt. Bars: the share of pixels on the other side of grey than at "
         f"{counts[-1]:,} steps. From {near} steps on, fewer than 5 % differ; more steps cost time and change little.",
     )

@@ -15,7 +15,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import steps_of, text_alone, withheld
+from glyffuser.guide.sampling import steps_of
 from glyffuser.networks.watching import text_attention
 
 PROMPT = "bamboo basket for rice"
@@ -102,7 +102,7 @@ def _layer_name(module: str) -> str:
 
 def attention(inputs: Inputs) -> Still:
     """Which words each part of a glyph attends to. Needs the model."""
-    watched = watch(text_alone(inputs.pipe), PROMPT, inputs.count(30, 10), inputs.seed, inputs.tick)
+    watched = watch(inputs.pipe, PROMPT, inputs.count(30, 10), inputs.seed, inputs.tick)
     shares = np.mean([maps.mean(axis=(1, 2)) for maps in watched.maps.values()], axis=0)
     told = ", ".join(f"{word} {100 * share:.0f} %" for word, share in zip(watched.words[:-1], shares, strict=False))
     return Still(
@@ -111,5 +111,5 @@ def attention(inputs: Inputs) -> Still:
         caption=f"“{PROMPT}”. In {len(watched.maps)} layers, from first to last, each place in the glyph asks each "
         "word how much it matters there; the darker, the more (each row has one scale). The number is the word's share "
         f"of all attention in that layer; on average {told}. The rest goes to the marks that begin and end a prompt, a "
-        "place to look when no word is needed." + withheld(inputs.pipe),
+        "place to look when no word is needed.",
     )

@@ -8,14 +8,12 @@ from torch import Tensor
 
 from glyffuser.base.films import rhythm
 from glyffuser.base.pictures import grey, sheet, to_grey
-from glyffuser.generate.draw import draw
-from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation
 from glyffuser.guide.figures.steering.guidance import GOLD, METAL
 from glyffuser.guide.frames import GAP, SheetFrame
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import steps_of, text_alone
+from glyffuser.guide.sampling import steps_of
 from glyffuser.judge.recogniser import SIZE, Recogniser
 
 GLYPHS = 16
@@ -87,21 +85,6 @@ def figure_gold(
     return frames, counts
 
 
-def told_radical(inputs: Inputs, steps: int) -> str:
-    """What the radical does where a prior gives it, and the text without: a sentence for the caption, else nothing."""
-    pipe = inputs.pipe
-    if pipe.prior is None:
-        return ""
-    expected = int(pipe.condition([GOLD]).radical[0])  # type: ignore[index]  # there is a prior
-    images = draw(text_alone(pipe), [GOLD] * GLYPHS, Request(steps=steps, seed=inputs.seed))
-    read = inputs.recogniser.read(images).radical[:, METAL - 1].exp()
-    return (
-        f" The network did not have to find the radical: its prior reads it from the prompt ({expected} as the "
-        f"likeliest) and hands its number over. With that number withheld, the word alone brings the metal radical in "
-        f"{int((read >= FOUND).sum())} of {GLYPHS}."
-    )
-
-
 def gold(inputs: Inputs) -> Animation:
     """Sixteen glyphs for "Gold". Needs the model and the recogniser."""
     recogniser = inputs.recogniser
@@ -113,7 +96,6 @@ def gold(inputs: Inputs) -> Animation:
         times.append(step.t)
     frames, counts = figure_gold(noisy, clean, recogniser)
     order = rhythm(len(frames), hold=inputs.count(24, 8))
-    given = told_radical(inputs, steps)
     most = next(i for i, count in enumerate(counts) if count >= 0.8 * counts[-1])
     early = f" At step {most + 1} (t = {times[most]:.0f}), {counts[most]} already had it." if counts[-1] else ""
     return Animation(
@@ -121,9 +103,7 @@ def gold(inputs: Inputs) -> Animation:
         alt="Sixteen fields of noise turn into glyphs; in most of them the metal radical at the left is drawn in red.",
         caption=f"“{GOLD}”, {GLYPHS} glyphs, {steps} steps. A second network, the recogniser, was trained to read the "
         "radicals of real glyphs. It reads the metal radical (金, 釒, 钅; number 167 of the traditional 214) in "
-        f"{counts[-1]} of {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails."
-        + early
-        + given,
+        f"{counts[-1]} of {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails." + early,
         labels=[f"step {i + 1} of {steps}, t = {times[i]:.0f}, radical in {counts[i]} of {GLYPHS}" for i in order],
         fps=12,
     )

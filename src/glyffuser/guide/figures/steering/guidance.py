@@ -18,7 +18,6 @@ from glyffuser.generate.request import Request
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Missing, Slider, Sliders, Still
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import text_alone, withheld
 from glyffuser.judge.prompts import Prompt
 from glyffuser.judge.recogniser import Reading
 
@@ -60,8 +59,7 @@ def figure_single_step(
 ) -> Figure:
     """One step from the same noise without and with a prompt, and the difference; the same from the data's means.
 
-    noise, without, told: (S, H, W) in [-1, 1], a row each, called `names`; every, metal: means of all glyphs and of the
-    metal ones.
+    noise, without, told: (S, H, W) in [-1, 1], a row each; every, metal: means of all glyphs and of the metal ones.
     """
     rows = len(noise) + 1
     fig = style.figure(height=1.96 * rows + 0.3, width=8.0)
@@ -72,8 +70,6 @@ def figure_single_step(
     for row in range(rows - 1):
         style.show_glyph(axes[row, 0], noise[row] / 2.2)
         _compare(axes[row], without[row], told[row])
-    for ax, name in zip(axes[:, 0], names, strict=False):
-        ax.set_ylabel(name, fontsize=11)
     axes[-1, 0].axis("off")
     words = "what the data say:\nthe mean of all glyphs,\nof those with 金 釒 钅,\nand the difference"
     axes[-1, 0].text(0.95, 0.5, words, transform=axes[-1, 0].transAxes, ha="right", va="center", linespacing=1.5)
@@ -90,34 +86,19 @@ def _compare(row: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
 
 
 def single_step(inputs: Inputs) -> Still:
-    """One step with and without "Gold". Needs the data set and the model.
-
-    Where the model has a prior, the rows are one noise, with the words alone and with the radical that they lead to.
-    """
-    n, pipe = inputs.count(BATCH, 4), inputs.pipe
-    noise, without, told = (part[:, 0].numpy() for part in first_guesses(text_alone(pipe), GOLD, n, inputs.seed))
+    """One step with and without "Gold". Needs the data set and the model."""
+    n = inputs.count(BATCH, 4)
+    noise, without, told = (part[:, 0].numpy() for part in first_guesses(inputs.pipe, GOLD, n, inputs.seed))
     every, metal = radical_template(inputs.data, METAL)
     alike = likenesses(without - told, every - metal)
-    names: tuple[str, ...] = ()
-    rows, more = (noise[:SHOWN], without[:SHOWN], told[:SHOWN]), ""
-    if pipe.prior is not None:
-        given = first_guesses(pipe, GOLD, n, inputs.seed)[2][:, 0].numpy()
-        rows, names = (
-            (noise[[0, 0]], without[[0, 0]], np.stack([told[0], given[0]])),
-            ("words alone", "with the radical"),
-        )
-        more = (
-            f"{withheld(pipe)} In the second row the network is given that radical as well, and the correlation is "
-            f"{signed(likenesses(without - given, every - metal))}."
-        )
     return Still(
-        figure_single_step(*rows, every, metal, names),
+        figure_single_step(noise[:SHOWN], without[:SHOWN], told[:SHOWN], every, metal),
         alt="Rows of noise, a grey blur, the blur that a prompt makes of it, and the difference in red and blue; below "
         "the same from averages of real glyphs.",
         caption="From pure noise the best guess is an average: without a prompt, of all glyphs; with “Gold”, of all "
         "glyphs that could be meant (red: ink added, blue: ink removed). The last row is what the data say: the glyphs "
         f"with the metal radical against all. The change that the word makes correlates {signed(alike)} with "
-        f"that (mean over {n} noises; lowest {signed([min(alike)])})." + more,
+        f"that (mean over {n} noises; lowest {signed([min(alike)])}).",
     )
 
 
@@ -195,7 +176,7 @@ def _curve(ax: Axes, scales: tuple[float, ...], values: np.ndarray, at: int) -> 
 
 def guidance(inputs: Inputs) -> Sliders:
     """One prompt and the same seeds under guidance 1 to 15. Needs the data set, the model and the recogniser."""
-    recogniser, pipe = inputs.recogniser, text_alone(inputs.pipe)
+    recogniser, pipe = inputs.recogniser, inputs.pipe
     scales = SCALES_QUICK if inputs.quick else SCALES
     n, steps = inputs.count(16, 9), inputs.count(20, 8)
     sheets = []
@@ -215,5 +196,5 @@ def guidance(inputs: Inputs) -> Sliders:
         f"{GUIDANCE:g} and {fidelity[-1]:.0f} % at {scales[-1]:g}, with its highest value, {fidelity.max():.0f} %, at "
         f"{scales[int(fidelity.argmax())]:g}. Variety, how much the glyphs differ from one another, goes from 100 % to "
         f"{variety[usual]:.0f} % and {variety[-1]:.0f} %. Ink goes from {ink[0]:.0f} % of the paper to {ink[1]:.0f} %; "
-        f"real glyphs have {ink[2]:.0f} %." + withheld(inputs.pipe),
+        f"real glyphs have {ink[2]:.0f} %.",
     )

@@ -116,7 +116,6 @@ def neighbours(inputs: Inputs) -> Still:
     glyphs = draw(inputs.pipe, PROMPTS, Request(steps=inputs.count(STEPS, 10), seed=inputs.seed), tick=inputs.tick)
     compared = compare(glyphs, training, kept_out)
     copies = int((compared.overlap >= compared.copy_at).sum())
-    radicals = "" if inputs.pipe.prior is None else ", each with the radical that the prior reads from it"
     return Still(
         figure_neighbours(compared),
         alt="A row of invented glyphs, below each the most similar training glyph, and the two laid over each other "
@@ -126,5 +125,5 @@ def neighbours(inputs: Inputs) -> Still:
         f"something only beside a yardstick: {len(kept_out)} real characters kept out of training overlap their "
         f"nearest one by {100 * np.median(compared.real):.0f} %, and {100 * SAME:.0f} % of them by less than "
         f"{100 * compared.copy_at:.0f} %. From there on we call it a copy: {copies} of {len(glyphs)} here. The prompts "
-        f"were {', '.join(PROMPTS)}{radicals}.",
+        f"were {', '.join(PROMPTS)}.",
     )
