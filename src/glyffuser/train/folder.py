@@ -70,7 +70,7 @@ class RunFolder:
         if not path.exists():
             return
         before = load_config(path)
-        for section in ("data", "text", "model", "diffusion"):
+        for section in ("data", "text", "model", "diffusion", "distil"):
             old, new = asdict(getattr(before, section)), asdict(getattr(self.config, section))
             changed = [k for k in new if new[k] != old[k]]
             if changed:
