@@ -12,7 +12,8 @@ from glyffuser.config import Config
 from glyffuser.train.checkpoint import flatten
 from glyffuser.train.folder import RunFolder
 from glyffuser.train.loop import Progress, Stop, loop
-from glyffuser.train.setup import Parts, setup
+from glyffuser.train.parts import Parts
+from glyffuser.train.setup import setup
 from glyffuser.train.state import State
 
 

@@ -19,7 +19,7 @@ from glyffuser.config import DATA, PRESETS, Config, load_config, override, prese
 if TYPE_CHECKING:
     from glyffuser.train.folder import RunFolder
     from glyffuser.train.loop import Stop
-    from glyffuser.train.setup import Parts
+    from glyffuser.train.parts import Parts
     from glyffuser.train.state import State
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +20,14 @@ from glyffuser.text.cache import EncodedTexts
 
 @dataclass
 class Batch:
-    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, and what the network is told."""
+    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, and what the network is told: a
+    Condition, or, of an upscaler, Small.
+    """
 
     x0: Tensor
     eps: Tensor
     t: Tensor
-    cond: Condition
+    cond: Any
 
 
 class Batches:
@@ -59,6 +62,9 @@ class Batches:
             direct = [[part for part in parts(char) if part.char and part.char in known] for char in data.chars]
             self.parts = np.stack([numbered(found, known) for found in direct])
         self.styles = np.array([styles.index(style) + 1 for style in data.styles]) if styles else None  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.images)
 
     def draw(self, step: int, rank: int, world: int) -> Batch:
         """The examples of a step for process `rank` of `world`."""

@@ -5,7 +5,7 @@ be looked at without being changed.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -15,47 +15,23 @@ from accelerate.utils import broadcast
 from glyffuser.base.devices import bfloat16_is_fast, default_device
 from glyffuser.base.errors import UserError
 from glyffuser.base.memory import keep_freed_memory
+from glyffuser.base.names import COMPANIONS
 from glyffuser.config import Config
 from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import common, compositions
 from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.data.pictures import read_pictures
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.pipeline import load_pipeline
-from glyffuser.networks.build import build_network
-from glyffuser.networks.conditioned import ConditionedNetwork
+from glyffuser.networks.build import build_companion, build_network
 from glyffuser.text.cache import EncodedTexts, encode_cached
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower, pooled, train_tower
-from glyffuser.train.batches import Batch, Batches
-from glyffuser.train.distil import Teacher, build_teacher
-
-
-@dataclass
-class Parts:
-    """What a run works with.
-
-    The accelerator knows device, precision and processes; the batches hold glyphs, captions and their token states;
-    the network, on the device, has the initial weights of the seed; a student has a teacher.
-    """
-
-    config: Config
-    accelerator: Accelerator
-    encoder: TextEncoder
-    process: Process
-    batches: Batches
-    network: ConditionedNetwork
-    tower: TextTower | None
-    teacher: Teacher | None = None
-
-    @property
-    def device(self) -> torch.device:
-        """Where network and batches are."""
-        return self.accelerator.device
-
-    def batch(self, step: int) -> Batch:
-        """The examples of a step for this process."""
-        return self.batches.draw(step, self.accelerator.process_index, self.accelerator.num_processes)
+from glyffuser.train.batches import Batches
+from glyffuser.train.crops import Crops
+from glyffuser.train.distil import build_teacher
+from glyffuser.train.parts import Parts
 
 
 def setup(config: Config, progress: Callable[[int, int], None] | None = None, tower: TextTower | None = None) -> Parts:
@@ -68,24 +44,26 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
 
     Raises: UserError for a data set, an encoder or settings that cannot be used.
     """
-    c, d = config.train, config.diffusion
+    c = config.train
     cpu = default_device().type == "cpu"
     if cpu and c.mixed_precision == "fp16":
         raise UserError("train.mixed_precision = fp16 needs a GPU; use bf16 or no")
     accelerator = Accelerator(mixed_precision=precision(c.mixed_precision), cpu=cpu)
     if cpu:
         keep_freed_memory()
+    if config.model.kind in COMPANIONS:
+        return _setup_companion(config, accelerator)
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
     data = load_dataset(Path(config.data.path), split="train")
-    _check_data(config, data)
+    _check_data(config, data.images.shape[1], len(data))
     composed = [compositions(data.chars, data.senses)] if config.data.composition else []
     captions = build_captions(data.definitions, data.senses, composed)
     master = load_pipeline(Path(config.distil.teacher)) if config.distil.teacher else None
     if master is not None and tower is None:
         tower = master.tower
     texts, tower = _read_texts(config, data, captions, encoder, accelerator, tower, progress)
-    process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
+    process = process_of(config)
     read = None if tower is None else pooled(tower, texts)
     known = common(data.chars, config.model.components)
     styles = tuple(sorted(set(data.styles))) if config.model.styled else ()
@@ -99,7 +77,25 @@ def setup(config: Config, progress: Callable[[int, int], None] | None = None, to
         **process.to_config(),
     )
     teacher = None if master is None else build_teacher(master.to(accelerator.device), network, config.distil)
-    return Parts(config, accelerator, encoder, process, batches, network.to(accelerator.device), tower, teacher)
+    return Parts(config, accelerator, batches, network.to(accelerator.device), encoder, tower, teacher)
+
+
+def _setup_companion(config: Config, accelerator: Accelerator) -> Parts:
+    """The parts of a run that trains a network which reads no text."""
+    if config.distil.teacher:
+        raise UserError("an upscaler has no teacher; leave out distil.teacher")
+    pictures, process = read_pictures(config.data.path, "train"), process_of(config)
+    _check_data(config, pictures.size, len(pictures))
+    torch.manual_seed(config.train.seed)  # here, so that nothing but the seed decides the initial weights
+    network = build_companion(**asdict(config.model), **process.to_config())
+    batches = Crops(config, pictures, process.schedule, accelerator.device)
+    return Parts(config, accelerator, batches, network.to(accelerator.device))
+
+
+def process_of(config: Config) -> Process:
+    """The process that the settings describe."""
+    d = config.diffusion
+    return Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
 
 
 def _read_texts(
@@ -144,12 +140,12 @@ def precision(wanted: str) -> str:
     return "no" if wanted == "bf16" and not bfloat16_is_fast(default_device()) else wanted
 
 
-def _check_data(config: Config, data: GlyphData) -> None:
-    path, size, wanted = config.data.path, data.images.shape[1], config.model.sample_size
+def _check_data(config: Config, size: int, glyphs: int) -> None:
+    path, wanted = config.data.path, config.model.sample_size
     if size != wanted:
         raise UserError(
             f"{path} holds {size}-pixel glyphs, the model wants {wanted}; build the data set with "
             f"--size {wanted}, or --set model.sample_size={size}"
         )
-    if len(data.images) < config.train.batch_size:
-        raise UserError(f"{path} has {len(data.images)} training glyphs, less than one batch")
+    if glyphs < config.train.batch_size:
+        raise UserError(f"{path} has {glyphs} training glyphs, less than one batch")

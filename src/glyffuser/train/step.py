@@ -8,7 +8,7 @@ from glyffuser.networks.conditioned import arguments
 from glyffuser.train.batches import Batch
 from glyffuser.train.checkpoint import Auxiliary
 from glyffuser.train.distil import Teacher, guidance_loss, moment_losses
-from glyffuser.train.setup import Parts
+from glyffuser.train.parts import Parts
 from glyffuser.train.state import State
 
 
