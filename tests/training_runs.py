@@ -22,7 +22,7 @@ class Run:
 
     def __init__(self, config: Config, out: Path):
         self.out, self.folder, self.stop = out, RunFolder(out, config), Stop()
-        self.parts = setup(config, tower=self.folder.tower())
+        self.parts = setup(config, tower=self.folder.tower(), autoencoder=self.folder.autoencoder())
         self.state = State.begin(self.parts, self.folder.checkpoints)
 
     def steps(self) -> Iterator[Progress]:

@@ -87,7 +87,7 @@ def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
 
     folder = RunFolder(out if dry_run else output_folder(out), config)
     with Progress("reading captions, fitting the tower") as progress:
-        parts = setup(config, progress, folder.tower())
+        parts = setup(config, progress, folder.tower(), folder.autoencoder())
     state = State.begin(parts, folder.checkpoints)
     if dry_run:
         foretell(parts, state, as_json)

@@ -94,6 +94,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.patch_size": 8,
         "model.block_out_channels": (64, 96),
     },
+    # A glyph as 16 x 16 latents of 4 channels, and diffusion among these, as large as that of `cpu`; not measured yet.
+    "autoencoder": {
+        **UPSCALE,
+        "model.kind": "autoencoder",
+        "model.patch_size": 4,
+        "model.block_out_channels": (48, 96),
+        "model.layers_per_block": 1,
+    },
+    "latent": {
+        **CPU,
+        "model.autoencoder": "runs/autoencoder",
+        "model.patch_size": 1,
+    },
     # The classic recipe: Ho et al. 2020 on plain pixels, about 119 M parameters, for a large GPU; not measured yet.
     "article": {
         "data.definition": 1.0,

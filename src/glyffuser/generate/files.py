@@ -96,7 +96,7 @@ def sample_to_folder(
 
 def chain_of(pipe: GlyffuserPipeline, request: Request, upscalers: Sequence[Upscaler]) -> list[Upscaler]:
     """The upscalers that enlarge the glyphs of a request, none if it wants them as they are; UserError as `plan`."""
-    size = pipe.unet.config.sample_size
+    size = pipe.size
     return [] if request.upscale is None else plan(size, request.upscale, upscalers)
 
 

@@ -8,6 +8,7 @@ from diffusers import ModelMixin
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.weights import BROKEN, check_weights
+from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.transformer import Transformer
 from glyffuser.networks.unet import UNet
@@ -18,7 +19,7 @@ NETWORKS: dict[str, type[ConditionedNetwork]] = {"unet": UNet, "transformer": Tr
 
 
 # One entry a name of COMPANIONS in base/names.py.
-BESIDE: dict[str, type[ModelMixin]] = {"upscaler": Upscaler}
+BESIDE: dict[str, type[ModelMixin]] = {"upscaler": Upscaler, "autoencoder": Autoencoder}
 
 
 def build_network(kind: str, **settings: Any) -> ConditionedNetwork:

@@ -1,4 +1,6 @@
-"""What a training step of an upscaler sees: patches of glyphs, large and small, a function of (seed, step, process)."""
+"""What a step of a companion sees, a function of (seed, step, process): patches large and small, or whole glyphs."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -9,7 +11,7 @@ from glyffuser.config import Config
 from glyffuser.data.order import GlyphOrder
 from glyffuser.data.pictures import Pictures
 from glyffuser.diffusion.conditions import Small
-from glyffuser.diffusion.schedules import Schedule
+from glyffuser.diffusion.process import Process
 from glyffuser.train.batches import Batch
 
 
@@ -20,8 +22,8 @@ class Crops:
     sizes do not: hinting moves strokes. Patches begin at any pixel, so edges lie anywhere within the small pixels.
     """
 
-    def __init__(self, config: Config, pictures: Pictures, schedule: Schedule, device: torch.device):
-        self.config, self.pictures, self.schedule, self.device = config, pictures, schedule, device
+    def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
+        self.config, self.pictures, self.schedule, self.device = config, pictures, process.schedule, device
         self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed)
 
     def __len__(self) -> int:
@@ -48,6 +50,30 @@ class Crops:
         low = Small.noised(clean, share, torch.randn(clean.shape, generator=generator))
         small = Small(low.image.to(self.device), low.noise.to(self.device))
         return Batch(x0.to(self.device), eps.to(self.device), t, small)
+
+
+class Wholes:
+    """Draws whole glyphs, for an autoencoder."""
+
+    def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
+        self.config, self.pictures, self.device = config, pictures, device
+        self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def draw(self, step: int, rank: int, world: int) -> Batch:
+        """The examples of a step for process `rank` of `world`: without noise, since none is added to glyphs."""
+        c = self.config.train
+        first = (step * world + rank) * c.batch_size
+        x0 = self.images(self.order(np.arange(first, first + c.batch_size)))
+        torch.manual_seed(int(np.random.SeedSequence([c.seed, step, rank]).generate_state(1, np.uint64)[0]))
+        return Batch(x0, torch.zeros_like(x0), torch.zeros(len(x0)), None)
+
+    def images(self, rows: Iterable[int]) -> Tensor:
+        """Some glyphs by their numbers (B, 1, H, W), in [-1, 1]."""
+        stacked = np.stack([self.pictures[int(row)] for row in rows])
+        return torch.from_numpy(stacked)[:, None].to(self.device).float() / 127.5 - 1
 
 
 def smaller(images: Tensor, scale: int) -> Tensor:

@@ -64,7 +64,7 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
     """
     c, main, stop = parts.config.train, parts.accelerator.is_main_process, stop or Stop()
     if main:
-        folder.open(state.step, parts.tower)
+        folder.open(state.step, parts.tower, parts.autoencoder)
     stepper, previews = build_stepper(parts, state), build_previews(parts, folder.path)
     before, saved_at = time.perf_counter(), state.step
     while state.step < c.max_steps and not _out_of_time(parts, state) and not _stopped(parts, stop):

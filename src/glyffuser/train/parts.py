@@ -8,6 +8,7 @@ from accelerate import Accelerator
 
 from glyffuser.config import Config
 from glyffuser.diffusion.process import Process
+from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower
 from glyffuser.train.batches import Batch
@@ -20,7 +21,8 @@ class Parts:
 
     The accelerator knows device, precision and processes; the batches hold glyphs, and what the network is told of
     them; the network, on the device, has the initial weights of the seed. A denoising network of glyphs has an encoder,
-    and may have a tower; a student has a teacher. A companion, which reads no text, has none of these.
+    and may have a tower; a student has a teacher; what works among latents has an autoencoder. A companion, which reads
+    no text, has none of these.
     """
 
     config: Config
@@ -30,6 +32,7 @@ class Parts:
     encoder: TextEncoder | None = None
     tower: TextTower | None = None
     teacher: Teacher | None = None
+    autoencoder: Autoencoder | None = None
 
     @property
     def device(self) -> torch.device:

@@ -17,6 +17,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judges, load_judges
 from glyffuser.judge.prompts import Prompt
+from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.upscaler import Upscaler, enlarged
 from glyffuser.train.crops import smaller
 from glyffuser.train.parts import Parts
@@ -54,14 +55,15 @@ class Previews:
         asked = torch.tensor([prompt.radicals[0] for prompt in PROMPTS]).repeat_interleave(SEEDS)
         hits = (judged.radical.argmax(dim=1) + 1 == asked).double().mean()
         scores = {"radical_hits": float(hits), "flagged": float(judged.flagged.double().mean())}
-        return _write(self.out, step, [Image.fromarray(image) for image in images], scores)
+        return _write(self.out, step, images, scores)
 
 
 class Comparisons:
-    """Writes samples/step-<step>.png of an upscaler, a row a glyph it has not seen: small, bicubic, drawn, real.
+    """Writes samples/step-<step>.png of a companion, a row a glyph it has not seen.
 
-    The line of scores.jsonl holds `error`, the mean distance in grey, 0 to 1, from the real picture, and `bicubic`,
-    that of the small one enlarged by a bicubic curve.
+    Of an upscaler: small, bicubic, drawn, real; the line of scores.jsonl holds `error`, the mean distance in grey, 0 to
+    1, from the real picture, and `bicubic`, that of the small one enlarged by a bicubic curve. Of an autoencoder: real,
+    and decoded; `error` is that of the decoded one.
     """
 
     def __init__(self, out: Path, data: str):
@@ -69,16 +71,23 @@ class Comparisons:
         held_out = read_pictures(data, "test")
         self.real = np.stack([held_out[row] for row in range(min(SEEDS, len(held_out)))])  # uint8 (N, S, S)
 
-    def __call__(self, upscaler: Upscaler, step: int) -> dict[str, float]:
-        """Enlarge, write, and return the scores."""
-        real = torch.from_numpy(self.real)[:, None].float() / 127.5 - 1
+    def __call__(self, network: Upscaler | Autoencoder, step: int) -> dict[str, float]:
+        """Draw, write, and return the scores."""
+        real = (torch.from_numpy(self.real)[:, None].float() / 127.5 - 1).to(network.device)
+        if isinstance(network, Autoencoder):
+            made = grey(network.eval().to_images(network.to_latents(real)))
+            columns = np.stack([self.real, made], axis=1).reshape(-1, *self.real.shape[1:])
+            return _write(self.out, step, columns, {"error": distance(made, self.real)})
+        return self._enlarged(network, real.cpu(), step)
+
+    def _enlarged(self, upscaler: Upscaler, real: torch.Tensor, step: int) -> dict[str, float]:
         small = smaller(real, upscaler.scale)
         bicubic = grey(enlarged(small, upscaler.scale))
         drawn = enlarge([upscaler.eval()], grey(small))
         blocks = grey(small).repeat(upscaler.scale, axis=1).repeat(upscaler.scale, axis=2)
         columns = np.stack([blocks, bicubic, drawn, self.real], axis=1).reshape(-1, *self.real.shape[1:])
         scores = {"error": distance(drawn, self.real), "bicubic": distance(bicubic, self.real)}
-        return _write(self.out, step, [Image.fromarray(image) for image in columns], scores)
+        return _write(self.out, step, columns, scores)
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -86,10 +95,10 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(int) - other).mean() / 255)
 
 
-def _write(out: Path, step: int, pictures: list[Image.Image], scores: dict[str, float]) -> dict[str, float]:
+def _write(out: Path, step: int, pictures: np.ndarray, scores: dict[str, float]) -> dict[str, float]:
     """One preview in a run folder: its sheet, four a row, and a line of scores, which are returned."""
     with atomic_path(out / "samples" / f"step-{step:08d}.png") as temporary:
-        grid(pictures, SEEDS).save(temporary)
+        grid([Image.fromarray(picture) for picture in pictures], SEEDS).save(temporary)
     with (out / "scores.jsonl").open("a") as file:
         file.write(json.dumps({"step": step, **scores}) + "\n")
     return scores
