@@ -19,7 +19,7 @@ from glyffuser.config import DATA, PRESETS, Config, load_config, override, prese
 if TYPE_CHECKING:
     from glyffuser.train.folder import RunFolder
     from glyffuser.train.loop import Stop
-    from glyffuser.train.setup import Parts
+    from glyffuser.train.parts import Parts
     from glyffuser.train.state import State
 
 
@@ -87,7 +87,7 @@ def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
 
     folder = RunFolder(out if dry_run else output_folder(out), config)
     with Progress("reading captions, fitting the tower") as progress:
-        parts = setup(config, progress, folder.tower())
+        parts = setup(config, progress, folder.tower(), folder.autoencoder())
     state = State.begin(parts, folder.checkpoints)
     if dry_run:
         foretell(parts, state, as_json)
