@@ -1,0 +1,1 @@
+"""The studio: a page on this machine that draws glyphs, reads them, and lets them leave as pictures or a font."""
