@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
-from glyffuser.base.noise import seeded
-from glyffuser.base.pictures import heat, to_grey
+from glyffuser.base.noise import noise_source, seeded
+from glyffuser.base.pictures import grey, heat, to_grey
 from glyffuser.base.weights import weights_hash
 from glyffuser.config import BUNDLED
 from glyffuser.data.radicals import RADICALS
@@ -99,12 +100,15 @@ class Artist:
         return cls(pipe, load_judges(), load_ideographs(), finder)
 
     def draw(self, request: Request) -> Iterator[Frame]:
-        """Frames of the glyphs of a request, one a step, at most one batch of them; the same glyphs as `sample` draws.
+        """Frames of the glyphs of a request, the noise and then one a step; the same glyphs as `sample` draws.
 
         UserError before the first frame for what the model cannot do.
         """
         settings = request.settled(self.pipe.usual).settings() | edit_settings(self.pipe, request)
         steps, generators = taken(settings), [seeded(request.seed, k) for k in range(request.n)]
+        side = self.pipe.unet.config.sample_size
+        noise = noise_source([seeded(request.seed, k) for k in range(request.n)], request.n)
+        yield Frame(0, steps, grey(noise(torch.empty(request.n, 1, side, side))))
         for step in self.pipe.stream([request.prompt] * request.n, generator=generators, **settings):
             last = step.i + 1 == steps
             yield Frame(step.i + 1, steps, to_grey(step.x) if last else to_grey(step.x0, PREVIEW))
@@ -121,7 +125,7 @@ class Artist:
                 heat=heat(images[k], judged.maps[k]),
                 flaws=float(judged.flaws[k]),
                 flagged=bool(judged.flagged[k]),
-                radical=RADICALS[int(radicals[k])].sign,
+                radical=RADICALS[int(radicals[k])].form,
                 radical_number=RADICALS[int(radicals[k])].number,
                 chance=float(chances[k]),
                 strokes=float(judged.strokes[k]),

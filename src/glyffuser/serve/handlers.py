@@ -14,7 +14,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.weights import weights_hash
 from glyffuser.generate.request import Request
 from glyffuser.serve import results, tray
-from glyffuser.serve.drawing import Artist, Frame, Seen
+from glyffuser.serve.drawing import Artist, Seen
 from glyffuser.serve.limits import in_words, read_request
 from glyffuser.serve.tray import Item
 
@@ -68,13 +68,6 @@ class Handlers:
         """Draw; yields (status, stage, detail, history, keeping row)."""
         try:
             request = read_request(dict(zip(FIELDS, values, strict=True)), self.artist.pipe)
-            yield (
-                results.progress(request.prompt, 0, request.steps or 0),
-                results.waiting(request.n),
-                "",
-                gr.skip(),
-                HIDE,
-            )
             last = yield from self._frames(request)
             drawn = Drawn(request, self.artist.read(last))
         except UserError as error:
@@ -91,11 +84,9 @@ class Handlers:
             last = frame.images
             if time.monotonic() - sent >= EVERY or frame.finished:
                 sent = time.monotonic()
-                yield (*self._frame(request, frame), gr.skip(), gr.skip(), gr.skip())
+                status = results.progress(request.prompt, frame.step, frame.steps)
+                yield status, results.frame(frame), "", gr.skip(), HIDE
         return last
-
-    def _frame(self, request: Request, frame: Frame) -> tuple[str, str]:
-        return results.progress(request.prompt, frame.step, frame.steps), results.frame(frame)
 
     def cancelled(self) -> tuple[str, str]:
         """The page after a drawing was stopped: (status, stage)."""
@@ -168,7 +159,11 @@ class Handlers:
         drawn, prompt = session.now(), session.now().request.prompt
         chosen = session.chosen
         detail = "" if chosen is None else results.detail(prompt, drawn.seen[chosen], self.artist.picture)
-        return results.summary(prompt, drawn.seen), results.tiles(prompt, drawn.seen, chosen), detail
+        return (
+            results.summary(prompt, drawn.seen),
+            results.tiles(prompt, drawn.seen, chosen, self.artist.picture),
+            detail,
+        )
 
     def _tray(self, session: Session) -> tuple[Any, ...]:
         return results.tray(session.tray), gr.update(visible=bool(session.tray))

@@ -18,7 +18,6 @@ from glyffuser.serve.limits import LONGEST, MOST_GLYPHS, MOST_GUIDANCE, MOST_STE
 STATIC = Path(__file__).parent / "static"
 WAITING = 64  # drawings in the queue; who comes later is told that it is full
 HOUR = 3600  # seconds
-HEAD = '<header class="bar"><span class="seal" aria-hidden="true">字</span><b>glyffuser</b><span>studio</span></header>'
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 ONE: dict[str, Any] = {"concurrency_id": "drawing", "concurrency_limit": 1}
 PACKING: dict[str, Any] = {"concurrency_id": "packing", "concurrency_limit": 1}
@@ -49,7 +48,7 @@ def build_page(artist: Artist, folder: Path) -> gr.Blocks:
     act = Handlers(artist, folder)
     with gr.Blocks(title="glyffuser studio", analytics_enabled=False, delete_cache=(HOUR, HOUR)) as page:
         session = gr.State(Session(), time_to_live=6 * HOUR)
-        gr.HTML(HEAD, js_on_load=None)
+        gr.HTML(results.heading(artist.picture), js_on_load=None)
         gr.api(Api(artist).draw, api_name="draw", **ONE)  # first: it shall have the name
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=1, min_width=300, elem_id="wish"):

@@ -29,6 +29,12 @@ def data_url(image: np.ndarray | Image.Image, kind: str = "PNG") -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+def heading(picture: Picture) -> str:
+    """The head of the page."""
+    seal = f'<span class="seal" aria-hidden="true">{_sign("字", picture)}</span>'
+    return f'<header class="bar">{seal}<b>glyffuser</b><span>studio</span></header>'
+
+
 def waiting(count: int) -> str:
     """The stage before the first drawing: an empty sheet."""
     blank = '<span class="tile blank"></span>' * count
@@ -44,7 +50,7 @@ def frame(now: Frame) -> str:
 def progress(prompt: str, step: int, steps: int) -> str:
     """The line above the stage while glyphs are drawn."""
     share = 100 * step / steps if steps else 0
-    words = f"step {step} of {steps}: what the network predicts" if step else "reading the meaning"
+    words = f"step {step} of {steps}: what the network predicts" if step else "the noise that it starts from"
     return (
         f'<div class="status" role="status"><b>{escaped(prompt)}</b><span>{words}</span>'
         f'<div class="rail"><i style="width:{share:.0f}%"></i></div></div>'
@@ -66,15 +72,14 @@ def summary(prompt: str, seen: Sequence[Seen]) -> str:
     return f'<div class="status" role="status"><b>{escaped(prompt)}</b><span>{", ".join(words)}</span></div>'
 
 
-def tiles(prompt: str, seen: Sequence[Seen], chosen: int | None) -> str:
+def tiles(prompt: str, seen: Sequence[Seen], chosen: int | None, picture: Picture) -> str:
     """Finished glyphs, each a button that opens what is said of it."""
-    return (
-        f'<div class="tiles" role="group" aria-label="Glyphs">{"".join(_tile(prompt, s, chosen) for s in seen)}</div>'
-    )
+    buttons = "".join(_tile(prompt, one, chosen, picture) for one in seen)
+    return f'<div class="tiles" role="group" aria-label="Glyphs">{buttons}</div>'
 
 
-def _tile(prompt: str, one: Seen, chosen: int | None) -> str:
-    marks = [f'<em class="exists">is {escaped(one.nearest)}</em>'] if one.exists else []
+def _tile(prompt: str, one: Seen, chosen: int | None, picture: Picture) -> str:
+    marks = [f'<em class="exists">is {_sign(one.nearest, picture)}</em>'] if one.exists else []
     marks += ['<em class="flawed">flawed?</em>'] if one.flagged else []
     said = f"glyph {one.number + 1} for {prompt}, radical {one.radical}"
     said += f", exists as {one.nearest}" if one.exists else ""
@@ -90,14 +95,14 @@ def _tile(prompt: str, one: Seen, chosen: int | None) -> str:
 def detail(prompt: str, one: Seen, picture: Picture) -> str:
     """What is said of one glyph: form, radical, whether it exists, and which real characters are near."""
     form = "may be flawed: worse than 95 % of real glyphs" if one.flagged else "as plausible as real glyphs"
-    known = f"yes, as {one.nearest}" if one.exists else "no, it is new"
+    known = f"yes, as {_sign(one.nearest, picture)}" if one.exists else "no, it is new"
     rows = [
         ("Form", f"{form} (score {one.flaws:.1f}, higher is worse)"),
-        ("Radical read", f"{one.radical} ({one.chance:.0%}), number {one.radical_number}"),
+        ("Radical read", f"{_sign(one.radical, picture)} ({one.chance:.0%}), number {one.radical_number}"),
         ("Strokes", f"about {one.strokes:.0f}"),
         ("Exists already", known),
     ]
-    facts = "".join(f"<div><dt>{name}</dt><dd>{escaped(value)}</dd></div>" for name, value in rows)
+    facts = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
     nearest = _character(one.nearest, one.definition, f"{one.distance:.1f} pixels away", picture)
     like = "".join(_found(found, picture) for found in one.looks_like)
     sense = "".join(_found(found, picture) for found in one.might_mean)
@@ -108,9 +113,9 @@ def detail(prompt: str, one: Seen, picture: Picture) -> str:
         f'<figure><img alt="The glyph, with suspicious places in orange" src="{data_url(one.heat)}">'
         f"<figcaption>where it may be flawed</figcaption></figure></div>"
         f"<dl>{facts}</dl>"
-        f'<div class="near"><h3>Nearest in form</h3><ul>{nearest}</ul></div>'
+        f'<div class="nears"><div class="near"><h3>Nearest in form</h3><ul>{nearest}</ul></div>'
         f'<div class="near"><h3>Looks like</h3><ul>{like}</ul></div>'
-        f'<div class="near"><h3>Might mean</h3><ul>{sense}</ul></div></section>'
+        f'<div class="near"><h3>Might mean</h3><ul>{sense}</ul></div></div></section>'
     )
 
 
@@ -119,11 +124,15 @@ def _found(found: Found, picture: Picture) -> str:
 
 
 def _character(char: str, definition: str, more: str, picture: Picture) -> str:
-    """A real character, drawn, since a visitor's machine may have no font for it, and its definition."""
-    drawn = picture(char)
-    sign = escaped(char) if drawn is None else f'<img alt="{escaped(char)}" src="{data_url(drawn)}">'
+    """A real character and its definition."""
     words = escaped(definition or "no definition known") + (f"<small>{escaped(more)}</small>" if more else "")
-    return f'<li><span class="char">{sign}</span><span>{words}</span></li>'
+    return f'<li><span class="char">{_sign(char, picture)}</span><span>{words}</span></li>'
+
+
+def _sign(char: str, picture: Picture) -> str:
+    """A real character, drawn, since a visitor's machine may have no font for it."""
+    drawn = picture(char)
+    return escaped(char) if drawn is None else f'<img class="sign" alt="{escaped(char)}" src="{data_url(drawn)}">'
 
 
 def tray(items: Sequence[Item]) -> str:

@@ -9,9 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Before gradio is imported: it reports nothing, looks for no newer version, and keeps no history of what was drawn.
-os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", GRADIO_RUN_HISTORY="False")
-
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
