@@ -12,6 +12,7 @@ import pytest
 from fontTools.ttLib import TTFont
 
 from glyffuser.base.errors import UserError
+from glyffuser.serve.drawing import Artist, Frame
 from glyffuser.serve.guard import LARGEST_BODY, wrong
 from glyffuser.serve.studio import check_access
 
@@ -169,7 +170,10 @@ def set_steps(page, steps: int) -> None:
     page.keyboard.press("Tab")
 
 
-def test_from_a_meaning_to_a_font(page, tmp_path):
+def test_from_a_meaning_to_a_font(page, studio, tmp_path, monkeypatch):
+    """The tiny model draws nothing that could be traced: real characters stand in for its glyphs."""
+    characters = np.stack([studio.artist.picture(char) for char in "金木水火土日月山石"])
+    monkeypatch.setattr(Artist, "draw", lambda self, request: iter([Frame(0, 1, characters), Frame(1, 1, characters)]))
     set_steps(page, 3)
     page.fill(MEANING, "gold")
     page.click("#draw")
@@ -198,8 +202,10 @@ def test_denoising_streams_and_stops_and_the_next_drawing_begins(page):
         seen.add(page.wait_for_selector(".tiles.drawing").get_attribute("data-step"))
     page.click("#stop")
     page.wait_for_selector("#status :text('Stopped.')")
+    page.wait_for_selector(".tiles.drawing", state="detached")
     page.wait_for_timeout(1500)
     assert page.query_selector(".tiles.drawing, button.tile") is None
+    assert "Stopped." in page.inner_text("#status")
     page.fill("#how input[type=number] >> nth=0", "2")
     page.keyboard.press("Tab")
     page.click("#draw")

@@ -73,7 +73,8 @@ def build_page(artist: Artist, folder: Path) -> gr.Blocks:
             )
             for on in (draw.click, wish[0].submit)
         ]
-        stop.click(act.cancelled, None, [place.status, place.stage], cancels=events, queue=False, **PRIVATE)
+        stopped = stop.click(None, cancels=events, queue=False, **PRIVATE)
+        stopped.then(act.cancelled, None, [place.status, place.stage], queue=False, show_progress="hidden", **PRIVATE)
         place.stage.click(
             act.open, session, [place.stage, place.detail, place.keep_one], show_progress="hidden", **PRIVATE
         )
