@@ -197,7 +197,7 @@ def test_denoising_streams_and_stops_and_the_next_drawing_begins(page):
     set_steps(page, 100)
     page.fill(MEANING, "gold")
     page.click("#draw")
-    seen = set()
+    seen: set[str | None] = set()
     while len(seen) < 3:
         seen.add(page.wait_for_selector(".tiles.drawing").get_attribute("data-step"))
     page.click("#stop")
@@ -232,7 +232,10 @@ def test_what_is_wrong_stands_on_the_page(page):
 def test_a_drawing_is_where_glyphs_start(page):
     set_steps(page, 2)
     page.click("#start button")
-    box = page.wait_for_selector("#pad canvas").bounding_box()
+    canvas = page.wait_for_selector("#pad canvas")
+    page.wait_for_timeout(500)  # the fold opens
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
     page.mouse.move(box["x"] + 30, box["y"] + 30)
     page.mouse.down()
     page.mouse.move(box["x"] + 150, box["y"] + 150, steps=4)
