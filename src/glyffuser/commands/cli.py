@@ -27,6 +27,7 @@ from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
 from glyffuser.commands.onnx import Onnx
 from glyffuser.commands.sample import Sample
+from glyffuser.commands.serve import Serve
 from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.commands.train import Train
 from glyffuser.commands.train_judges import TrainJudges
@@ -65,6 +66,7 @@ Command = (
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]
     | Annotated[Map, subcommand("map")]
+    | Annotated[Serve, subcommand("serve")]
     | Annotated[Info, subcommand("info")]
 )
 

@@ -1,0 +1,11 @@
+"""The studio: a page on this machine that draws glyphs, reads them, and lets them leave as pictures or a font."""
+
+import os
+
+# Before any of them is imported: gradio and huggingface_hub report nothing, look for no newer version, fetch nothing.
+os.environ.update(
+    GRADIO_ANALYTICS_ENABLED="False",
+    GRADIO_RUN_HISTORY="False",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_OFFLINE="1",
+)
