@@ -1,6 +1,6 @@
 """The explorer's samplers in TypeScript: compared with numbers that Python's give, which stand in a file for both.
 
-    python tests/serve/test_samplers.py     writes the file anew
+python tests/serve/test_samplers.py     writes the file anew
 """
 
 import json

@@ -1,0 +1,1 @@
+"""Pages that draw: the studio, the explorer and the labelling page."""
