@@ -21,6 +21,7 @@ from glyffuser.commands.animate import Animate
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.distil import Distil
 from glyffuser.commands.evaluate import Evaluate
+from glyffuser.commands.explorer import Explorer
 from glyffuser.commands.export import Font, Svg
 from glyffuser.commands.find import Find
 from glyffuser.commands.guide import Figures, Guide, Map
@@ -67,6 +68,7 @@ Command = (
     | Annotated[Figures, subcommand("figures")]
     | Annotated[Map, subcommand("map")]
     | Annotated[Serve, subcommand("serve")]
+    | Annotated[Explorer, subcommand("explorer")]
     | Annotated[Info, subcommand("info")]
 )
 

@@ -1,4 +1,4 @@
-"""The studio: a page on this machine that draws glyphs, reads them, and lets them leave as pictures or a font."""
+"""Pages that draw: the studio on this machine, and the explorer, which is a folder that any browser opens."""
 
 import os
 
