@@ -34,6 +34,7 @@ UPSCALE: dict[str, Any] = {
     "model.norm_groups": 0,
     "train.optimizer": "muon",
     "train.lr": 2e-3,
+    "train.warmup_steps": 50,
     "train.batch_size": 16,
     "train.max_minutes": 20.0,
     "train.decay": 0.3,
