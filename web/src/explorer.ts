@@ -5,7 +5,6 @@ import { get, painted } from "./dom";
 import { Engine } from "./engine";
 import type { Facts } from "./facts";
 import { Lab } from "./lab";
-import { Lane } from "./lane";
 import { floats, part, text } from "./parts";
 import { Projection, Walk, character, type AtlasRoot, type Place } from "./walk";
 
@@ -103,14 +102,6 @@ class Explorer {
     const view = this.bench.view();
     if (view) this.follow([{ view, step: 0 }]);
   }
-}
-
-/** What a model makes of given noise, for comparison with Python: the glyph of one plan, without the page. */
-export async function compare(plan: Lane["plan"], scale: number): Promise<number[]> {
-  const { engine } = await opened, lane = new Lane(plan, engine.facts, (asked) => engine.denoise(asked));
-  await engine.read(plan.prompt);
-  for (let i = 0; i < lane.last; i++) await lane.advance(i, scale);
-  return Array.from((await lane.look(lane.last, scale)).x);
 }
 
 async function open(): Promise<Explorer> {
