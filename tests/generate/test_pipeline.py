@@ -56,6 +56,7 @@ def test_saved_models_name_the_package_alone(pipe, tmp_path):
         "text_encoder": ["glyffuser", "TextEncoder"],
         "scheduler": ["glyffuser", "GlyffuserScheduler"],
         "prior": [None, None],
+        "vae": [None, None],
         "tower": [None, None],
     }
 
