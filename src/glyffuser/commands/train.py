@@ -65,16 +65,19 @@ class Train:
             config = preset(self.preset or USUAL)
             if self.config is not None:
                 config = load_config(self.config, config)
-        override(config, list(self.set))
-        flags = {
-            "data.path": None if self.data is None else str(self.data),
-            "train.max_minutes": self.max_minutes,
-            "train.max_steps": self.max_steps,
-        }
-        for key, value in flags.items():
-            if value is not None:
-                set_field(config, key, value)
-        return config, out
+        return adjusted(config, self.set, self.data, self.max_minutes, self.max_steps), out
+
+
+def adjusted(
+    config: Config, assignments: tuple[str, ...], data: Path | None, max_minutes: float | None, max_steps: int | None
+) -> Config:
+    """The configuration with what the options --set, --data, --max-minutes and --max-steps change."""
+    override(config, list(assignments))
+    path = None if data is None else str(data)
+    for key, value in {"data.path": path, "train.max_minutes": max_minutes, "train.max_steps": max_steps}.items():
+        if value is not None:
+            set_field(config, key, value)
+    return config
 
 
 def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
