@@ -177,8 +177,7 @@ def with_part(pipe: GlyffuserPipeline, judges: Judges, steps: int, n: int, only:
     reader = Reader(judges, [part for part, *_ in WITH], DATA)
     ways: dict[str, dict] = {
         "no part named": {},
-        "held, radical by the prior": {"part": True},
-        "held, radical withheld": {"part": True, "radical": 0},
+        "held, the text alone": {"part": True},
         "held, radical of the part": {"part": True, "radical": 1},
     }
     print(f"{'way':34s} {'part %':>7s} {'radical %':>9s} {'meaning %':>9s} {'flagged %':>9s}")

@@ -150,6 +150,27 @@ def small_unet() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def small_upscaler() -> Callable[..., Any]:
+    """A maker of small upscalers from some settings, by default of tiles of 16 pixels, 8 to 32 pixels; `noisy`: with
+    nothing at zero.
+    """
+    from glyffuser.diffusion.process import Process
+    from glyffuser.networks.upscaler import Upscaler
+
+    def make(noisy: bool = False, **settings: Any) -> Upscaler:
+        torch.manual_seed(0)
+        sizes = {"sample_size": 32, "low_size": 8, "crop": 16, "patch_size": 4, "block_out_channels": (8, 16)}
+        blocks = {"layers_per_block": 1, "norm_groups": 0, "dropout": 0.0}
+        network = Upscaler(**{**sizes, **blocks, **Process().to_config(), **settings}).eval()
+        if noisy:
+            for parameter in network.parameters():
+                parameter.data += 0.1 * torch.randn(parameter.shape)
+        return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..., Any]:
     """A maker of 16-pixel pipelines, random and with nothing at zero, for a network "trained" under a schedule."""
     from glyffuser.diffusion.process import Process

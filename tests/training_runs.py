@@ -12,7 +12,8 @@ from glyffuser.config import Config
 from glyffuser.train.checkpoint import flatten
 from glyffuser.train.folder import RunFolder
 from glyffuser.train.loop import Progress, Stop, loop
-from glyffuser.train.setup import Parts, setup
+from glyffuser.train.parts import Parts
+from glyffuser.train.setup import setup
 from glyffuser.train.state import State
 
 
@@ -21,7 +22,7 @@ class Run:
 
     def __init__(self, config: Config, out: Path):
         self.out, self.folder, self.stop = out, RunFolder(out, config), Stop()
-        self.parts = setup(config, tower=self.folder.tower())
+        self.parts = setup(config, tower=self.folder.tower(), autoencoder=self.folder.autoencoder())
         self.state = State.begin(self.parts, self.folder.checkpoints)
 
     def steps(self) -> Iterator[Progress]:

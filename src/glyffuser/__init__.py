@@ -28,6 +28,8 @@ _EXPORTS = {
     "SAMPLERS": "glyffuser.diffusion.samplers",
     "UNet": "glyffuser.networks.unet",
     "Transformer": "glyffuser.networks.transformer",
+    "Autoencoder": "glyffuser.networks.autoencoder",
+    "Upscaler": "glyffuser.networks.upscaler",
     "RadicalPrior": "glyffuser.text.prior",
     "TextTower": "glyffuser.text.tower",
     "GlyffuserPipeline": "glyffuser.generate.pipeline",

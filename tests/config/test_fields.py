@@ -11,7 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.names import KINDS, OPTIMIZERS, PREDICTION_TYPES, SAMPLER_NAMES, SCHEDULES, TIMESTEPS, WEIGHTINGS
+from glyffuser.base.names import (
+    COMPANIONS,
+    KINDS,
+    OPTIMIZERS,
+    PREDICTION_TYPES,
+    SAMPLER_NAMES,
+    SCHEDULES,
+    TIMESTEPS,
+    WEIGHTINGS,
+)
 from glyffuser.config import (
     PRESETS,
     Config,
@@ -27,7 +36,7 @@ from glyffuser.data.radicals import RADICALS
 from glyffuser.diffusion.process import PREDICTIONS, x0_weight
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
-from glyffuser.networks.build import NETWORKS
+from glyffuser.networks.build import BESIDE, NETWORKS
 from glyffuser.train.optimizer import build_optimizer
 
 HINTS = {
@@ -84,12 +93,13 @@ def test_networks_that_are_told_radicals_know_all_of_them():
 
 
 def test_unknown_preset_lists_the_names():
-    with pytest.raises(UserError, match="'huge'; choose one of cpu, gpu, transformer, styles, article, tiny"):
+    with pytest.raises(UserError, match="'huge'; choose one of cpu, gpu, transformer, styles, cascade, "):
         preset("huge")
 
 
 def test_every_name_stands_for_something_and_nothing_else_does():
     assert tuple(NETWORKS) == KINDS
+    assert tuple(BESIDE) == COMPANIONS
     assert tuple(PREDICTIONS) == PREDICTION_TYPES
     assert tuple(SAMPLERS) == SAMPLER_NAMES
     for name in SCHEDULES:

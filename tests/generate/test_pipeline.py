@@ -55,6 +55,7 @@ def test_saved_models_name_the_package_alone(pipe, tmp_path):
         "unet": ["glyffuser", "UNet"],
         "text_encoder": ["glyffuser", "TextEncoder"],
         "scheduler": ["glyffuser", "GlyffuserScheduler"],
+        "vae": [None, None],
         "tower": [None, None],
     }
 

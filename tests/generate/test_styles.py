@@ -58,7 +58,7 @@ def test_guidance_leaves_the_style_alone(styled):
     """Guided by the empty prompt towards the empty prompt, a denoiser is the unguided one, in any style."""
     x, sigma, everywhere = torch.randn(1, 1, 16, 16), torch.tensor(1.0), (0.0, float("inf"))
     cond = styled.condition([""], style="serif")
-    guided = styled.denoiser(5.0, None, everywhere, "serif")(x, sigma, cond)
+    guided = styled.denoiser(5.0, None, everywhere, style="serif")(x, sigma, cond)
     assert_close(guided, styled.denoiser(1.0)(x, sigma, cond), atol=1e-4, rtol=1e-3)
 
 

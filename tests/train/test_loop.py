@@ -17,7 +17,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.config import Config, dump_config, load_config, override
 from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.train.checkpoint import list_checkpoints
-from glyffuser.train.loop import pipeline
+from glyffuser.train.export import exported
 from glyffuser.train.previews import Previews
 from training_runs import Run, assert_same, finish, log, told, towered
 
@@ -107,7 +107,7 @@ def test_previews_do_not_change_training(tiny_config, tmp_path):
     with Image.open(picture) as sheet:
         assert sheet.size == (4 * 32, 8 * 32)
     before = picture.read_bytes()
-    Previews(previewed.out)(pipeline(previewed.parts, previewed.state), 12)
+    Previews(previewed.out)(exported(previewed.parts, previewed.state.averaged()), 12)
     assert picture.read_bytes() == before  # fixed seeds, so that pictures of different steps can be compared
 
 

@@ -189,4 +189,4 @@ def test_settings_that_cannot_be_are_named(tiny_config, tmp_path, section, field
 
 def test_state_of_a_run_covers_every_section():
     """A section added to Config has to be compared with the folder's, too."""
-    assert set(asdict(Config())) == {"data", "text", "model", "diffusion", "train"}
+    assert set(asdict(Config())) == {"data", "text", "model", "diffusion", "distil", "train"}

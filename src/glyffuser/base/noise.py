@@ -30,6 +30,9 @@ def noise_source(generator: Generators, batch: int) -> Noise:
     return noise
 
 
-def seeded(seed: int, k: int) -> torch.Generator:
-    """The generator of glyph k under a seed: glyphs of one seed, or of neighbouring seeds, share no noise."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, k]).generate_state(1, np.uint64)[0]))
+def seeded(seed: int, k: int, *stage: int) -> torch.Generator:
+    """The generator of glyph k under a seed: glyphs of one seed, or of neighbouring seeds, share no noise, nor do the
+    stages of a cascade, each told apart by a number.
+    """
+    numbers = np.random.SeedSequence([seed, k, *stage]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(numbers[0]))

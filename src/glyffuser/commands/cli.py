@@ -21,12 +21,14 @@ from glyffuser.commands.animate import Animate
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.distil import Distil
 from glyffuser.commands.evaluate import Evaluate
+from glyffuser.commands.explorer import Explorer
 from glyffuser.commands.export import Font, Svg
 from glyffuser.commands.find import Find
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
 from glyffuser.commands.onnx import Onnx
 from glyffuser.commands.sample import Sample
+from glyffuser.commands.serve import Serve
 from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.commands.train import Train
 from glyffuser.commands.train_judges import TrainJudges
@@ -65,6 +67,8 @@ Command = (
     | Annotated[Guide, subcommand("guide")]
     | Annotated[Figures, subcommand("figures")]
     | Annotated[Map, subcommand("map")]
+    | Annotated[Serve, subcommand("serve")]
+    | Annotated[Explorer, subcommand("explorer")]
     | Annotated[Info, subcommand("info")]
 )
 

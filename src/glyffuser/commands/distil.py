@@ -8,8 +8,8 @@ from tyro.conf import UseAppendAction, arg
 
 from glyffuser.base.names import DISTILLATIONS
 from glyffuser.commands.shared import Flag, open_pipeline
-from glyffuser.commands.train import run
-from glyffuser.config import DATA, STUDENTS, Config, load_config, override, preset, set_field
+from glyffuser.commands.train import adjusted, run
+from glyffuser.config import DATA, STUDENTS, Config, load_config, preset, set_field
 
 
 @dataclass
@@ -51,16 +51,7 @@ class Distil:
         out = self.out or Path("runs") / self.method
         begun = out / "config.toml"
         config = load_config(begun) if begun.is_file() else self.begin()
-        override(config, list(self.set))
-        flags = {
-            "data.path": None if self.data is None else str(self.data),
-            "train.max_minutes": self.max_minutes,
-            "train.max_steps": self.max_steps,
-        }
-        for key, value in flags.items():
-            if value is not None:
-                set_field(config, key, value)
-        return config, out
+        return adjusted(config, self.set, self.data, self.max_minutes, self.max_steps), out
 
     def begin(self) -> Config:
         """The configuration of a new student."""

@@ -50,7 +50,7 @@ class Guide:
         from glyffuser.guide.site.pages import write_site
 
         specs = check_names(self.only)
-        inputs = _inputs(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
+        inputs = inputs_of(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
         with Progress("figures") as progress:
             built = build(specs, inputs, progress.at)
         others = [made_before(spec, inputs) for spec in FIGURES.values() if spec not in specs]
@@ -97,7 +97,7 @@ class Figures:
         from glyffuser.guide.build import build, check_names, export
 
         specs = check_names(self.names)
-        inputs = _inputs(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
+        inputs = inputs_of(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
         with Progress("figures") as progress:
             built = build(specs, inputs, progress.at)
         files = [str(file) for one in built if one.folder for file in export(one, self.out)]
@@ -129,7 +129,7 @@ class Map:
         from glyffuser.guide.figures.data.glyph_map import stand_alone
         from glyffuser.guide.store import load
 
-        inputs = _inputs(self.data, self.model, None, None, False, self.seed)
+        inputs = inputs_of(self.data, self.model, seed=self.seed)
         with Progress("laying out the map") as progress:
             (built,) = build(check_names(["map"]), inputs, progress.at)
         if built.folder is None:
@@ -140,7 +140,9 @@ class Map:
         print_results(self.json, {"page": str(self.out), "bytes": size}, [f"open {self.out} ({size / 1e6:.1f} MB)"])
 
 
-def _inputs(data: Path, model: str, run: Path | None, judges: Path | None, quick: bool, seed: int) -> Any:
+def inputs_of(
+    data: Path, model: str, run: Path | None = None, judges: Path | None = None, quick: bool = False, seed: int = 0
+) -> Any:
     """The inputs of the figures. If the default data set is missing, it is built, which takes some seconds."""
     from glyffuser.generate.pipeline import model_folder
     from glyffuser.guide.inputs import Inputs

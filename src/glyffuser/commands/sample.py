@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction
 
 from glyffuser.base.errors import UserError
 from glyffuser.commands.export import OUTLINES
@@ -41,6 +41,8 @@ class Sample:
     """torch, or onnx: the denoiser that `glyffuser onnx` wrote, in int8 quicker on a CPU (docs/ONNX.md)."""
     onnx: Path = Path("onnx")
     """For --engine onnx: the folder with its files."""
+    upscaler: UseAppendAction[tuple[Path, ...]] = ()
+    """For --upscale: a folder that `glyffuser train --preset upscale512` wrote; may be given for each stage."""
     svg: Flag = False
     """Write the outline of each glyph too, as an SVG beside its PNG."""
     again: Path | None = None
@@ -55,19 +57,23 @@ class Sample:
             raise UserError("--new and --no-new ask for opposite things; give one of them")
         if self.again is None and not self.prompts:
             raise UserError('give at least one English meaning, for example: glyffuser sample "gold"')
+        if self.upscaler and self.again is None and self.request.upscale is None:
+            raise UserError("--upscaler says how glyphs are enlarged; say how large with --upscale, for example 512")
         if self.svg:
             need_extra("export", *OUTLINES)
         with importing():
+            from glyffuser.generate.cascade import load_upscalers
             from glyffuser.generate.files import read_record, sample_to_folder
 
+        upscalers = load_upscalers(self.upscaler)
         pipe = self._pipeline()
         if self.again is not None:
-            requests = [read_record(self.again, pipe)]
+            requests = [read_record(self.again, pipe, upscalers)]
         else:
             new = self.new if self.new or self.no_new else None
             requests = [dataclasses.replace(self.request, prompt=prompt, new=new) for prompt in self.prompts]
         with Progress("denoising") as progress:
-            results = sample_to_folder(pipe, requests, self.out, progress)
+            results = sample_to_folder(pipe, requests, self.out, progress, upscalers)
         drawings = self._outlines([glyph for r in results for glyph in r.glyphs]) if self.svg else {}
         lines = [
             f"{r.prompt}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, all in {r.grid}{existing(r.existing)}"

@@ -19,7 +19,7 @@ from glyffuser.config import DATA, PRESETS, Config, load_config, override, prese
 if TYPE_CHECKING:
     from glyffuser.train.folder import RunFolder
     from glyffuser.train.loop import Stop
-    from glyffuser.train.setup import Parts
+    from glyffuser.train.parts import Parts
     from glyffuser.train.state import State
 
 
@@ -65,16 +65,19 @@ class Train:
             config = preset(self.preset or USUAL)
             if self.config is not None:
                 config = load_config(self.config, config)
-        override(config, list(self.set))
-        flags = {
-            "data.path": None if self.data is None else str(self.data),
-            "train.max_minutes": self.max_minutes,
-            "train.max_steps": self.max_steps,
-        }
-        for key, value in flags.items():
-            if value is not None:
-                set_field(config, key, value)
-        return config, out
+        return adjusted(config, self.set, self.data, self.max_minutes, self.max_steps), out
+
+
+def adjusted(
+    config: Config, assignments: tuple[str, ...], data: Path | None, max_minutes: float | None, max_steps: int | None
+) -> Config:
+    """The configuration with what the options --set, --data, --max-minutes and --max-steps change."""
+    override(config, list(assignments))
+    path = None if data is None else str(data)
+    for key, value in {"data.path": path, "train.max_minutes": max_minutes, "train.max_steps": max_steps}.items():
+        if value is not None:
+            set_field(config, key, value)
+    return config
 
 
 def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
@@ -87,7 +90,7 @@ def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
 
     folder = RunFolder(out if dry_run else output_folder(out), config)
     with Progress("reading captions, fitting the tower") as progress:
-        parts = setup(config, progress, folder.tower())
+        parts = setup(config, progress, folder.tower(), folder.autoencoder())
     state = State.begin(parts, folder.checkpoints)
     if dry_run:
         foretell(parts, state, as_json)

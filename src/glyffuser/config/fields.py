@@ -12,6 +12,7 @@ from typing import Any
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import (
+    COMPANIONS,
     DISTILLATIONS,
     KINDS,
     OPTIMIZERS,
@@ -25,7 +26,7 @@ from glyffuser.config.settings import Config
 
 # What a setting may be, where its type does not say enough.
 CHOICES = {
-    "model.kind": KINDS,
+    "model.kind": KINDS + COMPANIONS,
     "diffusion.schedule": SCHEDULES,
     "diffusion.prediction_type": PREDICTION_TYPES,
     "diffusion.timesteps": TIMESTEPS,
@@ -45,6 +46,7 @@ FRACTIONS = {
         "data.drop_parts",
         "data.drop_style",
         "data.composition",
+        "data.low_noise",
         "model.dropout",
     ),
     *("train.decay", "train.beta1", "train.beta2", "train.ema_decay"),
@@ -53,6 +55,8 @@ LOWEST = {
     "diffusion.T": 2,
     "model.num_class_embeds": 0,
     "model.components": 0,
+    "model.low_size": 0,
+    "model.crop": 0,
     "text.tower": 0,
     "model.norm_groups": 0,
     "train.seed": 0,

@@ -28,6 +28,20 @@ CPU: dict[str, Any] = {
     "train.preview_every": 500,
 }
 
+# What upscalers share: small pictures decide most of what is drawn, so little training does.
+UPSCALE: dict[str, Any] = {
+    "model.kind": "upscaler",
+    "model.norm_groups": 0,
+    "train.optimizer": "muon",
+    "train.lr": 2e-3,
+    "train.warmup_steps": 50,
+    "train.batch_size": 16,
+    "train.max_minutes": 20.0,
+    "train.decay": 0.3,
+    "train.ema_decay": 0.998,
+    "train.preview_every": 200,
+}
+
 # Each preset is the defaults above with these fields changed. docs/LOG.md says how the numbers were found.
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": CPU,
@@ -55,6 +69,44 @@ PRESETS: dict[str, dict[str, Any]] = {
         **CPU,
         "data.path": "data/styles.parquet",
         "model.styled": True,
+    },
+    # The first stage of a cascade: the recipe of `cpu` for glyphs of 32 pixels, on the same grid; not measured yet.
+    "cascade": {
+        **CPU,
+        "data.path": "data/glyphs-32.parquet",
+        "model.sample_size": 32,
+        "model.patch_size": 2,
+    },
+    # The second and the third stage, which enlarge; they read no text. Not measured yet.
+    "upscale128": {
+        **UPSCALE,
+        "model.sample_size": 128,
+        "model.low_size": 32,
+        "model.crop": 128,
+        "model.patch_size": 4,
+        "model.block_out_channels": (48, 96),
+    },
+    "upscale512": {
+        **UPSCALE,
+        "data.path": "data/glyphs-512.parquet",
+        "model.sample_size": 512,
+        "model.low_size": 128,
+        "model.crop": 192,
+        "model.patch_size": 8,
+        "model.block_out_channels": (64, 96),
+    },
+    # A glyph as 16 x 16 latents of 4 channels, and diffusion among these, as large as that of `cpu`; not measured yet.
+    "autoencoder": {
+        **UPSCALE,
+        "model.kind": "autoencoder",
+        "model.patch_size": 4,
+        "model.block_out_channels": (48, 96),
+        "model.layers_per_block": 1,
+    },
+    "latent": {
+        **CPU,
+        "model.autoencoder": "runs/autoencoder",
+        "model.patch_size": 1,
     },
     # The classic recipe: Ho et al. 2020 on plain pixels, about 119 M parameters, for a large GPU; not measured yet.
     "article": {

@@ -26,6 +26,7 @@ class DataConfig:
     drop_style: float = 0.1  # chance that the style is dropped, so that the model can also be asked for none
     drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the network still heeds the text
     drop_parts: float = 0.8  # chance that no parts are told, where the network takes them; else each is told by half
+    low_noise: float = 0.3  # largest share of noise in the small pictures that an upscaler is given
     balance: float = 0.0  # 0 = glyphs are seen equally often, 1 = radicals are; see data/order.py
 
     @property
@@ -48,9 +49,9 @@ class TextConfig:
 
 @dataclass
 class ModelConfig:
-    """The network (networks/unet.py, networks/transformer.py)."""
+    """The network (networks/unet.py, networks/transformer.py, networks/upscaler.py)."""
 
-    kind: str = "unet"  # of KINDS; a transformer ignores attention_levels, norm_groups and dropout
+    kind: str = "unet"  # of KINDS and COMPANIONS; a transformer ignores attention_levels, norm_groups and dropout
     sample_size: int = 128  # image height and width, pixels
     patch_size: int = 8  # space-to-depth factor of the stem; 1 = plain pixels
     block_out_channels: tuple[int, ...] = (128, 256)  # width of each level, finest first; a transformer has one
@@ -63,6 +64,10 @@ class ModelConfig:
     styled: bool = False  # whether the network is also told the style of the font; the data set says which there are
     norm_groups: int = 32  # groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU
     dropout: float = 0.0  # dropout rate inside the blocks
+    latent_channels: int = 4  # channels of the latents that an autoencoder makes
+    autoencoder: str = ""  # a run or model folder with the autoencoder among whose latents to work; "" = on pixels
+    low_size: int = 0  # height and width of the pictures that an upscaler enlarges to sample_size
+    crop: int = 0  # side of the patches that an upscaler learns from, and draws in
 
 
 @dataclass

@@ -59,3 +59,22 @@ class Condition:
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Condition":
         told = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: change(part) for name, part in told.items() if part is not None})
+
+
+@dataclass(frozen=True, eq=False)
+class Small:
+    """What an upscaler is given, for a batch of B images, in the place of a text.
+
+    image: the small pictures (B, C, h, w), noised. noise: how much of each is noise (B,), from 0 to 1.
+    """
+
+    image: Tensor
+    noise: Tensor
+
+    @classmethod
+    def noised(cls, clean: Tensor, noise: Tensor, eps: Tensor) -> "Small":
+        """Clean small pictures (B, C, h, w) with noise (B,), told: conditioning augmentation (Ho et al. 2022, Cascaded
+        diffusion models, section 4.2), here along the straight line of flow matching; eps is standard normal.
+        """
+        level = noise.to(clean)[:, None, None, None]
+        return cls((1 - level) * clean + level * eps, noise.to(clean))

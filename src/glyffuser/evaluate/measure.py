@@ -157,7 +157,7 @@ def facts(
 
 def check(pipe: GlyffuserPipeline, training: GlyphData, held_out: GlyphData, settings: EvaluationSettings) -> None:
     """UserError where the data do not fit the model or are too few."""
-    size, wanted = training.images.shape[1], pipe.unet.config.sample_size
+    size, wanted = training.images.shape[1], pipe.size
     if size != wanted:
         raise UserError(f"the model draws {wanted}-pixel glyphs, the data set holds {size}-pixel ones; build another")
     if len(held_out) < settings.definitions:

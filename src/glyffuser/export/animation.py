@@ -55,7 +55,8 @@ def denoising(pipe: GlyffuserPipeline, request: Request, shown: str = "x0", tick
     frames, steps = [], taken(settings)
     for step in pipe.stream([request.prompt] * request.n, generator=generators, **settings):
         last = step.i + 1 == steps
-        pictures = {"xt": to_grey(step.x) if last else grey(step.xt), "x0": to_grey(step.x if last else step.x0)}
+        x, x0, xt = (pipe.decode(part) for part in (step.x, step.x0, step.xt))
+        pictures = {"xt": to_grey(x) if last else grey(xt), "x0": to_grey(x if last else x0)}
         frames.append(frame([pictures[name] for name in (("xt", "x0") if shown == "both" else (shown,))]))
         tick(step.i + 1, steps)
     return Film(frames, len(frames) - 1)

@@ -118,9 +118,11 @@ def export_onnx(
 
     `precision`: "fp32"; "fp16", weights and arithmetic in half precision, inputs and outputs still float32; or "int8",
     see `export/precision.py`. `report(fraction, text)` says how far it is. All files appear together, at the end.
-    Raises UserError for an unknown precision, or a folder that cannot be written.
+    Raises UserError for an unknown precision, a latent model, or a folder that cannot be written.
     """
     check(precision)
+    if pipe.vae is not None:
+        raise UserError("a latent model cannot be written as ONNX files; take one that works on pixels")
     out = output_folder(out)
     written = []
     with tempfile.TemporaryDirectory() as folder:

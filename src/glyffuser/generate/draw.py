@@ -53,5 +53,5 @@ def draw(
         for step in pipe.stream(list(prompts[batch]), generator=generators, **settings):
             x = step.x
             tick(i * steps + step.i + 1, len(batches) * steps)
-        done.append(finish(x))
+        done.append(finish(pipe.decode(x)))
     return np.concatenate(done)

@@ -41,6 +41,8 @@ def edit_settings(pipe: GlyffuserPipeline, request: Request) -> dict[str, Any]:
     held = None if known or not parts else _one(parts, request)
     if request.init is not None or held is not None:
         request = embedded(request)
+        if pipe.vae is not None:
+            raise UserError("a latent model cannot start from a picture or hold a part of one; take one on pixels")
         size = pipe.unet.config.sample_size
         settings["edit"] = _edit(request.init, request.strong, request.keep, held, size)
     return settings

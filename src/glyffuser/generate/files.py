@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, write_text
 from glyffuser.base.pictures import grid
 from glyffuser.base.weights import weights_hash
+from glyffuser.generate.cascade import enlarge, plan
 from glyffuser.generate.choose import batches, choose, steps_of
 from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.edits import embedded
@@ -21,6 +23,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.judges import load_selector
 from glyffuser.judge.novelty import load_ideographs
+from glyffuser.networks.upscaler import Upscaler
 
 SLUG_LENGTH = 48
 
@@ -40,12 +43,17 @@ class Sampled:
 
 
 def sample_to_folder(
-    pipe: GlyffuserPipeline, requests: list[Request], out: str | Path, progress: Tick = quiet
+    pipe: GlyffuserPipeline,
+    requests: list[Request],
+    out: str | Path,
+    progress: Tick = quiet,
+    upscalers: Sequence[Upscaler] = (),
 ) -> list[Sampled]:
     """Draw the glyphs of each request into the folder `out`: same requests, same pictures, byte for byte.
 
     Glyph k of a seed starts from its own noise, whatever n is; `choose` says which are kept. The bundled selector
-    chooses; the judges, who score, do not. `progress(done, total)` counts denoising steps.
+    chooses; the judges, who score, do not. Where a request wants larger glyphs, `upscalers` enlarge what is kept.
+    `progress(done, total)` counts denoising steps.
     Raises UserError before anything is written if a setting is out of range.
     """
     out = output_folder(out)
@@ -57,6 +65,7 @@ def sample_to_folder(
     selector = load_selector() if any(request.best_of > 1 for request in requests) else None
     if selector is not None:
         selector.check(pipe.text_encoder)
+    chains = [chain_of(pipe, request, upscalers) for request in requests]
     table = load_ideographs()
     works = [batches(request.n * request.best_of) * steps_of(pipe, request) for request in requests]
     results = []
@@ -67,10 +76,12 @@ def sample_to_folder(
 
         start = time.perf_counter()
         chosen = choose(pipe, request, table, selector, tick)
+        large = enlarge(chains[i], chosen.images, request.seed, chosen.numbers)
         facts = {
             **replace(request, sampler=request.sampler or pipe.sampler_name).record(),
             "model": weights_hash(pipe.unet),
             "engine": pipe.engine,
+            **({"upscalers": [weights_hash(upscaler) for upscaler in chains[i]]} if chains[i] else {}),
             "kept": chosen.numbers,
             "nearest": [
                 {"char": match.char, "distance": round(match.distance, 3), "exists": match.exists}
@@ -78,13 +89,21 @@ def sample_to_folder(
             ],
             "seconds": round(time.perf_counter() - start, 3),
         }
-        glyphs = [Image.fromarray(image) for image in chosen.images]
+        glyphs = [Image.fromarray(image) for image in large]
         results.append(_write(out, f"{slug}-{request.seed}", glyphs, facts))
     return results
 
 
-def read_record(path: Path, pipe: GlyffuserPipeline) -> Request:
-    """The request in the JSON beside a picture; UserError if it is not one, or was drawn by another model."""
+def chain_of(pipe: GlyffuserPipeline, request: Request, upscalers: Sequence[Upscaler]) -> list[Upscaler]:
+    """The upscalers that enlarge the glyphs of a request, none if it wants them as they are; UserError as `plan`."""
+    size = pipe.size
+    return [] if request.upscale is None else plan(size, request.upscale, upscalers)
+
+
+def read_record(path: Path, pipe: GlyffuserPipeline, upscalers: Sequence[Upscaler] = ()) -> Request:
+    """The request in the JSON beside a picture; UserError if it is not one, or was drawn by another model, or enlarged
+    by another than `upscalers`.
+    """
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -98,6 +117,9 @@ def read_record(path: Path, pipe: GlyffuserPipeline) -> Request:
     engine = facts.get("engine", GlyffuserPipeline.engine)
     if engine != pipe.engine:
         raise UserError(f"{path} was drawn by the engine {engine}, this is {pipe.engine}; see --engine and --onnx")
+    before = facts.get("upscalers", [])
+    if before != [weights_hash(upscaler) for upscaler in chain_of(pipe, request, upscalers)]:
+        raise UserError(f"{path} was enlarged by {', '.join(before)}, others than those; pass them with --upscaler")
     return request
 
 

@@ -68,7 +68,7 @@ def draw_path(
         for step in pipe.stream(stretch.prompts, generator=stretch.noise, **settings):
             x = step.x
             tick(i * steps + step.i + 1, batches * steps)
-        done.append(to_grey(x))
+        done.append(to_grey(pipe.decode(x)))
     drawn = np.concatenate(done)
     return drawn.reshape(len(shares), len(numbers), *drawn.shape[1:])
 

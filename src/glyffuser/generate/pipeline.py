@@ -32,6 +32,7 @@ from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.mixtures import together
 from glyffuser.generate.request import Usual
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
+from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.build import saved_class
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.text.encoder import TextEncoder
@@ -50,15 +51,16 @@ class GlyffuserPipeline(DiffusionPipeline):
 
     Components: `unet` (glyffuser.UNet or glyffuser.Transformer; diffusers' users know either by this name),
     `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any diffusers scheduler),
-    `tower` (glyffuser.TextTower, or None for a network that takes token states alone).
+    `tower` (glyffuser.TextTower, or None for a network that takes token states alone),
+    `vae` (glyffuser.Autoencoder, or None where diffusion works on pixels; `stream` then speaks of latents).
     `GlyffuserPipeline.from_pretrained()` loads one; without a folder, the bundled model.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
 
-    model_cpu_offload_seq = "text_encoder->tower->unet"
+    model_cpu_offload_seq = "text_encoder->tower->unet->vae"
     engine = "torch"  # what runs the denoiser, for the records
-    _optional_components: ClassVar[list[str]] = ["tower"]  # a list, since diffusers adds to it
+    _optional_components: ClassVar[list[str]] = ["tower", "vae"]  # a list, since diffusers adds to it
 
     def __init__(
         self,
@@ -66,9 +68,10 @@ class GlyffuserPipeline(DiffusionPipeline):
         text_encoder: TextEncoder,
         scheduler: SchedulerMixin,
         tower: TextTower | None = None,
+        vae: Autoencoder | None = None,
     ):
         super().__init__()
-        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, tower=tower)
+        self.register_modules(unet=unet, text_encoder=text_encoder, scheduler=scheduler, tower=tower, vae=vae)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
@@ -92,6 +95,15 @@ class GlyffuserPipeline(DiffusionPipeline):
     def schedule(self) -> Schedule:
         """The noise schedule that the network was trained under, whichever scheduler samples."""
         return self.unet.process.schedule
+
+    @property
+    def size(self) -> int:
+        """Height and width of the glyphs, pixels."""
+        return self.unet.config.sample_size if self.vae is None else self.vae.config.sample_size
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Glyphs (B, C, H, W) from what `stream` yields: of a latent model decoded, of any other unchanged."""
+        return x if self.vae is None else self.vae.to_images(x)
 
     def __call__(
         self,
@@ -118,7 +130,7 @@ class GlyffuserPipeline(DiffusionPipeline):
                 if changed and "latents" in changed:
                     step.x.copy_(changed["latents"])
             images = step.x
-        images = to_output(images, output_type)
+        images = to_output(self.decode(images), output_type)
         return GlyphOutput(images=images) if return_dict else (images,)
 
     def stream(
@@ -339,6 +351,8 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
         if name != GlyffuserPipeline.__name__:
             raise UserError(f"{folder} holds a {name}, not a {GlyffuserPipeline.__name__}")
         check_weights(folder / "unet", saved_class(folder / "unet"))
+        if (folder / "vae").is_dir():
+            check_weights(folder / "vae", Autoencoder)
         disable_progress_bar()
         return GlyffuserPipeline.from_pretrained(folder)
     except UserError:

@@ -21,7 +21,7 @@ PART_HELP = (
     "What the glyphs are made of: a part such as 氵, or, with its place (left, right, top, bottom, around, inside, "
     "middle), 馬:right; may be given several times."
 )
-LATER = ("init", "strength", "keep", "parts", "style")  # fields that older records have not
+LATER = ("init", "strength", "keep", "parts", "style", "upscale")  # fields that older records have not
 
 
 class Usual(NamedTuple):
@@ -67,6 +67,8 @@ class Request:
     """What the glyphs are made of, as `data/components.py: named` reads it."""
     style: str | None = None
     """The hand it is written in, for a model that knows several, such as serif; default: none in particular."""
+    upscale: int | None = None
+    """Enlarge the glyphs to so many pixels, by the networks that --upscaler names; default: as they are drawn."""
     best_of: int = 1
     """Draw this many times as many glyphs, and keep the best by form and meaning."""
     new: Suppress[bool | None] = None

@@ -4,13 +4,22 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from diffusers import ModelMixin
+
 from glyffuser.base.errors import UserError
+from glyffuser.base.weights import BROKEN, check_weights
+from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.transformer import Transformer
 from glyffuser.networks.unet import UNet
+from glyffuser.networks.upscaler import Upscaler
 
 # One entry a name in base/names.py.
 NETWORKS: dict[str, type[ConditionedNetwork]] = {"unet": UNet, "transformer": Transformer}
+
+
+# One entry a name of COMPANIONS in base/names.py.
+BESIDE: dict[str, type[ModelMixin]] = {"upscaler": Upscaler, "autoencoder": Autoencoder}
 
 
 def build_network(kind: str, **settings: Any) -> ConditionedNetwork:
@@ -19,9 +28,18 @@ def build_network(kind: str, **settings: Any) -> ConditionedNetwork:
     Of `settings`, which are those of ModelConfig, of the process, and the widths of what the text gives, it
     takes what it has a use for. UserError where they contradict one another.
     """
-    network = NETWORKS[kind]
-    taken = inspect.signature(network).parameters
-    return network(**{name: value for name, value in settings.items() if name in taken})
+    return NETWORKS[kind](**_taken(NETWORKS[kind], settings))
+
+
+def build_companion(kind: str, **settings: Any) -> Any:
+    """As `build_network`, a network of a kind that is one of BESIDE."""
+    return BESIDE[kind](**_taken(BESIDE[kind], settings))
+
+
+def _taken(network: type, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a class has a use for."""
+    known = inspect.signature(network).parameters
+    return {name: value for name, value in settings.items() if name in known}
 
 
 def kind_of(network: ConditionedNetwork) -> str:
@@ -37,3 +55,21 @@ def saved_class(folder: Path) -> type[ConditionedNetwork]:
             return network
     known = ", ".join(network.__name__ for network in NETWORKS.values())
     raise UserError(f"{folder} holds a network of class {name}, which this version does not know; it knows {known}")
+
+
+def load_companion(folder: Path, wanted: type[ModelMixin]) -> Any:
+    """The network in `folder`, or in the folder model/ of a run; UserError unless it is whole and a `wanted`."""
+    at = folder / "model" if (folder / "model").is_dir() else folder
+    name = wanted.__name__
+    if not (at / "config.json").is_file():
+        raise UserError(f"{folder} holds no {name} (it has no config.json); name a folder that `train` wrote")
+    try:
+        found = wanted.load_config(at).get("_class_name")
+        if found != name:
+            raise UserError(f"{folder} holds a network of class {found}, not {name}")
+        check_weights(at, wanted)
+        return wanted.from_pretrained(at).eval()
+    except UserError:
+        raise
+    except BROKEN as error:
+        raise UserError(f"cannot load {folder}: {' '.join(str(error).split())[:200]}; copy it again") from error

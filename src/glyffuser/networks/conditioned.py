@@ -11,7 +11,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from glyffuser.data.components import SIDES
-from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.conditions import Condition, Small
 from glyffuser.diffusion.process import Process
 from glyffuser.networks.layers import timestep_embedding, zero_init
 
@@ -74,23 +74,9 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         return Process.from_config(self.config)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Every parameter in exactly one group, by its role.
-
-        "matrices" stand between hidden layers and map features to features, convolution kernels among them; "edges"
-        touch pixels; "embeddings" are looked up by labels; "vectors" are biases and the scales of norms.
-        """
-        groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
-        edges = {id(layer.weight) for layer in self.edges()}
+        """Every parameter in exactly one group, by its role: see `grouped`."""
         tables = (self.class_embedding, self.style_embedding, self.part_embedding, self.place_embedding)
-        labels = {id(table.weight) for table in tables if table is not None}
-        for parameter in self.parameters():
-            if id(parameter) in edges:
-                groups["edges"].append(parameter)
-            elif id(parameter) in labels:
-                groups["embeddings"].append(parameter)
-            else:
-                groups["matrices" if parameter.ndim >= 2 else "vectors"].append(parameter)
-        return groups
+        return grouped(self, self.edges(), [table for table in tables if table is not None])
 
     def forward(
         self,
@@ -139,8 +125,31 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         return bound.sum(dim=1) / there.sum(dim=1).clamp(min=1)
 
 
-def arguments(cond: Condition) -> dict[str, Tensor | None]:
-    """A condition under the names that diffusers' networks give its parts."""
+def grouped(
+    network: nn.Module, edges: Sequence[nn.Module], tables: Sequence[nn.Module] = ()
+) -> dict[str, list[nn.Parameter]]:
+    """Every parameter of a network in exactly one group, by its role.
+
+    "matrices" stand between hidden layers and map features to features, convolution kernels among them; "edges", the
+    weights of such layers, touch pixels; "embeddings", those of such tables, are looked up by labels; "vectors" are
+    biases and the scales of norms.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
+    outer, labels = ({id(layer.weight) for layer in layers} for layers in (edges, tables))
+    for parameter in network.parameters():
+        if id(parameter) in outer:
+            groups["edges"].append(parameter)
+        elif id(parameter) in labels:
+            groups["embeddings"].append(parameter)
+        else:
+            groups["matrices" if parameter.ndim >= 2 else "vectors"].append(parameter)
+    return groups
+
+
+def arguments(cond: Condition | Small) -> dict[str, Tensor | None]:
+    """A condition under the names that diffusers' networks give its parts; for an upscaler, the small picture."""
+    if isinstance(cond, Small):
+        return {"low": cond.image, "low_noise": cond.noise}
     return {
         "encoder_hidden_states": cond.states,
         "encoder_attention_mask": cond.mask,

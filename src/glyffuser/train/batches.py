@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +20,14 @@ from glyffuser.text.cache import EncodedTexts
 
 @dataclass
 class Batch:
-    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, and what the network is told."""
+    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, and what the network is told: a
+    Condition, or, of an upscaler, Small.
+    """
 
     x0: Tensor
     eps: Tensor
     t: Tensor
-    cond: Condition
+    cond: Any
 
 
 class Batches:
@@ -34,6 +37,7 @@ class Batches:
         data: the training split.
         captions, texts: its captions, and their token states by number; pooled: their vectors (N, W), or None.
         known: the parts that the network can be told; "" = it takes none.
+        latents: of the glyphs (N, C, h, w), to be learnt in their place.
         styles: those that the network is told, in the order of their numbers, from 1; none = it is told none.
     """
 
@@ -48,17 +52,22 @@ class Batches:
         styles: Sequence[str],
         device: torch.device,
         known: str = "",
+        latents: Tensor | None = None,
     ):
         self.config, self.captions, self.texts, self.schedule, self.device = config, captions, texts, schedule, device
         self.pooled = pooled
         self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed)
         self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
+        self.latents = None if latents is None else latents.to(device)  # (N, C, h, w), in the place of pictures
         self.radicals = data.radicals.astype(np.int64)
         self.parts = None
         if known:  # (N, MOST_PARTS, 2)
             direct = [[part for part in parts(char) if part.char and part.char in known] for char in data.chars]
             self.parts = np.stack([numbered(found, known) for found in direct])
         self.styles = np.array([styles.index(style) + 1 for style in data.styles]) if styles else None  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.images)
 
     def draw(self, step: int, rank: int, world: int) -> Batch:
         """The examples of a step for process `rank` of `world`."""
@@ -68,7 +77,7 @@ class Batches:
         seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(7, np.uint64)  # one a use
         numbers = self.captions.draw(glyphs, d.kinds, d.drop, np.random.default_rng(seeds[0]))
         states, mask = self.texts.batch(numbers)
-        x0 = self.images[torch.from_numpy(glyphs).to(self.device)][:, None].float() / 127.5 - 1
+        x0 = self.clean(torch.from_numpy(glyphs).to(self.device))
         generator = torch.Generator(self.device).manual_seed(int(seeds[1]))
         torch.manual_seed(int(seeds[2]))  # for dropout
         eps = torch.randn(x0.shape, generator=generator, device=self.device)
@@ -90,3 +99,9 @@ class Batches:
             dropped = np.random.default_rng(seeds[6]).random(len(glyphs)) < d.drop_style
             style = torch.from_numpy(np.where(dropped, 0, self.styles[glyphs])).to(self.device)
         return Batch(x0, eps, t, Condition(states, mask, radical, pooled, told, style))
+
+    def clean(self, rows: Tensor) -> Tensor:
+        """Some glyphs by their numbers (B, 1, H, W), in [-1, 1]; or their latents (B, C, h, w)."""
+        if self.latents is not None:
+            return self.latents[rows]
+        return self.images[rows][:, None].float() / 127.5 - 1

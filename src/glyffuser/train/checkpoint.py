@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, write_text
 from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.networks.build import BESIDE, load_companion
 
 FILES = ("network.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json")
 
@@ -162,7 +163,8 @@ def unflatten(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -
 
 def start_from(network: nn.Module, folder: Path) -> None:
     """Copy the weights of a model folder, or of a run folder, where name and shape fit; warn of those that do not."""
-    before = load_pipeline(folder).unet.state_dict()
+    source = load_companion(folder, type(network)) if type(network) in BESIDE.values() else load_pipeline(folder).unet
+    before = source.state_dict()
     own = network.state_dict()
     fitting = {name: weight for name, weight in before.items() if name in own and own[name].shape == weight.shape}
     if len(fitting) < len(own) / 2:

@@ -1,4 +1,4 @@
-"""The run folder: config.toml, metrics.jsonl, scores.jsonl, tower/, samples/, checkpoints/, model/."""
+"""The run folder: config.toml, metrics.jsonl, scores.jsonl, tower/, autoencoder/, samples/, checkpoints/, model/."""
 
 import json
 from dataclasses import asdict
@@ -8,6 +8,8 @@ from typing import Any
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, remove_leftovers, write_text
 from glyffuser.config import Config, dump_config, load_config
+from glyffuser.networks.autoencoder import Autoencoder
+from glyffuser.networks.build import load_companion
 from glyffuser.text.tower import TextTower
 from glyffuser.train.checkpoint import trim_log
 
@@ -26,12 +28,13 @@ class RunFolder:
         self._writer: Any = None
         self._agree()
 
-    def open(self, step: int, tower: TextTower | None = None) -> None:
+    def open(self, step: int, tower: TextTower | None = None, autoencoder: Autoencoder | None = None) -> None:
         """Make the folder ready for a run that goes on after `step`: its settings stand there, leftovers do not."""
         output_folder(self.path)
-        if tower is not None and not (self.path / "tower").exists():
-            with atomic_path(self.path / "tower") as temporary:
-                tower.save_pretrained(temporary)
+        for name, part in (("tower", tower), ("autoencoder", autoencoder)):
+            if part is not None and not (self.path / name).exists():
+                with atomic_path(self.path / name) as temporary:
+                    part.save_pretrained(temporary)
         write_text(self.path / "config.toml", dump_config(self.config))
         for log in ("metrics.jsonl", "scores.jsonl"):
             trim_log(self.path / log, step)
@@ -46,6 +49,11 @@ class RunFolder:
         """The tower that the run began with; None before its beginning, or where it has none."""
         folder = self.path / "tower"
         return TextTower.from_pretrained(folder).requires_grad_(False) if folder.exists() else None
+
+    def autoencoder(self) -> Autoencoder | None:
+        """The autoencoder that the run began with; None before its beginning, or where it has none."""
+        folder = self.path / "autoencoder"
+        return load_companion(folder, Autoencoder) if folder.exists() else None
 
     def log(self, facts: dict[str, float]) -> None:
         """One more line of metrics.jsonl."""
@@ -70,7 +78,7 @@ class RunFolder:
         if not path.exists():
             return
         before = load_config(path)
-        for section in ("data", "text", "model", "diffusion"):
+        for section in ("data", "text", "model", "diffusion", "distil"):
             old, new = asdict(getattr(before, section)), asdict(getattr(self.config, section))
             changed = [k for k in new if new[k] != old[k]]
             if changed:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from glyffuser.config import TrainConfig
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.train.batches import Batch
-from glyffuser.train.setup import Parts
+from glyffuser.train.parts import Parts
 from glyffuser.train.state import State
 from glyffuser.train.step import build_stepper
 
@@ -86,7 +86,7 @@ def forecast(parts: Parts, state: State) -> Forecast:
         memory=memory,
         seconds_a_step=seconds,
         glyphs_per_second=c.batch_size * world / seconds,
-        end=end(c, state.step, state.minutes, seconds, c.batch_size * world / len(parts.batches.images)),
+        end=end(c, state.step, state.minutes, seconds, c.batch_size * world / len(parts.batches)),
     )
 
 

@@ -21,13 +21,11 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path
-from glyffuser.generate.pipeline import GlyffuserPipeline
-from glyffuser.generate.schedulers import GlyffuserScheduler
-from glyffuser.train.distil import usual
+from glyffuser.train.export import exported
 from glyffuser.train.folder import RunFolder
 from glyffuser.train.optimizer import learning_rate, run_fraction
-from glyffuser.train.previews import Previews
-from glyffuser.train.setup import Parts
+from glyffuser.train.parts import Parts
+from glyffuser.train.previews import build_previews
 from glyffuser.train.state import State
 from glyffuser.train.step import build_stepper
 
@@ -66,8 +64,8 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
     """
     c, main, stop = parts.config.train, parts.accelerator.is_main_process, stop or Stop()
     if main:
-        folder.open(state.step, parts.tower)
-    stepper, previews = build_stepper(parts, state), Previews(folder.path)
+        folder.open(state.step, parts.tower, parts.autoencoder)
+    stepper, previews = build_stepper(parts, state), build_previews(parts, folder.path)
     before, saved_at = time.perf_counter(), state.step
     while state.step < c.max_steps and not _out_of_time(parts, state) and not _stopped(parts, stop):
         lr = learning_rate(c, state.step, state.minutes)
@@ -86,7 +84,7 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
             state.save(folder.checkpoints, c.keep_checkpoints)
             saved_at = state.step
         if main and state.step % c.preview_every == 0:
-            folder.plot({"step": state.step, **previews(pipeline(parts, state), state.step)})
+            folder.plot({"step": state.step, **previews(exported(parts, state.averaged()), state.step)})
         # Checkpoints and previews count as time spent, but not against the speed.
         before = time.perf_counter()
         state.minutes += (before - now) / 60
@@ -94,16 +92,8 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
         if state.step > saved_at:
             state.save(folder.checkpoints, c.keep_checkpoints)
         with atomic_path(folder.path / "model") as temporary:
-            pipeline(parts, state).save_pretrained(temporary)
+            exported(parts, state.averaged()).save_pretrained(temporary)
         folder.close()
-
-
-def pipeline(parts: Parts, state: State) -> GlyffuserPipeline:
-    """A pipeline around a copy of the network with the averaged weights."""
-    scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule, **usual(parts.config.distil))
-    pipe = GlyffuserPipeline(state.averaged(), parts.encoder, scheduler, tower=parts.tower).to(parts.device)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
 
 
 def _watch(parts: Parts, state: State, value: float, norm: float) -> None:

@@ -9,12 +9,18 @@ import torch
 from PIL import Image
 
 from glyffuser.base.files import atomic_path
-from glyffuser.base.pictures import grid
+from glyffuser.base.pictures import grey, grid
+from glyffuser.data.pictures import read_pictures
+from glyffuser.generate.cascade import enlarge
 from glyffuser.generate.draw import draw
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judges, load_judges
 from glyffuser.judge.prompts import Prompt
+from glyffuser.networks.autoencoder import Autoencoder
+from glyffuser.networks.upscaler import Upscaler, enlarged
+from glyffuser.train.crops import smaller
+from glyffuser.train.parts import Parts
 
 PROMPTS = (
     Prompt("gold", (167,)),
@@ -45,15 +51,62 @@ class Previews:
         texts = [prompt.text for prompt in PROMPTS for _ in range(SEEDS)]
         request = Request(steps=min(STEPS, pipe.usual.steps))
         images = draw(pipe, texts, request, numbers=[*range(SEEDS)] * len(PROMPTS))
-        with atomic_path(self.out / "samples" / f"step-{step:08d}.png") as temporary:
-            grid([Image.fromarray(image) for image in images], SEEDS).save(temporary)
         judged = self.judges(images)
         asked = torch.tensor([prompt.radicals[0] for prompt in PROMPTS]).repeat_interleave(SEEDS)
         hits = (judged.radical.argmax(dim=1) + 1 == asked).double().mean()
         scores = {"radical_hits": float(hits), "flagged": float(judged.flagged.double().mean())}
-        with (self.out / "scores.jsonl").open("a") as file:
-            file.write(json.dumps({"step": step, **scores}) + "\n")
-        return scores
+        return _write(self.out, step, images, scores)
+
+
+class Comparisons:
+    """Writes samples/step-<step>.png of a companion, a row a glyph it has not seen.
+
+    Of an upscaler: small, bicubic, drawn, real; the line of scores.jsonl holds `error`, the mean distance in grey, 0 to
+    1, from the real picture, and `bicubic`, that of the small one enlarged by a bicubic curve. Of an autoencoder: real,
+    and decoded; `error` is that of the decoded one.
+    """
+
+    def __init__(self, out: Path, data: str):
+        self.out = out
+        held_out = read_pictures(data, "test")
+        self.real = np.stack([held_out[row] for row in range(min(SEEDS, len(held_out)))])  # uint8 (N, S, S)
+
+    def __call__(self, network: Upscaler | Autoencoder, step: int) -> dict[str, float]:
+        """Draw, write, and return the scores."""
+        real = (torch.from_numpy(self.real)[:, None].float() / 127.5 - 1).to(network.device)
+        if isinstance(network, Autoencoder):
+            made = grey(network.eval().to_images(network.to_latents(real)))
+            columns = np.stack([self.real, made], axis=1).reshape(-1, *self.real.shape[1:])
+            return _write(self.out, step, columns, {"error": distance(made, self.real)})
+        return self._enlarged(network, real.cpu(), step)
+
+    def _enlarged(self, upscaler: Upscaler, real: torch.Tensor, step: int) -> dict[str, float]:
+        small = smaller(real, upscaler.scale)
+        bicubic = grey(enlarged(small, upscaler.scale))
+        drawn = enlarge([upscaler.eval()], grey(small))
+        blocks = grey(small).repeat(upscaler.scale, axis=1).repeat(upscaler.scale, axis=2)
+        columns = np.stack([blocks, bicubic, drawn, self.real], axis=1).reshape(-1, *self.real.shape[1:])
+        scores = {"error": distance(drawn, self.real), "bicubic": distance(bicubic, self.real)}
+        return _write(self.out, step, columns, scores)
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean distance in grey, 0 to 1, of pictures uint8."""
+    return float(np.abs(one.astype(int) - other).mean() / 255)
+
+
+def _write(out: Path, step: int, pictures: np.ndarray, scores: dict[str, float]) -> dict[str, float]:
+    """One preview in a run folder: its sheet, four a row, and a line of scores, which are returned."""
+    with atomic_path(out / "samples" / f"step-{step:08d}.png") as temporary:
+        grid([Image.fromarray(picture) for picture in pictures], SEEDS).save(temporary)
+    with (out / "scores.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, **scores}) + "\n")
+    return scores
+
+
+def build_previews(parts: Parts, out: Path) -> Previews | Comparisons:
+    """The previews of a run, by what it trains."""
+    return Comparisons(out, parts.config.data.path) if parts.encoder is None else Previews(out)
 
 
 def read_previews(run: Path) -> dict[int, np.ndarray]:

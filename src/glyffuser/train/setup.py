@@ -5,101 +5,134 @@ be looked at without being changed.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
+from torch import Tensor
 
 from glyffuser.base.devices import bfloat16_is_fast, default_device
 from glyffuser.base.errors import UserError
 from glyffuser.base.memory import keep_freed_memory
+from glyffuser.base.names import COMPANIONS
 from glyffuser.config import Config
 from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import common, compositions
 from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.data.pictures import read_pictures
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.pipeline import load_pipeline
-from glyffuser.networks.build import build_network
-from glyffuser.networks.conditioned import ConditionedNetwork
+from glyffuser.networks.autoencoder import Autoencoder
+from glyffuser.networks.build import build_companion, build_network, load_companion
 from glyffuser.text.cache import EncodedTexts, encode_cached
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower, pooled, train_tower
-from glyffuser.train.batches import Batch, Batches
-from glyffuser.train.distil import Teacher, build_teacher
+from glyffuser.train.batches import Batches
+from glyffuser.train.crops import Crops, Wholes
+from glyffuser.train.distil import build_teacher
+from glyffuser.train.latents import encoded
+from glyffuser.train.parts import Parts
 
 
-@dataclass
-class Parts:
-    """What a run works with.
-
-    The accelerator knows device, precision and processes; the batches hold glyphs, captions and their token states;
-    the network, on the device, has the initial weights of the seed; a student has a teacher.
-    """
-
-    config: Config
-    accelerator: Accelerator
-    encoder: TextEncoder
-    process: Process
-    batches: Batches
-    network: ConditionedNetwork
-    tower: TextTower | None
-    teacher: Teacher | None = None
-
-    @property
-    def device(self) -> torch.device:
-        """Where network and batches are."""
-        return self.accelerator.device
-
-    def batch(self, step: int) -> Batch:
-        """The examples of a step for this process."""
-        return self.batches.draw(step, self.accelerator.process_index, self.accelerator.num_processes)
-
-
-def setup(config: Config, progress: Callable[[int, int], None] | None = None, tower: TextTower | None = None) -> Parts:
-    """Build the parts of a run. Nothing is written but the cache of encoded captions beside the data set.
+def setup(
+    config: Config,
+    progress: Callable[[int, int], None] | None = None,
+    tower: TextTower | None = None,
+    autoencoder: Autoencoder | None = None,
+) -> Parts:
+    """Build the parts of a run. Nothing is written but caches beside the data set, of encoded captions and latents.
 
     Args:
         config: every setting.
         progress: called as progress(done, total) while captions are encoded, and while a tower is fitted.
         tower: the run's own, if it has begun; else one is fitted where the settings want one, which takes a minute.
+        autoencoder: the run's own, if it has begun; else that which the settings name, if they do.
 
     Raises: UserError for a data set, an encoder or settings that cannot be used.
     """
-    c, d = config.train, config.diffusion
+    c = config.train
     cpu = default_device().type == "cpu"
     if cpu and c.mixed_precision == "fp16":
         raise UserError("train.mixed_precision = fp16 needs a GPU; use bf16 or no")
     accelerator = Accelerator(mixed_precision=precision(c.mixed_precision), cpu=cpu)
     if cpu:
         keep_freed_memory()
+    if config.model.kind in COMPANIONS:
+        return _setup_companion(config, accelerator)
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
     data = load_dataset(Path(config.data.path), split="train")
-    _check_data(config, data)
+    _check_data(config, data.images.shape[1], len(data))
     composed = [compositions(data.chars, data.senses)] if config.data.composition else []
     captions = build_captions(data.definitions, data.senses, composed)
     master = load_pipeline(Path(config.distil.teacher)) if config.distil.teacher else None
     if master is not None and tower is None:
         tower = master.tower
     texts, tower = _read_texts(config, data, captions, encoder, accelerator, tower, progress)
-    process = Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
+    if config.model.autoencoder and autoencoder is None:
+        autoencoder = load_companion(Path(config.model.autoencoder), Autoencoder)
+    latents, sizes = _to_latents(config, data, autoencoder, accelerator, progress, master is not None)
+    process = process_of(config)
     read = None if tower is None else pooled(tower, texts)
     known = common(data.chars, config.model.components)
     styles = tuple(sorted(set(data.styles))) if config.model.styled else ()
-    batches = Batches(config, data, captions, texts, read, process.schedule, styles, accelerator.device, known)
+    batches = Batches(config, data, captions, texts, read, process.schedule, styles, accelerator.device, known, latents)
     torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
     network = build_network(
-        **asdict(config.model) | {"components": known},
+        **asdict(config.model) | {"components": known} | sizes,
         cross_attention_dim=encoder.dim,
         pooled_dim=config.text.tower,
         styles=styles,
         **process.to_config(),
     )
     teacher = None if master is None else build_teacher(master.to(accelerator.device), network, config.distil)
-    return Parts(config, accelerator, encoder, process, batches, network.to(accelerator.device), tower, teacher)
+    return Parts(config, accelerator, batches, network.to(accelerator.device), encoder, tower, teacher, autoencoder)
+
+
+def _to_latents(
+    config: Config,
+    data: GlyphData,
+    autoencoder: Autoencoder | None,
+    accelerator: Accelerator,
+    progress: Callable[[int, int], None] | None,
+    student: bool,
+) -> tuple[Tensor | None, dict[str, int]]:
+    """The latents of all glyphs, and what the network is told of their size; none where there is no autoencoder."""
+    if autoencoder is None:
+        return None, {}
+    c = autoencoder.config
+    if c.sample_size != config.model.sample_size:
+        raise UserError(
+            f"the autoencoder in {config.model.autoencoder} is for {c.sample_size}-pixel glyphs, the model wants "
+            f"{config.model.sample_size}; name one that fits with --set model.autoencoder=DIR"
+        )
+    if student:
+        raise UserError("a latent model has no students yet; distil one that works on pixels")
+    with accelerator.main_process_first():
+        cache = Path(config.data.path).parent / "latents"
+        latents = encoded(autoencoder.to(accelerator.device), data.images, cache, progress)
+    return latents, {"in_channels": c.latent_channels, "sample_size": autoencoder.latent_size}
+
+
+def _setup_companion(config: Config, accelerator: Accelerator) -> Parts:
+    """The parts of a run that trains a network which reads no text."""
+    if config.distil.teacher:
+        raise UserError(f"an {config.model.kind} has no teacher; leave out distil.teacher")
+    pictures, process = read_pictures(config.data.path, "train"), process_of(config)
+    _check_data(config, pictures.size, len(pictures))
+    torch.manual_seed(config.train.seed)  # here, so that nothing but the seed decides the initial weights
+    network = build_companion(**asdict(config.model), **process.to_config())
+    batches = (Crops if config.model.kind == "upscaler" else Wholes)(config, pictures, process, accelerator.device)
+    return Parts(config, accelerator, batches, network.to(accelerator.device))
+
+
+def process_of(config: Config) -> Process:
+    """The process that the settings describe."""
+    d = config.diffusion
+    return Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
 
 
 def _read_texts(
@@ -144,12 +177,12 @@ def precision(wanted: str) -> str:
     return "no" if wanted == "bf16" and not bfloat16_is_fast(default_device()) else wanted
 
 
-def _check_data(config: Config, data: GlyphData) -> None:
-    path, size, wanted = config.data.path, data.images.shape[1], config.model.sample_size
+def _check_data(config: Config, size: int, glyphs: int) -> None:
+    path, wanted = config.data.path, config.model.sample_size
     if size != wanted:
         raise UserError(
             f"{path} holds {size}-pixel glyphs, the model wants {wanted}; build the data set with "
             f"--size {wanted}, or --set model.sample_size={size}"
         )
-    if len(data.images) < config.train.batch_size:
-        raise UserError(f"{path} has {len(data.images)} training glyphs, less than one batch")
+    if glyphs < config.train.batch_size:
+        raise UserError(f"{path} has {glyphs} training glyphs, less than one batch")

@@ -13,7 +13,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.train.checkpoint import Auxiliary, list_checkpoints, prune, resume, save_checkpoint, start_from
 from glyffuser.train.optimizer import build_optimizer
-from glyffuser.train.setup import Parts
+from glyffuser.train.parts import Parts
 
 
 @dataclass

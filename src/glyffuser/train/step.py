@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from glyffuser.diffusion.process import noised
+from glyffuser.networks.autoencoder import Autoencoder, autoencoder_loss
 from glyffuser.networks.conditioned import arguments
 from glyffuser.train.batches import Batch
 from glyffuser.train.checkpoint import Auxiliary
 from glyffuser.train.distil import Teacher, guidance_loss, moment_losses
-from glyffuser.train.setup import Parts
+from glyffuser.train.parts import Parts
 from glyffuser.train.state import State
 
 
@@ -51,6 +52,16 @@ class Stepper:
         optimizer.step()
         optimizer.zero_grad()
         return float(norm)
+
+
+class AutoencoderStepper(Stepper):
+    """Steps of an autoencoder, which sees no noised glyph."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        """How far glyphs come back from where they were, the mean over a batch."""
+        with self.parts.accelerator.autocast():
+            made = self.network(batch.x0)
+        return autoencoder_loss(made, batch.x0).mean()
 
 
 class GuidanceStepper(Stepper):
@@ -101,6 +112,8 @@ class MomentStepper(Stepper):
 
 def build_stepper(parts: Parts, state: State) -> Stepper:
     """The stepper of a run: a student's where there is a teacher."""
+    if isinstance(parts.network, Autoencoder):
+        return AutoencoderStepper(parts, state)
     if parts.teacher is None:
         return Stepper(parts, state)
     if state.auxiliary is None:

@@ -78,8 +78,11 @@ def invented(inputs: Inputs, each: int) -> tuple[np.ndarray, list[str]]:
     return np.concatenate(pictures), [prompt for prompt in INVENTED for _ in range(each)]
 
 
-def pack(inputs: Inputs, points: np.ndarray, pictures: np.ndarray, prompts: list[str]) -> str:
-    """All that the page knows, as JSON that is safe inside a <script>: points (N + B, 2), B invented pictures last."""
+def pack(inputs: Inputs, points: np.ndarray, pictures: np.ndarray, prompts: list[str], side: int = SIDE) -> str:
+    """All that the page knows, as JSON that is safe inside a <script>: points (N + B, 2), B invented pictures last.
+
+    Glyphs are shown from pictures `side` pixels wide.
+    """
     data = inputs.data
     low, high = points.min(axis=0), points.max(axis=0)
     middle, span = (low + high) / 2, float((high - low).max()) * 1.02
@@ -93,9 +96,9 @@ def pack(inputs: Inputs, points: np.ndarray, pictures: np.ndarray, prompts: list
         "structures": _base64(structures(data.images).astype(np.uint8).tobytes()),
         "places": _base64(np.round(places * 65535).astype("<u2").tobytes()),
         "prompts": prompts,
-        "side": SIDE,
+        "side": side,
         "columns": COLUMNS,
-        "sheets": sheets(data.images, pictures),
+        "sheets": sheets(data.images, pictures, side=side),
         "radical_names": [radical_name(radical.number) for radical in RADICALS],
         "structure_names": STRUCTURES,
         "strokes_a_colour": STROKES_A_COLOUR,
@@ -131,10 +134,10 @@ def radical_name(number: int) -> str:
     return f"{found.form} {found.name}"
 
 
-def sheets(*groups: np.ndarray) -> list[str]:
+def sheets(*groups: np.ndarray, side: int = SIDE) -> list[str]:
     """Pictures uint8 (N, H, W) side by side on PNG sheets, black ink on transparent paper, as data: addresses."""
     small = [
-        np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+        np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
         for group in groups
         for picture in group
     ]
@@ -143,10 +146,10 @@ def sheets(*groups: np.ndarray) -> list[str]:
     for first in range(0, len(small), COLUMNS**2):
         chosen = small[first : first + COLUMNS**2]
         rows = -(-len(chosen) // COLUMNS)
-        sheet = np.full((rows * SIDE, COLUMNS * SIDE), 255, np.uint8)
+        sheet = np.full((rows * side, COLUMNS * side), 255, np.uint8)
         for k, picture in enumerate(chosen):
-            y, x = k // COLUMNS * SIDE, k % COLUMNS * SIDE
-            sheet[y : y + SIDE, x : x + SIDE] = picture
+            y, x = k // COLUMNS * side, k % COLUMNS * side
+            sheet[y : y + side, x : x + side] = picture
         levels = Image.fromarray(np.round((255 - sheet.astype(float)) / 255 * top).astype(np.uint8), "P")
         levels.putpalette([0] * 3 * (top + 1))
         buffer = io.BytesIO()

@@ -44,10 +44,12 @@
     listen() {
       new ResizeObserver(() => this.resize()).observe(this.stage);
       const canvas = this.canvas, pointers = new Map();
+      let began = [0, 0];
       const at = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
       canvas.addEventListener("pointerdown", (event) => {
         canvas.setPointerCapture(event.pointerId);
         pointers.set(event.pointerId, at(event));
+        began = at(event);
         canvas.classList.add("dragging");
       });
       canvas.addEventListener("pointermove", (event) => {
@@ -64,6 +66,8 @@
       });
       const up = (event) => {
         if (event.type === "pointerup" && event.pointerType === "touch") this.point(...at(event), 24);
+        const still = Math.hypot(at(event)[0] - began[0], at(event)[1] - began[1]) < 5;
+        if (event.type === "pointerup" && still && pointers.size === 1) this.pick();
         pointers.delete(event.pointerId);
         if (!pointers.size) canvas.classList.remove("dragging");
       };
@@ -105,6 +109,7 @@
       else if (event.key === "+" || event.key === "=") this.press("in");
       else if (event.key === "-") this.press("out");
       else if (event.key === "0") this.fit();
+      else if (event.key === "Enter") { this.pick(); return; }
       else return;
       event.preventDefault();
       this.reindex();
@@ -195,6 +200,12 @@
       if (this.shown_invented()) this.draw_invented(pen, Math.max(size, 22));
       this.mark();
       this.put_card();
+      this.root.dispatchEvent(new Event("atlasdraw")); // for what lies over the map
+    }
+
+    /* Tell the page that a character of the data set was chosen. */
+    pick() {
+      if (this.hover >= 0 && this.hover < this.n) this.root.dispatchEvent(new CustomEvent("atlaspick", { detail: this.hover }));
     }
 
     /* All points as squares, written into one picture: 21,000 calls of fillRect would take ten times as long. */

@@ -1,0 +1,11 @@
+"""Pages that draw: the studio on this machine, and the explorer, which is a folder that any browser opens."""
+
+import os
+
+# Before any of them is imported: gradio and huggingface_hub report nothing, look for no newer version, fetch nothing.
+os.environ.update(
+    GRADIO_ANALYTICS_ENABLED="False",
+    GRADIO_RUN_HISTORY="False",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_OFFLINE="1",
+)

@@ -1,0 +1,158 @@
+"""The explorer: a folder that runs the model in a browser, with nothing behind it; and a small server to open it with.
+
+The page is built from TypeScript (web/) and kept in static/; this file puts the model beside it. Bytes travel as
+scripts of base64 text over gzip, since a script is the one thing that a page opened from the file system may load.
+Threads need a page that is isolated from others, which takes headers, and so a server.
+"""
+
+import base64
+import gzip
+import json
+import lzma
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from glyffuser.base.errors import UserError
+from glyffuser.base.files import atomic_path
+from glyffuser.diffusion.schedules import Schedule
+from glyffuser.export.onnx import SETTINGS, TOKENIZER, export_onnx
+from glyffuser.guide.figures.data.glyph_map import pack, radical_name
+from glyffuser.guide.inputs import Inputs
+from glyffuser.guide.maths.map_layout import Atlas
+from glyffuser.guide.site.lettering import font_css
+from glyffuser.guide.site.template import render
+
+CHUNK = 3 * 2**20  # bytes that stand in one text; a multiple of three, so that texts join
+SIDE = 64  # pixels of a character on the map, and of what is noised when it is clicked
+STEPS = (8, 12, 16, 24, 40)  # that the page offers
+USUAL = 16  # so that a glyph takes seconds in one thread, where 40 take a quarter of a minute
+LEVELS = 100  # positions of the slider of noise
+MARK = "explorer.json"  # in a folder that was written here, and may be written anew
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was written: the page, how many bytes the folder holds, and of them by file."""
+
+    index: Path
+    bytes: int
+    files: dict[str, int]
+
+
+def write_explorer(inputs: Inputs, out: str | Path, report: Report = lambda part, text: None) -> Page:
+    """Write the folder `out`: the page, the runtime, the model in int8, and the map of all glyphs.
+
+    `report(fraction, text)` says how far it is. The folder appears whole, at the end, in the place of an older one.
+    Raises UserError for a folder that holds anything else.
+    """
+    out = Path(out)
+    check_folder(out)
+    static = files("glyffuser.serve") / "static"
+    with atomic_path(out) as folder, tempfile.TemporaryDirectory() as model:
+        (folder / "assets").mkdir(parents=True)
+        (folder / "data").mkdir()
+        export_onnx(inputs.pipe, model, "int8", lambda part, text: report(0.4 * part, text))
+        facts = page_facts(json.loads((Path(model) / SETTINGS).read_text(encoding="utf-8")), inputs)
+        parts = {name: (Path(model) / told["file"]).read_bytes() for name, told in facts["parts"].items()}
+        parts["tokenizer"] = (Path(model) / TOKENIZER).read_bytes()
+        parts["facts"] = json.dumps(facts).encode()
+        parts["wasm"] = lzma.decompress((static / "ort.wasm.xz").read_bytes())
+        report(0.4, "laying out the map")
+        nothing = np.empty((0, 1, 1), np.uint8)
+        parts["atlas"] = pack(inputs, inputs.atlas.points, nothing, [], SIDE).encode()
+        parts["projection"], parts["features"] = projection(inputs.atlas)
+        for i, (name, data) in enumerate(parts.items()):
+            report(0.6 + 0.4 * i / len(parts), f"packing the {name.replace('_', ' ')}")
+            (folder / "data" / f"{name}.js").write_text(script(name, data), encoding="ascii")
+        write_page(folder, inputs, facts)
+        written = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    report(1.0, "done")
+    return Page(out / "index.html", sum(written.values()), written)
+
+
+def check_folder(out: Path) -> None:
+    """UserError unless a page may be written as the folder `out`: nothing else is ever replaced."""
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise UserError(f"{out} holds other files, which would be lost; choose another --out")
+
+
+def page_facts(facts: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """What the page knows of the model: glyffuser.json, noise levels for some numbers of steps, names of radicals."""
+    schedule: Schedule = inputs.pipe.schedule
+    usual = min(USUAL, facts["steps"])
+    offered = sorted({*STEPS, usual, facts["steps"]})
+    return facts | {
+        "grids": {steps: schedule.sigmas(steps).tolist() for steps in offered},
+        "slider": schedule.sigmas(LEVELS)[:-1].flip(0).tolist(),
+        "steps": usual,
+        "radicals": [radical_name(k) for k in range(1, 215)],
+    }
+
+
+def projection(atlas: Atlas) -> tuple[bytes, bytes]:
+    """How a picture is placed on the map: float32 numbers, and the features of its glyphs as int8 (N, K).
+
+    The numbers are the mean picture (1024), the step of each feature (K), and the components (1024, K).
+    """
+    steps = np.maximum(np.abs(atlas.features).max(axis=0), 1e-6) / 127
+    numbers = [atlas.mean, steps, atlas.components.ravel()]
+    return np.concatenate(numbers).astype("<f4").tobytes(), np.round(atlas.features / steps).astype(np.int8).tobytes()
+
+
+def script(name: str, data: bytes) -> str:
+    """A part of the page as a script that hands it over; see web/src/parts.ts."""
+    packed = gzip.compress(data, 9, mtime=0)
+    chunks = [base64.b64encode(packed[i : i + CHUNK]).decode("ascii") for i in range(0, len(packed), CHUNK)]
+    return f"glyffuserPart({json.dumps(name)}, {json.dumps(chunks)});\n"
+
+
+def write_page(folder: Path, inputs: Inputs, facts: dict[str, Any]) -> None:
+    """The page itself and what it is made of, in the guide's dress."""
+    static, guide = files("glyffuser.serve") / "static", files("glyffuser.guide.site") / "static"
+    atlas = render("map.html", count=f"{len(inputs.data):,}", invented=False, data="")
+    atlas = atlas.replace("data-atlas>", "data-atlas hidden>", 1)
+    source = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    model = f"A model of {inputs.parameters / 1e6:.1f} million parameters, {facts['model']}, in int8"
+    html = source.from_string((static / "explorer.html").read_text(encoding="utf-8")).render(map=atlas, model=model)
+    css = [(guide / name).read_text(encoding="utf-8") for name in ("site.css", "map.css")]
+    css = [font_css(html + "".join(facts["radicals"])), *css, (static / "explorer.css").read_text(encoding="utf-8")]
+    (folder / "assets" / "explorer.css").write_text("".join(css), encoding="utf-8")
+    for name, source_folder in {"explorer.js": static, "site.js": guide, "map.js": guide}.items():
+        (folder / "assets" / name).write_bytes((source_folder / name).read_bytes())
+    (folder / "index.html").write_text(html, encoding="utf-8")
+    (folder / MARK).write_text(json.dumps({"glyffuser": facts["glyffuser"], "model": facts["model"]}), encoding="utf-8")
+
+
+class Isolated(SimpleHTTPRequestHandler):
+    """Serves a folder so that its page may use threads: isolated from pages of others."""
+
+    def end_headers(self) -> None:
+        """With the headers of cross-origin isolation (HTML standard, section 7.1.4)."""
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the terminal is the user's."""
+
+
+def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
+    """A server of the folder on 127.0.0.1, at any free port for 0; call its `serve_forever`."""
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), partial(Isolated, directory=str(folder)))
+    except OSError as error:
+        raise UserError(f"cannot serve at port {port}: {error.strerror}; choose another --port") from error

@@ -1,0 +1,137 @@
+"""What stands between the network and gradio: sizes, hosts, files, and what a page may load.
+
+gradio takes files from visitors in three ways: by upload, by a path that it checks, and by an address that it fetches.
+The studio needs none of them (a drawing comes as a text), so all are refused: nothing leaves this machine, and nothing
+on it is opened for a visitor.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LARGEST_BODY = 2 * 2**20  # bytes of a request: a drawing and what goes with it
+REFUSED = ("/upload", "/proxy=", "/stream/", "/process_recording", "/vibe-", "/deep_link", "/component_server")
+FILE_KEYS = {"path", "url", "meta", "orig_name", "is_stream"}  # of what gradio takes for a file
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # gradio's page needs both
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "frame-ancestors 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+    )
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+class Guard:
+    """An ASGI application around another: refuses what the studio has no use for, and adds HEADERS to every answer."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] != "websocket":  # the studio has none
+                await self.app(scope, receive, send)
+            return
+        if any(part in scope["path"] for part in REFUSED):
+            await _refuse(send, 404, "the studio has nothing here")
+            return
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self.app(scope, receive, _with_headers(send))
+            return
+        body = await _read(receive)
+        if body is None:
+            await _refuse(send, 413, f"a request may have at most {LARGEST_BODY} bytes")
+        elif scope["path"].rstrip("/").endswith("/login"):
+            await self.app(scope, _again(body, receive), _with_headers(send))
+        elif (reason := wrong(body)) is not None:
+            await _refuse(send, 400, reason)
+        else:
+            await self.app(scope, _again(body, receive), _with_headers(send))
+
+
+def wrong(body: bytes) -> str | None:
+    """What is wrong with the body of a request: it must be a JSON object that names no files; None if nothing is."""
+    if not body:
+        return None
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return "a request must be JSON"
+    if not isinstance(found, dict):
+        return "a request must be a JSON object"
+    # What a click sends along goes to our own functions alone, and names glyphs by number.
+    todo: list[Any] = [value for name, value in found.items() if name != "event_data"]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            if FILE_KEYS & value.keys():
+                return "the studio takes no files; send a drawing as a data URL"
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
+    return None
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The body of a request; None if it is too large, of which no more than LARGEST_BODY is held."""
+    body = bytearray()
+    while True:
+        part = await receive()
+        if part["type"] != "http.request":
+            return bytes(body)
+        body += part.get("body", b"")
+        if len(body) > LARGEST_BODY:
+            return None
+        if not part.get("more_body"):
+            return bytes(body)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A source that gives the body once more, and then what the connection gives."""
+    given = False
+
+    async def source() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return source
+
+
+def _with_headers(send: Send) -> Send:
+    """A `send` that adds HEADERS."""
+
+    async def sending(part: MutableMapping[str, Any]) -> None:
+        if part["type"] == "http.response.start":
+            added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+            part = {**part, "headers": [*part.get("headers", []), *added]}
+        await send(part)
+
+    return sending
+
+
+async def _refuse(send: Send, status: int, reason: str) -> None:
+    """Answer with a reason in words, as JSON."""
+    data = json.dumps({"error": reason}).encode()
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await _with_headers(send)({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": data})

@@ -1,0 +1,49 @@
+"""What a run works with, whatever it trains: a denoising network of glyphs, or one of its companions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from glyffuser.config import Config
+from glyffuser.diffusion.process import Process
+from glyffuser.networks.autoencoder import Autoencoder
+from glyffuser.text.encoder import TextEncoder
+from glyffuser.text.tower import TextTower
+from glyffuser.train.batches import Batch
+from glyffuser.train.distil import Teacher
+
+
+@dataclass
+class Parts:
+    """What a run works with.
+
+    The accelerator knows device, precision and processes; the batches hold glyphs, and what the network is told of
+    them; the network, on the device, has the initial weights of the seed. A denoising network of glyphs has an encoder,
+    and may have a tower; a student has a teacher; what works among latents has an autoencoder. A companion, which reads
+    no text, has none of these.
+    """
+
+    config: Config
+    accelerator: Accelerator
+    batches: Any  # Batches, or Crops: draw(step, rank, world), and their length, the number of glyphs
+    network: Any  # a ConditionedNetwork, or one of its companions
+    encoder: TextEncoder | None = None
+    tower: TextTower | None = None
+    teacher: Teacher | None = None
+    autoencoder: Autoencoder | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where network and batches are."""
+        return self.accelerator.device
+
+    @property
+    def process(self) -> Process:
+        """The process that a denoiser is trained for; the network's own."""
+        return self.network.process
+
+    def batch(self, step: int) -> Batch:
+        """The examples of a step for this process."""
+        return self.batches.draw(step, self.accelerator.process_index, self.accelerator.num_processes)

@@ -1,0 +1,101 @@
+"""Enlarging finished glyphs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from glyffuser.base.errors import UserError
+from glyffuser.diffusion.conditions import Small
+from glyffuser.generate.cascade import enlarge, plan, tiled_denoiser, tiles, window
+from glyffuser.generate.files import read_record, sample_to_folder
+from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.request import Request
+from glyffuser.networks.upscaler import enlarged
+
+
+@pytest.fixture
+def glyphs():
+    return np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
+
+
+@pytest.mark.parametrize(("side", "tile", "multiple"), [(512, 192, 4), (128, 128, 4), (32, 16, 4), (100, 40, 5)])
+def test_tiles_cover_the_picture_and_overlap(side, tile, multiple):
+    starts = tiles(side, tile, multiple)
+    assert (starts[0], starts[-1] + tile) == (0, side)
+    assert all(start % multiple == 0 for start in starts)
+    gaps = np.diff(starts)
+    assert (gaps <= tile - multiple).all()  # the rounding of a start may take some of the overlap
+    assert window(tile).min() > 0
+
+
+def test_joined_tiles_are_the_mean_of_their_answers(small_upscaler):
+    """Of an untrained one, which answers with the enlarged small picture: exact where it is even, near it elsewhere."""
+    network = small_upscaler()
+    even = Small(torch.full((1, 1, 8, 8), 0.4), torch.zeros(1))
+    x = torch.randn(1, 1, 32, 32)
+    answer = tiled_denoiser(network, even)(x, torch.tensor(1.0), None)
+    torch.testing.assert_close(answer, torch.full_like(x, 0.4))
+    slope = torch.linspace(-1, 1, 8).expand(1, 1, 8, 8)
+    answer = tiled_denoiser(network, Small(slope, torch.zeros(1)))(x, torch.tensor(1.0), None)
+    assert (answer - enlarged(slope, 4)).abs().max() < 0.1
+    assert answer[0, 0, 0].diff().min() > -0.02  # no seam
+
+
+def test_without_noise_an_untrained_one_is_the_bicubic_curve(small_upscaler, glyphs):
+    network = small_upscaler(crop=32)
+    low = torch.from_numpy(glyphs)[:, None].float() / 127.5 - 1
+    from glyffuser.base.pictures import to_grey
+
+    np.testing.assert_array_equal(enlarge([network], glyphs, noise=0.0), to_grey(enlarged(low, 4)))
+
+
+def test_a_glyph_depends_on_its_own_number_alone(small_upscaler, glyphs):
+    chain = [small_upscaler(noisy=True)]
+    all_three = enlarge(chain, glyphs, seed=3)
+    alone = enlarge(chain, glyphs[1:2], seed=3, numbers=[1])
+    assert np.abs(all_three[1].astype(int) - alone[0]).max() <= 1
+    assert (enlarge(chain, glyphs, seed=3) == all_three).all()
+    assert (enlarge(chain, glyphs, seed=4) != all_three).any()
+
+
+def test_stages_follow_one_another(small_upscaler, glyphs):
+    small, large = small_upscaler(), small_upscaler(sample_size=64, low_size=32)
+    assert plan(8, 64, [large, small]) == [small, large]
+    assert plan(8, 8, [small]) == []
+    seen: list[tuple[int, int]] = []
+    assert enlarge([small, large], glyphs, steps=2, tick=lambda *at: seen.append(at)).shape == (3, 64, 64)
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(16, 32), (8, 64), (8, 16), (32, 8)])
+def test_an_upscaler_of_another_resolution_is_refused(small_upscaler, size, wanted):
+    with pytest.raises(UserError, match=rf"glyphs of {size} pixels .* to {wanted}: .* lead from 8 to 32 pixels"):
+        plan(size, wanted, [small_upscaler()])
+    with pytest.raises(UserError, match="no upscaler is given"):
+        plan(size, wanted, [])
+
+
+def test_sampled_glyphs_are_enlarged_recorded_and_drawn_again(small_upscaler, tiny_model, tmp_path):
+    pipe = load_pipeline(tiny_model)
+    upscaler = small_upscaler(noisy=True, sample_size=64, low_size=32)
+    request = Request("gold", n=2, steps=2, upscale=64)
+    (first,) = sample_to_folder(pipe, [request], tmp_path / "first", upscalers=[upscaler])
+    assert Image.open(first.glyphs[0]).size == (64, 64)
+    facts = json.loads(first.json.read_text())
+    assert (facts["upscale"], len(facts["upscalers"])) == (64, 1)
+    again = read_record(first.json, pipe, [upscaler])
+    (second,) = sample_to_folder(pipe, [again], tmp_path / "again", upscalers=[upscaler])
+    assert [p.read_bytes() for p in first.glyphs] == [p.read_bytes() for p in second.glyphs]
+    with pytest.raises(UserError, match=r"was enlarged by .* --upscaler"):
+        read_record(first.json, pipe, [small_upscaler(sample_size=64, low_size=32)])
+    with pytest.raises(UserError, match="no upscaler is given"):
+        read_record(first.json, pipe)
+
+
+def test_nothing_is_written_where_no_upscaler_fits(small_upscaler, tiny_model, tmp_path):
+    with pytest.raises(UserError, match="glyphs of 32 pixels"):
+        sample_to_folder(load_pipeline(tiny_model), [Request("gold", upscale=512)], tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,94 @@
+"""Diffusion among the latents of an autoencoder."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from glyffuser.base.errors import UserError
+from glyffuser.generate.draw import draw
+from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.request import Request
+from glyffuser.networks.autoencoder import Autoencoder
+from glyffuser.train.latents import encoded
+from training_runs import Run, assert_same, finish
+
+FEW = Request("gold", n=2, steps=2)
+
+
+@pytest.fixture
+def autoencoder():
+    torch.manual_seed(0)
+    sizes = {"sample_size": 32, "patch_size": 2, "block_out_channels": (8, 16), "layers_per_block": 1}
+    network = Autoencoder(**sizes, latent_channels=3).eval()
+    network.normalise(torch.rand(16, 1, 32, 32) * 2 - 1)
+    return network
+
+
+@pytest.fixture
+def config(tiny_config, autoencoder, tmp_path):
+    autoencoder.save_pretrained(tmp_path / "autoencoder")
+    tiny_config.model.autoencoder = str(tmp_path / "autoencoder")
+    tiny_config.model.patch_size = 1
+    return tiny_config
+
+
+def test_a_run_learns_latents_and_its_model_carries_the_autoencoder(config, autoencoder, tmp_path):
+    run = Run(config, tmp_path / "run")
+    batch = run.parts.batch(0)
+    assert batch.x0.shape[1:] == (3, 8, 8)
+    assert (run.state.network.config.in_channels, run.state.network.config.sample_size) == (3, 8)
+    finish(run)
+    pipe = load_pipeline(tmp_path / "run")
+    for name, weight in autoencoder.state_dict().items():
+        torch.testing.assert_close(pipe.vae.state_dict()[name], weight, rtol=0, atol=0)
+    assert pipe.size == 32
+    images = draw(pipe, ["gold", "fish"], FEW)
+    assert (images.shape, images.dtype) == ((2, 32, 32), np.uint8)
+    steps = list(pipe.stream("gold", num_inference_steps=2, generator=torch.Generator().manual_seed(0)))
+    settings: dict[str, Any] = {
+        "generator": torch.Generator().manual_seed(0),
+        "output_type": "pt",
+        "return_dict": False,
+    }
+    (same,) = pipe("gold", num_inference_steps=2, **settings)
+    torch.testing.assert_close(same, pipe.vae.to_images(steps[-1].x))
+    with pytest.raises(UserError, match="a latent model cannot start from a picture"):
+        draw(pipe, ["gold"], replace(FEW, init="水", strength=0.5))
+
+
+def test_a_stopped_run_goes_on_exactly_with_its_own_autoencoder(config, autoencoder, tmp_path):
+    whole = Run(config, tmp_path / "whole")
+    finish(whole)
+    finish(Run(config, tmp_path / "halves"), stop_at=7)
+    for parameter in autoencoder.parameters():
+        parameter.data += 1  # what the settings name has changed in the meantime
+    autoencoder.save_pretrained(tmp_path / "autoencoder")
+    resumed = Run(config, tmp_path / "halves")
+    finish(resumed)
+    assert_same(whole, resumed)
+
+
+def test_latents_are_computed_once(autoencoder, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), np.uint8)
+    told: list[tuple[int, int]] = []
+    first = encoded(autoencoder, images, tmp_path, lambda *at: told.append(at))
+    again = encoded(autoencoder, images, tmp_path, lambda *at: told.append(at))
+    assert torch.equal(first, again)
+    assert told == [(5, 5)]
+    direct = autoencoder.to_latents(torch.from_numpy(images)[:, None].float() / 127.5 - 1)
+    torch.testing.assert_close(first, direct, atol=0.01, rtol=0.01)
+    autoencoder.register_to_config(scaling_factor=2 * autoencoder.config.scaling_factor)
+    assert not torch.equal(encoded(autoencoder, images, tmp_path), first)
+
+
+def test_an_autoencoder_of_another_size_is_refused(config, tmp_path):
+    sizes = {"sample_size": 16, "patch_size": 2, "block_out_channels": (8, 16), "layers_per_block": 1}
+    Autoencoder(**sizes, latent_channels=3).save_pretrained(tmp_path / "autoencoder")
+    with pytest.raises(UserError, match="is for 16-pixel glyphs, the model wants 32"):
+        Run(config, tmp_path / "run")
+    config.model.autoencoder = str(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no Autoencoder"):
+        Run(config, tmp_path / "run")
