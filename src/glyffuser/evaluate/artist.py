@@ -34,7 +34,7 @@ class EvaluationSettings:
     guidance: float = GUIDANCE
     sampler: str | None = None
     seed: int = 0
-    curve_steps: tuple[int, ...] = (10, 20)
+    curve_steps: tuple[int, ...] = (1, 4, 10, 20)
     curve_guidance: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
 
 
