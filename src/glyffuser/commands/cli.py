@@ -17,6 +17,7 @@ import tyro
 from tyro.conf import subcommand
 
 from glyffuser.base.errors import UserError
+from glyffuser.commands.align import Align
 from glyffuser.commands.animate import Animate
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.distil import Distil
@@ -56,6 +57,7 @@ Command = (
     | Annotated[Dataset, subcommand("dataset")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Distil, subcommand("distil")]
+    | Annotated[Align, subcommand("align")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[Find, subcommand("find")]

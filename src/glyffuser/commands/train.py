@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -66,6 +66,12 @@ class Train:
             if self.config is not None:
                 config = load_config(self.config, config)
         return adjusted(config, self.set, self.data, self.max_minutes, self.max_steps), out
+
+
+def begun(out: Path, begin: Callable[[], Config]) -> Config:
+    """The configuration of the run in the folder `out`; that which `begin` makes where there is none."""
+    path = out / "config.toml"
+    return load_config(path) if path.is_file() else begin()
 
 
 def adjusted(

@@ -163,6 +163,22 @@ STUDENTS: dict[str, dict[str, Any]] = {
 }
 
 
+# What `glyffuser align` changes in the preset `cpu`. Short and slow, as for fine-tuning; the averages must follow it.
+ALIGNED: dict[str, Any] = {
+    "train.optimizer": "adamw",
+    "train.lr": 2e-5,
+    "train.warmup_steps": 20,
+    "train.batch_size": 16,
+    "train.max_steps": 300,
+    "train.max_minutes": 0.0,
+    "train.decay": 0.5,
+    "train.ema_decay": 0.95,
+    "train.log_every": 5,
+    "train.preview_every": 50,
+    "train.checkpoint_every": 50,
+}
+
+
 def preset(name: str) -> Config:
     """The Config of a named preset; UserError lists the names."""
     if name not in PRESETS:

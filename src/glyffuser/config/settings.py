@@ -121,6 +121,18 @@ class DistilConfig:
 
 
 @dataclass
+class AlignConfig:
+    """What a model learns from pairs of glyphs, of which one was preferred (train/align.py). `glyffuser align` fills
+    this in.
+    """
+
+    pairs: str = ""  # the file that `glyffuser label` wrote; "" = the network learns from the data set
+    reference: str = ""  # the model or run folder that the network begins as, and is held to
+    beta: float = 1000.0  # how strongly it is held: the higher, the less it may move
+    digest: str = ""  # of the choices that the run began with, so that it goes on with no others; "" = any
+
+
+@dataclass
 class Config:
     """One run."""
 
@@ -130,3 +142,4 @@ class Config:
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     distil: DistilConfig = field(default_factory=DistilConfig)
+    align: AlignConfig = field(default_factory=AlignConfig)

@@ -218,12 +218,13 @@ def _rows(
             elif (picture := rasteriser.render(chr(codepoint))).min() == 255:
                 skipped["blank"] += 1
             else:
-                image = {"bytes": _png(picture), "path": f"U+{codepoint:04X}.png"}
+                image = {"bytes": png(picture), "path": f"U+{codepoint:04X}.png"}
                 yield {**meaning, "font": rasteriser.face.name, "style": rasteriser.face.hand, "image": image}
     progress(len(codepoints) * len(fonts), len(codepoints) * len(fonts))
 
 
-def _png(picture: np.ndarray) -> bytes:
+def png(picture: np.ndarray) -> bytes:
+    """A grey picture uint8 (H, W) as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", compress_level=_PNG_LEVEL)
     return buffer.getvalue()

@@ -17,7 +17,8 @@ def exported(parts: Parts, network: Any) -> Any:
         network.normalise(parts.batches.images(range(min(MEASURED, len(parts.batches)))))
     if parts.encoder is None:
         return network
-    scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule, **usual(parts.config.distil))
+    how = usual(parts.config.distil) if parts.reference is None else parts.reference.usual
+    scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule, **how)
     pipe = GlyffuserPipeline(network, parts.encoder, scheduler, tower=parts.tower, vae=parts.autoencoder).to(
         parts.device
     )

@@ -78,7 +78,7 @@ class RunFolder:
         if not path.exists():
             return
         before = load_config(path)
-        for section in ("data", "text", "model", "diffusion", "distil"):
+        for section in ("data", "text", "model", "diffusion", "distil", "align"):
             old, new = asdict(getattr(before, section)), asdict(getattr(self.config, section))
             changed = [k for k in new if new[k] != old[k]]
             if changed:

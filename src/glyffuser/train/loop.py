@@ -30,6 +30,7 @@ from glyffuser.train.state import State
 from glyffuser.train.step import build_stepper
 
 WORSE = 4.0  # a loss so many times its best running mean means that the run has diverged
+DRIFT = 1.5  # so many times the reference's error on glyphs that were preferred mean it, too
 
 
 class Progress(NamedTuple):
@@ -73,12 +74,12 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
         now = time.perf_counter()
         state.step += 1
         state.minutes += (now - before) / 60
-        _watch(parts, state, value, norm)
+        _watch(parts, state, value, norm, stepper.facts.get("drift", 0.0))
         speed = c.batch_size * parts.accelerator.num_processes / (now - before)
         done = run_fraction(c, state.step, state.minutes)
         progress = Progress(state.step, value, norm, lr, state.minutes, speed, done)
         if main and state.step % c.log_every == 0:
-            folder.log(progress._replace(loss=state.mean_loss)._asdict())
+            folder.log(progress._replace(loss=state.mean_loss)._asdict() | stepper.facts)
         yield progress
         if main and state.step % c.checkpoint_every == 0:
             state.save(folder.checkpoints, c.keep_checkpoints)
@@ -96,18 +97,20 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
         folder.close()
 
 
-def _watch(parts: Parts, state: State, value: float, norm: float) -> None:
+def _watch(parts: Parts, state: State, value: float, norm: float, drift: float) -> None:
     """Stop before a run that has gone wrong can overwrite what was good."""
     c = parts.config.train
     state.mean_loss = value if math.isnan(state.mean_loss) else 0.98 * state.mean_loss + 0.02 * value
     state.best_loss = min(state.best_loss, state.mean_loss) if state.step > c.warmup_steps else math.inf
     # After a gradient that is not finite neither are the weights; but in fp16 such steps are common, and skipped.
     lost = not math.isfinite(value) or not (math.isfinite(norm) or c.mixed_precision == "fp16")
-    # A student begins where its teacher stands, so its loss is lowest at first.
-    if lost or (parts.teacher is None and state.mean_loss > WORSE * state.best_loss):
+    # A student begins where its teacher stands, so its loss is lowest at first; that of pairs may fall to next to none.
+    held = parts.teacher is not None or parts.reference is not None
+    if lost or drift > DRIFT or (not held and state.mean_loss > WORSE * state.best_loss):
         raise Diverged(
             f"training diverged at step {state.step} (loss {value:.3g}); the last checkpoint is good: "
             f"start again with a lower learning rate, for example --set train.lr={c.lr / 2:g}"
+            + (", or with a higher align.beta" if parts.reference else "")
         )
 
 

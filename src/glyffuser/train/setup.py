@@ -5,6 +5,7 @@ be looked at without being changed.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from glyffuser.config import Config
 from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import common, compositions
 from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.data.pairs import read_pairs
 from glyffuser.data.pictures import read_pictures
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
@@ -30,6 +32,7 @@ from glyffuser.networks.build import build_companion, build_network, load_compan
 from glyffuser.text.cache import EncodedTexts, encode_cached
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower, pooled, train_tower
+from glyffuser.train.align import PairBatches, build_reference, check_pairs, conditions, usable
 from glyffuser.train.batches import Batches
 from glyffuser.train.crops import Crops, Wholes
 from glyffuser.train.distil import build_teacher
@@ -62,6 +65,8 @@ def setup(
         keep_freed_memory()
     if config.model.kind in COMPANIONS:
         return _setup_companion(config, accelerator)
+    if config.align.pairs:
+        return _setup_aligned(config, accelerator)
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
     data = load_dataset(Path(config.data.path), split="train")
@@ -115,6 +120,21 @@ def _to_latents(
         cache = Path(config.data.path).parent / "latents"
         latents = encoded(autoencoder.to(accelerator.device), data.images, cache, progress)
     return latents, {"in_channels": c.latent_channels, "sample_size": autoencoder.latent_size}
+
+
+def _setup_aligned(config: Config, accelerator: Accelerator) -> Parts:
+    """The parts of a run that learns from pairs: all but these are those of the model that it begins as."""
+    if config.distil.teacher:
+        raise UserError("a student learns from its teacher, not from pairs; leave out distil.teacher")
+    pairs, pipe = read_pairs(config.align.pairs), load_pipeline(config.align.reference)
+    check_pairs(pairs, pipe, config)
+    pipe = pipe.to(accelerator.device)
+    # Without dropout, so that it begins as the reference and differs from it by what it has learnt alone.
+    network = deepcopy(pipe.unet).train(False).requires_grad_(True)
+    cond = conditions(pipe, usable(pairs))
+    batches = PairBatches(config, pairs, cond, network.process, accelerator.device)
+    reference = build_reference(pipe)
+    return Parts(config, accelerator, batches, network, pipe.text_encoder, pipe.tower, reference=reference)
 
 
 def _setup_companion(config: Config, accelerator: Accelerator) -> Parts:

@@ -6,6 +6,7 @@ from torch import Tensor
 from glyffuser.diffusion.process import noised
 from glyffuser.networks.autoencoder import Autoencoder, autoencoder_loss
 from glyffuser.networks.conditioned import arguments
+from glyffuser.train.align import Reference, preference
 from glyffuser.train.batches import Batch
 from glyffuser.train.checkpoint import Auxiliary
 from glyffuser.train.distil import Teacher, guidance_loss, moment_losses
@@ -18,6 +19,7 @@ class Stepper:
 
     def __init__(self, parts: Parts, state: State):
         self.parts, self.state, c = parts, state, parts.config.train
+        self.facts: dict[str, float] = {}  # of the last step, for the log, beside the loss
         wrapped, self.optimizer = parts.accelerator.prepare(state.network, state.optimizer)
         self.network = torch.compile(wrapped) if c.compile else wrapped
 
@@ -79,6 +81,26 @@ class GuidanceStepper(Stepper):
             return guidance_loss(self.network, self.teacher, process, xt, sigma, batch.cond, weighting).mean()
 
 
+class PairStepper(Stepper):
+    """Steps of a network that learns from pairs. Its facts are `accuracy`, the share of the pairs of the batch of which
+    it prefers what was preferred, and `drift`, see `train/align.py: Preference`.
+    """
+
+    def __init__(self, parts: Parts, state: State, reference: Reference):
+        super().__init__(parts, state)
+        self.reference = reference.network
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean loss of the pairs of a batch."""
+        parts, c = self.parts, self.parts.config
+        with parts.accelerator.autocast():
+            found = preference(self.network, self.reference, parts.process, batch, c.diffusion.weighting)
+        told = torch.stack([(found.margin > 0).to(found.margin).mean(), found.drift]).detach()
+        accuracy, drift = parts.accelerator.reduce(told, "mean").tolist()
+        self.facts = {"accuracy": accuracy, "drift": drift}
+        return found.loss(c.align.beta).mean()
+
+
 class MomentStepper(Stepper):
     """Steps of a student that learns to draw in few steps, and of the auxiliary network that watches it."""
 
@@ -111,9 +133,11 @@ class MomentStepper(Stepper):
 
 
 def build_stepper(parts: Parts, state: State) -> Stepper:
-    """The stepper of a run: a student's where there is a teacher."""
+    """The stepper of a run, by what it trains and from what."""
     if isinstance(parts.network, Autoencoder):
         return AutoencoderStepper(parts, state)
+    if parts.reference is not None:
+        return PairStepper(parts, state, parts.reference)
     if parts.teacher is None:
         return Stepper(parts, state)
     if state.auxiliary is None:
