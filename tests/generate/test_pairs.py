@@ -64,7 +64,7 @@ def test_meanings_from_a_file(tmp_path, pipe):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="not UTF-8"):
         read_prompts(path, pipe)
-    with pytest.raises(UserError, match="cannot read .*No such file"):
+    with pytest.raises(UserError, match=r"cannot read .*No such file"):
         read_prompts(tmp_path / "none.txt", pipe)
 
 

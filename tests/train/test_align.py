@@ -198,13 +198,13 @@ def test_pairs_that_cannot_be_learnt_from_are_refused(aligned, tmp_path, pairs):
 
 def test_a_student_is_not_aligned_while_it_learns(aligned, tmp_path, tiny_model):
     aligned.distil.teacher = str(tiny_model)
-    with pytest.raises(UserError, match="leave out distil.teacher"):
+    with pytest.raises(UserError, match=r"leave out distil\.teacher"):
         Run(aligned, tmp_path)
 
 
 def test_a_run_that_loses_what_was_preferred_stops(aligned, tmp_path):
     override(aligned, ["train.lr=1.0", "train.warmup_steps=1", "train.max_steps=40", "train.checkpoint_every=1000"])
-    with pytest.raises(Diverged, match="higher align.beta"):
+    with pytest.raises(Diverged, match=r"higher align\.beta"):
         finish(Run(aligned, tmp_path))
 
 

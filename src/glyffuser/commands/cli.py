@@ -27,6 +27,7 @@ from glyffuser.commands.export import Font, Svg
 from glyffuser.commands.find import Find
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
+from glyffuser.commands.label import Label
 from glyffuser.commands.onnx import Onnx
 from glyffuser.commands.sample import Sample
 from glyffuser.commands.serve import Serve
@@ -57,6 +58,7 @@ Command = (
     | Annotated[Dataset, subcommand("dataset")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Distil, subcommand("distil")]
+    | Annotated[Label, subcommand("label")]
     | Annotated[Align, subcommand("align")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Inspect, subcommand("inspect")]

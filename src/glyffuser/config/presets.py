@@ -166,7 +166,7 @@ STUDENTS: dict[str, dict[str, Any]] = {
 # What `glyffuser align` changes in the preset `cpu`. Short and slow, as for fine-tuning; the averages must follow it.
 ALIGNED: dict[str, Any] = {
     "train.optimizer": "adamw",
-    "train.lr": 2e-5,
+    "train.lr": 1e-5,
     "train.warmup_steps": 20,
     "train.batch_size": 16,
     "train.max_steps": 300,

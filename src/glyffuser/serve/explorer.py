@@ -30,6 +30,7 @@ from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.maths.map_layout import Atlas
 from glyffuser.guide.site.lettering import font_css
 from glyffuser.guide.site.template import render
+from glyffuser.serve.local import listen
 
 CHUNK = 3 * 2**20  # bytes that stand in one text; a multiple of three, so that texts join
 SIDE = 64  # pixels of a character on the map, and of what is noised when it is clicked
@@ -152,7 +153,4 @@ class Isolated(SimpleHTTPRequestHandler):
 
 def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
     """A server of the folder on 127.0.0.1, at any free port for 0; call its `serve_forever`."""
-    try:
-        return ThreadingHTTPServer(("127.0.0.1", port), partial(Isolated, directory=str(folder)))
-    except OSError as error:
-        raise UserError(f"cannot serve at port {port}: {error.strerror}; choose another --port") from error
+    return listen(partial(Isolated, directory=str(folder)), port)
