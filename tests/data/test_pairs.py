@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +86,8 @@ def test_a_file_goes_on_with_the_same_alone(tmp_path, name):
     file.check(pair(0))
     file.add(pair(0))
     file.check(pair(1))
-    other = replace(pair(1), **{name: 5 if name == "seed" else "other"})
+    changed: dict[str, Any] = {name: 5 if name == "seed" else "other"}
+    other = replace(pair(1), **changed)
     with pytest.raises(UserError, match=f"holds pairs with {name}"):
         file.check(other)
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ def test_choices_are_kept_at_once_and_taken_back(port, desk, source):
     assert (status, first["pair"], first["labelled"], first["limit"]) == (200, 0, 0, None)
     assert first["pictures"] == [data_url(source.draw(0).left), data_url(source.draw(0).right)]
     for number, choice in enumerate(("right", "bad", "left")):
-        until(lambda number=number: number in desk.waiting)
+        until(partial(desk.waiting.get, number))
         status, shown = asked(port, "POST", "/choice", {"pair": number, "choice": choice})
         assert (status, shown["pair"], shown["labelled"]) == (200, number + 1, number + 1)
         assert read_pairs(desk.file.path)[-1].choice == choice
@@ -108,7 +109,7 @@ def test_pairs_are_drawn_ahead_and_no_further(port, desk):
 
 def test_it_goes_on_where_it_was(source, desk, port):
     for number in range(2):
-        until(lambda number=number: number in desk.waiting)
+        until(partial(desk.waiting.get, number))
         asked(port, "POST", "/choice", {"pair": number, "choice": "left"})
     later = Desk(source, PairFile(desk.file.path))
     assert later.shown()["pair"] == 2
