@@ -17,7 +17,8 @@ def exported(parts: Parts, network: Any) -> Any:
         network.normalise(parts.batches.images(range(min(MEASURED, len(parts.batches)))))
     if parts.encoder is None:
         return network
-    scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule, **usual(parts.config.distil))
+    drawn = {"guidance": 1.0} if parts.config.model.text_route == "none" else usual(parts.config.distil)
+    scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule, **drawn)
     pipe = GlyffuserPipeline(network, parts.encoder, scheduler, tower=parts.tower, vae=parts.autoencoder).to(
         parts.device
     )
