@@ -1,5 +1,7 @@
 """By which route a text reaches a network: each kind of network listens to the routes it has, and to no other."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -7,7 +9,10 @@ from torch.testing import assert_close
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import KINDS, TEXT_ROUTES
 
-SIZES = {"unet": {}, "transformer": {"block_out_channels": (16,), "layers_per_block": 2, "mlp_ratio": 1.0}}
+SIZES: dict[str, dict[str, Any]] = {
+    "unet": {},
+    "transformer": {"block_out_channels": (16,), "layers_per_block": 2, "mlp_ratio": 1.0},
+}
 
 
 def texts(seed: int) -> torch.Tensor:

@@ -116,11 +116,11 @@ def latent(inputs: Inputs) -> Tabs | Still:
     numbers = network.config.latent_channels * network.latent_size**2
     still = Still(
         figure_noised(noised_both(network, glyphs[:1], inputs.seed)),
-        alt="Three rows: a glyph disappears in grainy noise; its latents do; and what those latents decode to, whose "
-        "strokes bend and break instead.",
+        alt="Three rows, a column a time: a glyph disappears in noise; its latents do; and what those latents decode "
+        "to.",
         caption=f"Encoded, {inputs.data.chars[one]} is {numbers:,} numbers (second row) instead of {size**2:,} pixels "
-        "(first row). The third row decodes the second. Noise among pixels is grain; noise among latents makes "
-        "strokes bend and break, for whatever latents decode to is made of strokes. On the way through the latents and "
+        "(first row). The third row decodes the second. Noise among pixels is grain; noise among latents is what the "
+        "decoder, which knows nothing but glyphs, makes of numbers that are wrong. On the way through the latents and "
         f"back, {max(len(held_out), 1)} glyphs lose {100 * error:.1f} % of the range from black to white, on average "
         "over their pixels.",
     )
