@@ -58,6 +58,8 @@ class Evaluate:
         steps, guidance = pipe.usual
         usual = {"steps": min(steps, QUICK.steps) if self.quick else steps, "guidance": guidance}
         settings = dataclasses.replace(QUICK if self.quick else EvaluationSettings(), **usual | changed)
+        if pipe.unconditional:
+            settings = dataclasses.replace(settings, curve_guidance=())  # there is nothing to guide by
         own = self.judges if self.judges and (self.judges / "contrastive").is_dir() else BUNDLED_JUDGES
         ideographs = known_ideographs(training, held_out)
         measures = Measures(judges, load_selector(), ideographs, load_contrastive(own)[0])

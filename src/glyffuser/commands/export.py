@@ -93,7 +93,7 @@ class Font:
         self.request.check()
         prompts = self.prompts if self.prompt_list is None else tuple(read_list(self.prompt_list))
         pipe = open_pipeline(self.model)
-        prompts = tuple(pipe.text_encoder.check(prompt) for prompt in prompts)
+        prompts = tuple(pipe.read(prompt) for prompt in prompts)
         check_prompts(prompts, self.request.n)
         requests = [dataclasses.replace(self.request, prompt=prompt) for prompt in prompts]
         with Progress("denoising") as progress:

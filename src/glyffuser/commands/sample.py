@@ -8,12 +8,15 @@ from typing import Any
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
 from glyffuser.commands.export import OUTLINES
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, need_extra, open_pipeline, print_results
-from glyffuser.generate.request import Request
+from glyffuser.config import SAMPLER
+from glyffuser.generate.request import LIST, Request
 
 ENGINES = ("torch", "onnx")
+NO_PROMPT = 'give at least one English meaning, for example: glyffuser sample "gold"'
 
 
 @dataclass
@@ -27,7 +30,7 @@ class Sample:
     """
 
     prompts: Positional[tuple[str, ...]] = ()
-    """English meanings, each in quotes."""
+    """English meanings, each in quotes; none for a model that takes no text."""
     request: OmitArgPrefixes[Request] = field(default_factory=Request)
     new: Flag = False
     """Leave out glyphs that exist as characters, and draw others in their place; the default with --best-of."""
@@ -51,12 +54,15 @@ class Sample:
     """Print the results as JSON."""
 
     def run(self) -> None:
+        if LIST in (self.request.sampler, self.request.spacing):
+            self._list()
+            return
         if self.again is not None and (self.prompts or self.request != Request() or self.new or self.no_new):
             raise UserError("--again takes prompt and settings from its file; leave out all others")
         if self.new and self.no_new:
             raise UserError("--new and --no-new ask for opposite things; give one of them")
-        if self.again is None and not self.prompts:
-            raise UserError('give at least one English meaning, for example: glyffuser sample "gold"')
+        if self.again is None and not self.prompts and self.model == "bundled":
+            raise UserError(NO_PROMPT)
         if self.upscaler and self.again is None and self.request.upscale is None:
             raise UserError("--upscaler says how glyphs are enlarged; say how large with --upscale, for example 512")
         if self.svg:
@@ -67,22 +73,37 @@ class Sample:
 
         upscalers = load_upscalers(self.upscaler)
         pipe = self._pipeline()
+        prompts = self.prompts or (("",) if pipe.unconditional else ())
+        if self.again is None and not prompts:
+            raise UserError(NO_PROMPT)
         if self.again is not None:
             requests = [read_record(self.again, pipe, upscalers)]
         else:
             new = self.new if self.new or self.no_new else None
-            requests = [dataclasses.replace(self.request, prompt=prompt, new=new) for prompt in self.prompts]
+            requests = [dataclasses.replace(self.request, prompt=prompt, new=new) for prompt in prompts]
         with Progress("denoising") as progress:
             results = sample_to_folder(pipe, requests, self.out, progress, upscalers)
         drawings = self._outlines([glyph for r in results for glyph in r.glyphs]) if self.svg else {}
         lines = [
-            f"{r.prompt}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, all in {r.grid}{existing(r.existing)}"
+            f"{r.prompt or 'no prompt'}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, "
+            f"all in {r.grid}{existing(r.existing)}"
             for r in results
         ]
         lines += [f"{len(drawings)} outlines, each beside its picture: *.svg"] if drawings else []
         facts = [
             dataclasses.asdict(r) | ({"svg": [drawings[g] for g in r.glyphs]} if drawings else {}) for r in results
         ]
+        print_results(self.json, facts, lines)
+
+    def _list(self) -> None:
+        """What samplers, or spacings, there are, and what each is good for."""
+        from glyffuser.generate.measured import read_table, sampler_list, spacing_list
+
+        table = read_table()
+        if self.request.sampler == LIST:
+            facts, lines = sampler_list(SAMPLER_NAMES, SPACINGS[0], table)
+        else:
+            facts, lines = spacing_list(SPACINGS, SAMPLER, table)
         print_results(self.json, facts, lines)
 
     def _outlines(self, glyphs: list[Path]) -> dict[Path, Path]:

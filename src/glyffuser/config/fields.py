@@ -19,6 +19,7 @@ from glyffuser.base.names import (
     PRECISIONS,
     PREDICTION_TYPES,
     SCHEDULES,
+    TEXT_ROUTES,
     TIMESTEPS,
     WEIGHTINGS,
 )
@@ -27,6 +28,7 @@ from glyffuser.config.settings import Config
 # What a setting may be, where its type does not say enough.
 CHOICES = {
     "model.kind": KINDS + COMPANIONS,
+    "model.text_route": TEXT_ROUTES,
     "diffusion.schedule": SCHEDULES,
     "diffusion.prediction_type": PREDICTION_TYPES,
     "diffusion.timesteps": TIMESTEPS,

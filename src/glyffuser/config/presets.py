@@ -64,6 +64,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.block_out_channels": (256,),
         "model.layers_per_block": 7,
     },
+    # The recipe of `cpu` without any text: glyphs alone; not measured yet.
+    "unconditional": {
+        **CPU,
+        "data.composition": 0.0,
+        "model.text_route": "none",
+        "model.num_class_embeds": 0,
+        "text.tower": 0,
+    },
     # The recipe of `cpu` for a data set of several fonts, whose style the network is told; not measured yet.
     "styles": {
         **CPU,

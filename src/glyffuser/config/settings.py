@@ -39,7 +39,7 @@ class DataConfig:
 class TextConfig:
     """What reads the prompt."""
 
-    encoder: str = "minilm"  # "minilm" (from its pip package), "t5", a hub id, or a local folder
+    encoder: str = "minilm"  # "minilm" (from its pip package), "t5", "clip", a hub id, or a local folder
     max_length: int = 96  # longer prompts are cut, in tokens
     words_only: bool = False  # whether the network sees the words alone, without punctuation and a text's marks
     tower: int = 0  # width of the vector that a tower, fitted first, reads from a text; 0 = no tower
@@ -58,6 +58,7 @@ class ModelConfig:
     layers_per_block: int = 2  # residual blocks per level; all blocks of a transformer
     attention_levels: tuple[bool, ...] = (False, True)  # which levels attend to themselves and to the text
     attention_head_dim: int = 64  # width of one attention head
+    text_route: str = "both"  # how the text reaches the network: attention to its tokens, one vector, both or none
     mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none, in a U-Net only
     num_class_embeds: int = 0  # 215 = the network is also given a radical, which a prior draws for the text; 0 = not
     components: int = 0  # the so many commonest parts of characters can be told to the network by name; 0 = none
@@ -76,6 +77,7 @@ class DiffusionConfig:
 
     schedule: str = "flow"  # how noise grows: of SCHEDULES
     T: int = 1000  # number of timesteps
+    zero_terminal: bool = False  # whether a linear or cosine schedule is rescaled to end in nothing but noise
     shift: float = 3.0  # resolution shift of flow matching: above 1, more of both happens at high noise
     prediction_type: str = "sample"  # what the network answers: of PREDICTION_TYPES
     timesteps: str = "logit_normal"  # how training timesteps are drawn: of TIMESTEPS

@@ -73,6 +73,8 @@ class Artist:
         """
         s = replace(self.settings, **changed)
         before = self.done
+        if self.pipe.unconditional:
+            prompts = [""] * len(prompts)  # so that the rates of hits are those of chance
 
         def advance(done: int, total: int) -> None:
             self.done = before + len(prompts) * s.steps * done // total

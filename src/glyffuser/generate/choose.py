@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
+from glyffuser.data.radicals import RADICALS
 from glyffuser.generate.draw import BATCH, Tick, draw, taken
 from glyffuser.generate.edits import edit_settings
 from glyffuser.generate.mixtures import together
@@ -58,9 +59,11 @@ def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selecto
         )
     if selector is None or request.best_of == 1:
         return pool
-    texts, weights = together([request.prompt])
-    expected = selector.expect(pipe.text_encoder, texts)  # (K, 214)
-    expected = torch.logsumexp(expected + weights.clamp(min=1e-9).log(), dim=0)  # of a mixture, any of its meanings
+    expected = torch.zeros(len(RADICALS))  # without a prompt any radical is as good: form alone decides
+    if not pipe.unconditional:
+        texts, weights = together([request.prompt])
+        wanted_each = selector.expect(pipe.text_encoder, texts) + weights.clamp(min=1e-9).log()  # (K, 214)
+        expected = torch.logsumexp(wanted_each, dim=0)  # of a mixture, any of its meanings
     return part(pool, best(selector.merit(selector(pool.images), expected), request.n))
 
 

@@ -57,11 +57,11 @@ def sample_to_folder(
     Raises UserError before anything is written if a setting is out of range.
     """
     out = output_folder(out)
-    requests = [embedded(replace(r, prompt=pipe.text_encoder.check(r.prompt))).settled(pipe.usual) for r in requests]
+    requests = [embedded(replace(r, prompt=pipe.read(r.prompt))).settled(pipe.usual) for r in requests]
     for request in requests:
         request.check()
         for text in read_mixture(request.prompt).texts:
-            pipe.text_encoder.check(text)
+            pipe.read(text)
     selector = load_selector() if any(request.best_of > 1 for request in requests) else None
     if selector is not None:
         selector.check(pipe.text_encoder)

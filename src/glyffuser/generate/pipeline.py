@@ -322,10 +322,25 @@ class GlyffuserPipeline(DiffusionPipeline):
             drawn = torch.where(cond.radical > 0, self.prior.draw(cond.states, cond.mask, chance), 0)
         return drawn if radical is None else torch.full_like(drawn, radical)
 
+    @property
+    def unconditional(self) -> bool:
+        """Whether the network takes no text; then the only prompt is the empty one."""
+        return self.unet.config.get("text_route") == "none"
+
+    def read(self, prompt: str) -> str:
+        """The prompt, stripped; UserError for one that cannot be read, or for any where the model takes no text."""
+        if not self.unconditional:
+            return self.text_encoder.check(prompt)
+        if prompt.strip():
+            raise UserError("this model takes no text, it was trained without; leave the prompt out")
+        return ""
+
     def check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:
         """UserError for a prompt that cannot be read or a setting out of range."""
         for prompt in prompts or [""]:
-            self.text_encoder.check(prompt)
+            self.read(prompt)
+        if self.unconditional and guidance != 1:
+            raise UserError("this model takes no text that guidance could strengthen; leave --guidance out, or at 1")
         if images < 1:
             raise UserError(f"the number of glyphs must be 1 or more, not {images}")
         if not 1 <= steps <= self.schedule.T:

@@ -51,12 +51,13 @@ class Previews:
 
     def __call__(self, pipe: GlyffuserPipeline, step: int) -> dict[str, float]:
         """Draw, write, and return the scores: `radical_hits`, glyphs with the right radical, and `flagged`, implausible
-        ones; both as shares. Of a network that learns from pairs also what `train/align.py: PairBatches` examines.
+        ones; both as shares. A model that takes no text draws as many glyphs, and hits by chance. Of a network that
+        learns from pairs also what `train/align.py: PairBatches` examines.
         """
         self.judges = self.judges or load_judges()
-        texts = [prompt.text for prompt in PROMPTS for _ in range(SEEDS)]
-        request = Request(steps=min(STEPS, pipe.usual.steps))
-        images = draw(pipe, texts, request, numbers=[*range(SEEDS)] * len(PROMPTS))
+        texts = ["" if pipe.unconditional else prompt.text for prompt in PROMPTS for _ in range(SEEDS)]
+        numbers = [*range(len(texts))] if pipe.unconditional else [*range(SEEDS)] * len(PROMPTS)
+        images = draw(pipe, texts, Request(steps=min(STEPS, pipe.usual.steps)), numbers=numbers)
         judged = self.judges(images)
         asked = torch.tensor([prompt.radicals[0] for prompt in PROMPTS]).repeat_interleave(SEEDS)
         hits = (judged.radical.argmax(dim=1) + 1 == asked).double().mean()

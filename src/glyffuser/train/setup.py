@@ -71,8 +71,7 @@ def setup(
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
     data = load_dataset(Path(config.data.path), split="train")
     _check_data(config, data.images.shape[1], len(data))
-    composed = [compositions(data.chars, data.senses)] if config.data.composition else []
-    captions = build_captions(data.definitions, data.senses, composed)
+    captions = _captions(config, data)
     master = load_pipeline(Path(config.distil.teacher)) if config.distil.teacher else None
     if master is not None and tower is None:
         tower = master.tower
@@ -95,6 +94,14 @@ def setup(
     )
     teacher = None if master is None else build_teacher(master.to(accelerator.device), network, config.distil)
     return Parts(config, accelerator, batches, network.to(accelerator.device), encoder, tower, teacher, autoencoder)
+
+
+def _captions(config: Config, data: GlyphData) -> Captions:
+    """The captions of all glyphs: as the settings have them, or, where a network takes no text, the empty one alone."""
+    if config.model.text_route == "none":
+        return build_captions([""] * len(data), [[] for _ in data.chars])
+    composed = [compositions(data.chars, data.senses)] if config.data.composition else []
+    return build_captions(data.definitions, data.senses, composed)
 
 
 def _to_latents(
@@ -150,9 +157,12 @@ def _setup_companion(config: Config, accelerator: Accelerator) -> Parts:
 
 
 def process_of(config: Config) -> Process:
-    """The process that the settings describe."""
+    """The process that the settings describe; UserError where they contradict one another."""
     d = config.diffusion
-    return Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
+    try:
+        return Process(Schedule(d.schedule, d.T, d.shift, d.zero_terminal), d.prediction_type)
+    except ValueError as error:
+        raise UserError(f"diffusion: {error}") from error
 
 
 def _read_texts(

@@ -48,7 +48,7 @@ def test_every_figure_has_its_place_even_if_it_is_missing(site):
         ids = [attributes.get("id") for _, attributes in tags(site, f"chapter-{spec.chapter}")]
         assert ids.count(spec.id) == 1, spec.id
     text = (site / "chapter-3.html").read_text()
-    assert "This version has no latent model" in text
+    assert "No autoencoder is named, and one has to be trained first" in text
     assert "glyffuser guide --only gold" in text
 
 
