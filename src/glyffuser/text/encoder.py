@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from safetensors import SafetensorError
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.weights import BROKEN
 
+LEAST = 4  # tokens: the marks at both ends of a text, and a word
 T5_HUB_ID = "google-t5/t5-small"
 
 
@@ -43,12 +44,17 @@ class TextEncoder(ModelMixin, ConfigMixin):
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        if not isinstance(encoder, str) or not isinstance(max_length, int) or max_length < LEAST:
+            raise UserError(
+                f"a text encoder has a name and reads {LEAST} tokens or more, not {encoder!r}, {max_length!r}"
+            )
         source = resolve(encoder)
         self.source = source
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=not download)
-            self.model = AutoModelForTextEncoding.from_pretrained(source, local_files_only=not download)
-        except (OSError, ValueError, SafetensorError) as error:
+            safe: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": False}
+            self.tokenizer = AutoTokenizer.from_pretrained(source, **safe)
+            self.model = AutoModelForTextEncoding.from_pretrained(source, use_safetensors=True, **safe)
+        except BROKEN as error:
             hint = "" if download else "; a hub id must be in the local cache, or set text.download=true"
             raise UserError(f"cannot load the text encoder {encoder!r}{hint}") from error
         self.model.eval().requires_grad_(False)
