@@ -57,9 +57,9 @@ def forked(work: Callable[[], int | None], root: Path, moment: Moment = NEVER) -
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-            changes = _watch(str(root), moment.change)
+            seen = _watch(str(root), moment.change)
             status = work() or 0
-            counted.write_text(str(changes[0]))
+            counted.write_text(str(seen[0]))
         except BaseException:
             import traceback
 

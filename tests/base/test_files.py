@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def test_what_a_living_process_writes_is_no_leftover(tmp_path):
 def test_the_next_writer_clears_up(tmp_path):
     held: list[Any] = []
     for name in ("one", "two"):
-        killed_while(lambda name=name: held.append(half_written(tmp_path / name)))
+        killed_while(partial(lambda path: held.append(half_written(path)), tmp_path / name))
     assert tree(tmp_path) != {}
     killed_while(lambda: write_text(tmp_path / "three", "whole"))  # a process that has not looked there yet
     assert tree(tmp_path) == {"three": b"whole"}
@@ -172,7 +173,7 @@ def test_a_kill_after_any_rename_leaves_the_old_folder_or_the_new(tmp_path, monk
     for fatal in (1, 2, 3):
         shutil.rmtree(target, ignore_errors=True)
         write_text(target / "old", "old")
-        killed_while(lambda fatal=fatal: write(fatal))
+        killed_while(partial(write, fatal))
         remove_leftovers(tmp_path)
         assert tree(tmp_path) in ({"model": None, "model/old": b"old"}, {"model": None, "model/new": b"new"})
 

@@ -73,7 +73,6 @@ def attack(request, tmp_path, report) -> Callable[[str, Case], None]:
         cases = (request.config.getoption("--cases") or SHORT) * SHARES[name] // 1000
         found = attacked(case, tmp_path / "cases", range(cases))
         report.append((name, found))
-        print(name, found.counts, found.said.most_common(12))
         assert found.defects == [], "\n".join(found.defects)
 
     return run

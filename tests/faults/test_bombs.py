@@ -148,12 +148,12 @@ def test_a_font_of_itself(tmp_path):
     path = font(tmp_path / "x.ttf")
     found = TTFont(path)
     data = struct.pack(">hhhhhHHbb", -1, 0, 0, 800, 800, 0x0002, 1, 0, 0)  # glyph 1, of component 1
-    offsets = found.reader["loca"]  # type: ignore[index]
-    glyf = bytearray(found.reader["glyf"])  # type: ignore[index]
+    offsets = found.reader["loca"]
+    glyf = bytearray(found.reader["glyf"])
     start, stop = (2 * n for n in struct.unpack(">3H", offsets[:6])[1:])
     glyf[start:stop] = data.ljust(stop - start, b"\0")
     whole = path.read_bytes()
-    at = whole.index(bytes(found.reader["glyf"])[:stop])  # type: ignore[index]
+    at = whole.index(bytes(found.reader["glyf"])[:stop])
     path.write_bytes(whole[:at] + bytes(glyf) + whole[at + len(glyf) :])
     with pytest.raises(UserError, match="cannot draw 一"):
         render(load_font(path), "一", 32)

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from glyffuser.evaluate.measure import Measures, evaluate
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.novelty import build_ideographs
 from glyffuser.train.checkpoint import check_sums, list_checkpoints
-from killing import Victim, assault, command, forked, leftovers, log_lines, moments, tree
+from killing import Victim, assault, command, complaining, forked, leftovers, log_lines, moments, tree
 
 SHARES = {  # of a hundred kills
     "dataset build": 10,
@@ -91,9 +92,10 @@ def test_dataset_build(tmp_path, kills, report):
     count, face, unihan = kills("dataset build"), default_font(), read_unihan()
     few = sorted(unihan.entries)[7000:7060]
 
-    def version(size: int) -> Callable[[Path], Callable[[], None]]:
-        def work(folder: Path) -> Callable[[], None]:
-            return lambda: build_dataset([face], unihan, folder / "x.parquet", size, codepoints=few) and None
+    def version(size: int) -> Callable[[Path], Callable[[], int]]:
+        def work(folder: Path) -> Callable[[], int]:
+            build = partial(build_dataset, [face], unihan, folder / "x.parquet", size, codepoints=few)
+            return lambda: complaining(build)
 
         return work
 
@@ -159,7 +161,7 @@ def test_evaluate(tiny_data, tiny_model, splits, make_pipe, shared_judges, tmp_p
     contrastive = Contrastive(features=8, dim=16, width=8).eval()
     known = build_ideographs(splits[0].codepoints[:3], splits[0].images[:3], "Three Regular")
     measures = Measures(shared_judges, shared_judges, known, contrastive)
-    first = evaluate(make_pipe(), measures, *splits, SMALL)
+    first = evaluate(make_pipe(), measures, splits[0], splits[1], SMALL)
     results = [first, replace(first, numbers=first.numbers | {"seconds_for_16_glyphs": 1.0, "best_of": None})]
 
     def version(number: int) -> Callable[[Path], Callable[[], int]]:

@@ -211,7 +211,7 @@ def _open_faces(path: Path) -> list["TTFont"]:
             raise UserError(f"{path} has {size >> 20} MiB, too many for a font; choose another --font")
         data = path.read_bytes()
         if data[:4] not in KINDS:  # compressed fonts (WOFF) can hold far more than they have
-            raise UserError(f"{path} is not a TrueType or OpenType font; choose another --font, a .ttf, .otf or .ttc")
+            raise UserError(f"{path} is not a TrueType or OpenType font (.ttf, .otf or .ttc); choose another --font")
         if data[:4] == b"ttcf":
             return list(TTCollection(io.BytesIO(data), lazy=True).fonts)
         return [TTFont(io.BytesIO(data), lazy=True)]
