@@ -133,13 +133,17 @@ def attacked(case: Callable[[np.random.Generator, Path], int], folder: Path, see
 def _watched(child: int, board: mmap.mmap) -> int:
     """Wait for a process, and kill it where a case takes longer than SECONDS of its time; its exit status."""
     clock, at, since = (~child << 3) | 2, -1, 0.0  # the clock of another process: clock_getcpuclockid(3)
-    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        now, seed = time.clock_gettime(clock), struct.unpack("q", board[:8])[0]
-        if seed != at:
-            at, since = seed, now
-        elif now - since > SECONDS:
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.05)
+    try:
+        while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            now, seed = time.clock_gettime(clock), struct.unpack("q", board[:8])[0]
+            if seed != at:
+                at, since = seed, now
+            elif now - since > SECONDS:
+                os.kill(child, signal.SIGKILL)
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGKILL)
+        raise
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

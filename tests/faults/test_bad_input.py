@@ -31,15 +31,15 @@ from mutating import Found, attacked, mutated, mutated_json
 
 CHARS = "金銀水湖"
 SHARES = {  # of a thousand cases
-    "fonts": 200,
+    "fonts": 215,
     "Unihan": 150,
     "Parquet": 200,
     "safetensors": 75,
     "JSON of models": 75,
     "JSON of records": 75,
-    "PNG": 150,
+    "PNG": 165,
     "ONNX": 50,
-    "configurations": 50,
+    "configurations": 20,
     "tables": 25,
 }
 SHORT = 300
