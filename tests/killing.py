@@ -65,9 +65,11 @@ def forked(work: Callable[[], int | None], root: Path, moment: Moment = NEVER) -
 
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(status)  # whatever happens: there must not be two processes that run tests
     seconds = _wait(child, moment.seconds)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     changes = int(counted.read_text()) if counted.exists() else 0

@@ -147,9 +147,11 @@ def test_a_second_trainer_is_refused_until_the_first_is_dead(work, tiny_config, 
     folder.mkdir()
     train, out = work("train", folder), folder / "run"
     if (first := os.fork()) == 0:
-        RunFolder(out, tiny_config).claim()
-        while True:
+        try:
+            RunFolder(out, tiny_config).claim()
             signal.pause()
+        finally:
+            os._exit(1)
     try:
         while not (out / LOCK).exists() or not (out / LOCK).read_text():
             time.sleep(0.01)
