@@ -25,6 +25,12 @@ CHARACTERS = range(0x6C34, 0x6FFF)  # 水 and what follows
 GLYPHS = 64  # for training; one more is for testing
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, help="how many processes tests/faults kills in all; default: ten")
+    parser.addoption("--cases", type=int, help="how much bad input tests/faults makes in all; default: some hundreds")
+    parser.addoption("--report", help="a file for what tests/faults counted")
+
+
 @pytest.fixture(autouse=True)
 def fresh_accelerator() -> Iterator[None]:
     """accelerate keeps its state for the whole process; every test starts without."""

@@ -153,7 +153,7 @@ def test_run_folder_holds_what_it_promises(tiny_config, tmp_path):
     run = Run(tiny_config, tmp_path)
     finish(run)
     assert {p.name for p in tmp_path.iterdir()} == {
-        *("config.toml", "metrics.jsonl", "scores.jsonl", "samples", "checkpoints", "model", "tensorboard"),
+        *(".lock", "config.toml", "metrics.jsonl", "scores.jsonl", "samples", "checkpoints", "model", "tensorboard"),
     }
     assert [p.name for p in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000010", "step-00000012"]
     assert [line["step"] for line in log(tmp_path)] == [4, 8, 12]

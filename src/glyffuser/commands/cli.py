@@ -6,7 +6,6 @@ is quick.
 """
 
 import contextlib
-import errno
 import io
 import sys
 import warnings
@@ -28,6 +27,7 @@ from glyffuser.commands.find import Find
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
 from glyffuser.commands.label import Label
+from glyffuser.commands.mishaps import heeding_sigterm, in_words
 from glyffuser.commands.onnx import Onnx
 from glyffuser.commands.sample import Sample
 from glyffuser.commands.serve import Serve
@@ -83,8 +83,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     warnings.showwarning = _show_warning
     try:
-        _parse(sys.argv[1:] if argv is None else argv).run()
-        sys.stdout.flush()
+        with heeding_sigterm():
+            _parse(sys.argv[1:] if argv is None else argv).run()
+            sys.stdout.flush()
     except UserError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
@@ -93,15 +94,17 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `glyffuser ... | head`
         sys.stderr.close()
         return 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (said := in_words(error)) is None:
             raise
-        return _complain("the disk is full; free some space and run the same command again")
+        return _complain(said)
     return 0
 
 
 def _parse(argv: list[str]) -> Any:
     """The command that `argv` names. tyro reports a mistake in a box; here that becomes one line."""
+    if any("\ud800" <= sign <= "\udfff" for word in argv for sign in word):  # bytes that Python could not decode
+        raise UserError("an argument is not valid UTF-8; write it in UTF-8, or rename the file that it names")
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -122,14 +125,14 @@ def _parse(argv: list[str]) -> Any:
 
 
 def _complain(text: str) -> int:
-    print(f"glyffuser: {text}", file=sys.stderr)
+    print(f"glyffuser: {' '.join(text.splitlines())}", file=sys.stderr)
     return 2
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Our own warnings, one line each; those of other libraries are not for the user."""
     if category is UserWarning:
-        print(f"glyffuser: warning: {message}", file=sys.stderr)
+        print(f"glyffuser: warning: {' '.join(str(message).splitlines())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -94,14 +95,19 @@ def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
         from glyffuser.train.setup import setup
         from glyffuser.train.state import State
 
+    def begin() -> "tuple[Parts, State]":
+        with Progress("reading captions, fitting the tower") as progress:
+            parts = setup(config, progress, folder.tower(), folder.autoencoder())
+        return parts, State.begin(parts, folder.checkpoints)
+
     folder = RunFolder(out if dry_run else output_folder(out), config)
-    with Progress("reading captions, fitting the tower") as progress:
-        parts = setup(config, progress, folder.tower(), folder.autoencoder())
-    state = State.begin(parts, folder.checkpoints)
     if dry_run:
-        foretell(parts, state, as_json)
-    else:
-        train(parts, state, folder, as_json)
+        foretell(*begin(), as_json)
+        return
+    with contextlib.closing(folder):
+        if os.environ.get("RANK", "0") == "0":  # of several processes (torchrun), the one that writes
+            folder.claim()
+        train(*begin(), folder, as_json)
 
 
 def foretell(parts: "Parts", state: "State", as_json: bool) -> None:
@@ -154,7 +160,8 @@ def _stopping(stop: "Stop") -> Iterator[None]:
         if stop.requested:
             raise KeyboardInterrupt
         stop.requested = True
-        print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
+        again = "press Ctrl-C" if number == signal.SIGINT else "send SIGTERM"
+        print(f"stopping after this step, with a checkpoint; {again} again to stop at once", file=sys.stderr)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

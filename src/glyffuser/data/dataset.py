@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import DAMAGED, UserError
 from glyffuser.base.files import atomic_path
 from glyffuser.data.fonts import FontFace, Rasteriser
 from glyffuser.data.styles import style_of
@@ -25,6 +25,7 @@ from glyffuser.data.unihan import Unihan, clean_definition, split_senses
 
 SCHEMA_VERSION = 1
 SIZES = range(16, 1025)  # pixels; below 16 a character is a blob
+SMALLEST_ROW = 20  # bytes: no PNG is smaller
 TEST_PER_MILLE = 20
 _METADATA_KEY = b"glyffuser"
 _PNG_LEVEL = 1  # of zlib: pictures 16 % larger than at level 6, in half the time
@@ -157,29 +158,47 @@ def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
 
         def decode(places: range) -> None:
             for place in places:
-                images[place] = np.asarray(Image.open(io.BytesIO(columns["image"][kept[place]]["bytes"])))
+                images[place] = read_png(columns["image"][kept[place]]["bytes"], info["size"])
 
         with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes
             parts = [range(start, min(start + 512, len(kept))) for start in range(0, len(kept), 512)]
             list(pool.map(decode, parts))  # list() raises what a thread raised
-    except (OSError, ValueError) as error:  # pyarrow's and Pillow's errors are among these
-        raise UserError(f"{path} is damaged ({error}); build it again with `glyffuser dataset build`") from error
-    if not kept:
-        raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
+        if not kept:
+            raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
+        return _in_memory({name: [values[row] for row in kept] for name, values in columns.items()}, images, info)
+    except UserError:
+        raise
+    except DAMAGED as error:  # pyarrow's and Pillow's errors are among these
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{path} is damaged ({reason}); build it again with `glyffuser dataset build`") from error
 
-    def column(name: str) -> list[Any]:
-        return [columns[name][row] for row in kept]
 
+def read_png(data: bytes, size: int) -> np.ndarray:
+    """A picture of a data set, uint8 (size, size); OSError or ValueError for anything else."""
+    try:
+        picture = Image.open(io.BytesIO(data), formats=("PNG",))
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error
+    if picture.size != (size, size) or picture.mode != "L":
+        raise ValueError(f"a picture is {picture.width} x {picture.height} {picture.mode}, not {size} x {size} L")
+    return np.asarray(picture)
+
+
+def _in_memory(columns: dict[str, list[Any]], images: np.ndarray, info: dict[str, Any]) -> GlyphData:
+    """The data set of some columns; TypeError or ValueError where a value is none of its kind."""
+    texts = [columns[name] for name in ("char", "definition", "font")]
+    if not all(isinstance(text, str) for text in [*texts[0], *texts[1], *texts[2]]) or None in columns["senses"]:
+        raise TypeError("a text is missing")
     return GlyphData(
         images=images,
-        codepoints=np.array(column("codepoint"), np.int32),
-        chars=column("char"),
-        definitions=column("definition"),
-        senses=column("senses"),
-        radicals=np.array(column("radical"), np.int16),
-        strokes=np.array(column("strokes"), np.int16),
-        fonts=column("font"),
-        styles=column("style") if "style" in columns else [style_of(font) for font in column("font")],
+        codepoints=np.array(columns["codepoint"], np.int32),
+        chars=texts[0],
+        definitions=texts[1],
+        senses=columns["senses"],
+        radicals=np.array(columns["radical"], np.int16),
+        strokes=np.array(columns["strokes"], np.int16),
+        fonts=texts[2],
+        styles=columns["style"] if "style" in columns else [style_of(font) for font in texts[2]],
         info=info,
     )
 
@@ -276,15 +295,26 @@ def _open(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist; build it with `glyffuser dataset build --out {path}`")
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(path)
+        rows = file.metadata.num_rows
+    except (pa.ArrowException, *DAMAGED) as error:
         raise UserError(f"{path} is not a Parquet file; build one with `glyffuser dataset build`") from error
+    if not 0 <= rows * SMALLEST_ROW <= Path(path).stat().st_size:  # a few bytes can claim any number
+        raise UserError(f"{path} is damaged (it claims {rows} rows); build it again with `glyffuser dataset build`")
+    return file
 
 
 def _info(file: Any, path: str | Path) -> dict[str, Any]:
     """The facts in the file's metadata, if they are of this schema; UserError otherwise."""
-    raw = (file.schema_arrow.metadata or {}).get(_METADATA_KEY)
-    info = json.loads(raw) if raw else {}
+    try:
+        raw = (file.schema_arrow.metadata or {}).get(_METADATA_KEY)
+        info = json.loads(raw) if raw else {}
+    except DAMAGED as error:
+        raise UserError(f"{path} is damaged; build it again with `glyffuser dataset build`") from error
+    if not isinstance(info, dict):
+        info = {}
+    if info.get("schema_version") == SCHEMA_VERSION and info.get("size") not in SIZES:
+        raise UserError(f"{path} is damaged (its size is {info.get('size')!r}); build it again")
     if info.get("schema_version") != SCHEMA_VERSION:
         raise UserError(
             f"{path} is a Parquet file of another schema ({info.get('schema_version', 'not by glyffuser')}); "

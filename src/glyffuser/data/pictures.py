@@ -1,14 +1,12 @@
 """Pictures of a data set that would not fit in memory: kept as the PNGs of the file, each decoded when asked for."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from glyffuser.base.errors import UserError
-from glyffuser.data.dataset import Split, read_info
+from glyffuser.base.errors import DAMAGED, UserError
+from glyffuser.data.dataset import Split, read_info, read_png
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class Pictures:
     def __getitem__(self, row: int) -> np.ndarray:
         """One picture, uint8 (size, size), ink 0, paper 255; UserError if it is damaged."""
         try:
-            return np.asarray(Image.open(io.BytesIO(self.pngs[row])))
-        except OSError as error:
+            return read_png(self.pngs[row], self.size)
+        except DAMAGED as error:
             raise UserError(
                 f"the picture of {self.chars[row]} is damaged ({error}); build the data set again"
             ) from error
@@ -43,7 +41,7 @@ def read_pictures(path: str | Path, split: Split) -> Pictures:
 
     try:
         table = parquet.read_table(path, columns=["image", "char", "radical", "split"])
-    except (OSError, ValueError) as error:  # pyarrow's errors are among these
+    except DAMAGED as error:  # pyarrow's errors are among these
         raise UserError(f"{path} is damaged ({error}); build it again with `glyffuser dataset build`") from error
     table = table.filter(parquet.filters_to_expression([("split", "==", split)]))
     if not len(table):

@@ -119,7 +119,8 @@ def read_record(path: Path, pipe: GlyffuserPipeline, upscalers: Sequence[Upscale
         raise UserError(f"{path} was drawn by the engine {engine}, this is {pipe.engine}; see --engine and --onnx")
     before = facts.get("upscalers", [])
     if before != [weights_hash(upscaler) for upscaler in chain_of(pipe, request, upscalers)]:
-        raise UserError(f"{path} was enlarged by {', '.join(before)}, others than those; pass them with --upscaler")
+        known = ", ".join(map(str, before)) if isinstance(before, list) else before
+        raise UserError(f"{path} was enlarged by {known}, others than those; pass them with --upscaler")
     return request
 
 

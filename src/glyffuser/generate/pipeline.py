@@ -39,6 +39,8 @@ from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import RadicalPrior
 from glyffuser.text.tower import TextTower
 
+LIBRARIES = ("glyffuser", "diffusers")  # where the parts of a model may come from
+
 
 @dataclass
 class GlyphOutput(BaseOutput):
@@ -81,6 +83,7 @@ class GlyffuserPipeline(DiffusionPipeline):
     def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
         """Load from a folder in diffusers' layout (default: the bundled model), on the CPU, in float32."""
         kwargs.setdefault("local_files_only", True)
+        kwargs.setdefault("use_safetensors", True)  # weights in any other form are pickles, which can run code
         return super().from_pretrained(folder, **kwargs)
 
     @classmethod
@@ -376,16 +379,39 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
     if not index.is_file():
         raise UserError(f"{folder} is not a model folder (it has no model_index.json); name one that `train` wrote")
     try:
-        name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+        facts = json.loads(index.read_text(encoding="utf-8"))
+        name = facts.get("_class_name")
         if name != GlyffuserPipeline.__name__:
             raise UserError(f"{folder} holds a {name}, not a {GlyffuserPipeline.__name__}")
+        _check_parts(index, facts)
         check_weights(folder / "unet", saved_class(folder / "unet"))
         if (folder / "vae").is_dir():
             check_weights(folder / "vae", Autoencoder)
         disable_progress_bar()
-        return GlyffuserPipeline.from_pretrained(folder)
+        pipe = GlyffuserPipeline.from_pretrained(folder)
+        _check_usual(folder, pipe)
+        return pipe
     except UserError:
         raise
     except BROKEN as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"cannot load the model in {folder}: {reason}; export or copy it again") from error
+
+
+def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
+    """UserError for a scheduler that says of steps, guidance or sampler what cannot be."""
+    steps, guidance = pipe.usual
+    if not isinstance(steps, int) or not isinstance(guidance, int | float):
+        raise UserError(f"the scheduler in {folder} has {steps!r} steps and the guidance {guidance!r}; export it again")
+    if isinstance(pipe.scheduler, GlyffuserScheduler) and pipe.sampler_name not in list(SAMPLERS):
+        raise UserError(f"the scheduler in {folder} names the unknown sampler {pipe.sampler_name!r}; export it again")
+
+
+def _check_parts(index: Path, facts: dict[str, Any]) -> None:
+    """UserError if a model names a part of another package: loading it would import whatever it names."""
+    for part, place in facts.items():
+        library = place[0] if isinstance(place, list) and place else None
+        if library is not None and str(library).partition(".")[0] not in LIBRARIES:
+            raise UserError(
+                f"{index} takes its {part} from {library!r}; parts of a model come from {' or '.join(LIBRARIES)}"
+            )

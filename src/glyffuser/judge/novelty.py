@@ -19,19 +19,19 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from glyffuser.base.errors import UserError
-from glyffuser.base.files import write_bytes
+from glyffuser.base.errors import DAMAGED, UserError
+from glyffuser.base.files import unpacked, write_bytes
 from glyffuser.data.dataset import GlyphData
 from glyffuser.data.fonts import FontFace, Rasteriser, ideographs
 from glyffuser.judge.recogniser import grey_pictures
 
 BUNDLED_IDEOGRAPHS = Path(__file__).parent / "weights" / "ideographs.xz"
+LARGEST = 2**28  # bytes of the table, unpacked
 SIZE = 128  # pixels; distances are counted in these, other pictures are resized
 EXISTS = 4.0  # pixels: a glyph no farther than this from a character is that character
 FARTHEST = 0.005  # share of a glyph's ink that may lie farther
@@ -232,9 +232,9 @@ def save_ideographs(table: Ideographs, path: Path) -> None:
 def load_ideographs(path: str | Path = BUNDLED_IDEOGRAPHS) -> Ideographs:
     """The table that `save_ideographs` wrote; default: the bundled one. UserError where it is missing or damaged."""
     try:
-        with np.load(io.BytesIO(lzma.decompress(Path(path).read_bytes())), allow_pickle=False) as found:
+        with np.load(io.BytesIO(unpacked(Path(path), LARGEST)), allow_pickle=False) as found:
             return _table(found["codepoints"], found["packed"], str(found["font"]))
-    except (OSError, lzma.LZMAError, ValueError, KeyError, BadZipFile) as error:
+    except DAMAGED as error:
         raise UserError(
             f"cannot read the table of ideographs {path}: {getattr(error, 'strerror', None) or error}; "
             "write it again with `glyffuser dataset ideographs`"

@@ -9,7 +9,6 @@ import base64
 import gzip
 import json
 import lzma
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ import jinja2
 import numpy as np
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.files import atomic_path
+from glyffuser.base.files import atomic_path, scratch_path
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.export.onnx import SETTINGS, TOKENIZER, export_onnx
 from glyffuser.guide.figures.data.glyph_map import pack, radical_name
@@ -60,13 +59,13 @@ def write_explorer(inputs: Inputs, out: str | Path, report: Report = lambda part
     out = Path(out)
     check_folder(out)
     static = files("glyffuser.serve") / "static"
-    with atomic_path(out) as folder, tempfile.TemporaryDirectory() as model:
+    with atomic_path(out) as folder, scratch_path(out) as model:
         (folder / "assets").mkdir(parents=True)
         (folder / "data").mkdir()
         export_onnx(inputs.pipe, model, "int8", lambda part, text: report(0.4 * part, text))
-        facts = page_facts(json.loads((Path(model) / SETTINGS).read_text(encoding="utf-8")), inputs)
-        parts = {name: (Path(model) / told["file"]).read_bytes() for name, told in facts["parts"].items()}
-        parts["tokenizer"] = (Path(model) / TOKENIZER).read_bytes()
+        facts = page_facts(json.loads((model / SETTINGS).read_text(encoding="utf-8")), inputs)
+        parts = {name: (model / told["file"]).read_bytes() for name, told in facts["parts"].items()}
+        parts["tokenizer"] = (model / TOKENIZER).read_bytes()
         parts["facts"] = json.dumps(facts).encode()
         parts["wasm"] = lzma.decompress((static / "ort.wasm.xz").read_bytes())
         report(0.4, "laying out the map")

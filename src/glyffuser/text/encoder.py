@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from safetensors import SafetensorError
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.weights import BROKEN
 
+LEAST = 4  # tokens: the marks at both ends of a text, and a word
 HUB_IDS = {"t5": "google-t5/t5-small", "clip": "openai/clip-vit-base-patch32"}
 WORD_MARKS = ("\u2581", "\u0120", "</w>")  # by which tokenizers show where a word begins or ends: T5's, GPT's, CLIP's
 
@@ -47,12 +48,18 @@ class TextEncoder(ModelMixin, ConfigMixin):
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        if not isinstance(encoder, str) or not isinstance(max_length, int) or max_length < LEAST:
+            raise UserError(
+                f"a text encoder has a name and reads {LEAST} tokens or more, not {encoder!r}, {max_length!r}"
+            )
         source = resolve(encoder)
         self.source = source
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=not download)
+            self.tokenizer = AutoTokenizer.from_pretrained(
+                source, local_files_only=not download, trust_remote_code=False
+            )
             self.model = load_model(source, download)
-        except (OSError, ValueError, SafetensorError) as error:
+        except BROKEN as error:
             hint = "" if download else "; a hub id must be in the local cache, or set text.download=true"
             raise UserError(f"cannot load the text encoder {encoder!r}{hint}") from error
         self.model.eval().requires_grad_(False)
@@ -142,11 +149,12 @@ def load_model(source: str, download: bool) -> Any:
     """The encoder in a folder or at a hub id; OSError or ValueError where there is none, or not all of its weights."""
     from transformers import AutoConfig, AutoModelForTextEncoding
 
-    config = AutoConfig.from_pretrained(source, local_files_only=not download)
+    safe: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(source, **safe)
     if "text_config" in getattr(config, "sub_configs", {}):  # of texts and pictures
         config = config.get_text_config()
     model, found = AutoModelForTextEncoding.from_pretrained(
-        source, config=config, local_files_only=not download, output_loading_info=True
+        source, config=config, use_safetensors=True, output_loading_info=True, **safe
     )
     # transformers would go on with random numbers. A pooler's would do no harm: what it makes is not used.
     if missing := sorted(name for name in found["missing_keys"] if "pooler" not in name):

@@ -63,9 +63,19 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
     model. To close the generator instead, or to let an exception go through it, is like a kill: the folder keeps its
     last checkpoint. Raises Diverged for a loss that is NaN or runs away.
     """
-    c, main, stop = parts.config.train, parts.accelerator.is_main_process, stop or Stop()
-    if main:
-        folder.open(state.step, parts.tower, parts.autoencoder)
+    main, stop = parts.accelerator.is_main_process, stop or Stop()
+    try:
+        if main:
+            folder.open(state.step, parts.tower, parts.autoencoder)
+        yield from _steps(parts, state, folder, stop)
+    finally:
+        if main:
+            folder.close()
+
+
+def _steps(parts: Parts, state: State, folder: RunFolder, stop: Stop) -> Iterator[Progress]:
+    """The steps of `loop`, in a folder that is open."""
+    c, main = parts.config.train, parts.accelerator.is_main_process
     stepper, previews = build_stepper(parts, state), build_previews(parts, folder.path)
     before, saved_at = time.perf_counter(), state.step
     while state.step < c.max_steps and not _out_of_time(parts, state) and not _stopped(parts, stop):
@@ -94,7 +104,6 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
             state.save(folder.checkpoints, c.keep_checkpoints)
         with atomic_path(folder.path / "model") as temporary:
             exported(parts, state.averaged()).save_pretrained(temporary)
-        folder.close()
 
 
 def _watch(parts: Parts, state: State, value: float, norm: float, drift: float) -> None:
