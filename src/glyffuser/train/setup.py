@@ -20,8 +20,8 @@ from glyffuser.base.names import COMPANIONS
 from glyffuser.config import Config
 from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import common, compositions
-from glyffuser.data.dataset import GlyphData, load_dataset
-from glyffuser.data.pictures import read_pictures
+from glyffuser.data.dataset import GlyphData, GlyphFacts
+from glyffuser.data.pictures import GlyphStream, open_dataset, read_pictures
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.pipeline import load_pipeline
@@ -64,14 +64,15 @@ def setup(
         return _setup_companion(config, accelerator)
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
-    data = load_dataset(Path(config.data.path), split="train")
-    _check_data(config, data.images.shape[1], len(data))
-    composed = [compositions(data.chars, data.senses)] if config.data.composition else []
-    captions = build_captions(data.definitions, data.senses, composed)
+    data = open_dataset(Path(config.data.path), "train")
+    _check_data(config, data.info["size"], len(data))
+    characters, drawn = data.characters()  # texts are read once, however many fonts draw a character
+    composed = [compositions(characters.chars, characters.senses)] if config.data.composition else []
+    captions = build_captions(characters.definitions, characters.senses, composed)
     master = load_pipeline(Path(config.distil.teacher)) if config.distil.teacher else None
     if master is not None and tower is None:
         tower = master.tower
-    texts, tower = _read_texts(config, data, captions, encoder, accelerator, tower, progress)
+    texts, tower = _read_texts(config, characters, captions, encoder, accelerator, tower, progress)
     if config.model.autoencoder and autoencoder is None:
         autoencoder = load_companion(Path(config.model.autoencoder), Autoencoder)
     latents, sizes = _to_latents(config, data, autoencoder, accelerator, progress, master is not None)
@@ -79,7 +80,8 @@ def setup(
     read = None if tower is None else pooled(tower, texts)
     known = common(data.chars, config.model.components)
     styles = tuple(sorted(set(data.styles))) if config.model.styled else ()
-    batches = Batches(config, data, captions, texts, read, process.schedule, styles, accelerator.device, known, latents)
+    shared = captions.shared(drawn)
+    batches = Batches(config, data, shared, texts, read, process.schedule, styles, accelerator.device, known, latents)
     torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
     network = build_network(
         **asdict(config.model) | {"components": known} | sizes,
@@ -94,7 +96,7 @@ def setup(
 
 def _to_latents(
     config: Config,
-    data: GlyphData,
+    data: GlyphData | GlyphStream,
     autoencoder: Autoencoder | None,
     accelerator: Accelerator,
     progress: Callable[[int, int], None] | None,
@@ -113,7 +115,8 @@ def _to_latents(
         raise UserError("a latent model has no students yet; distil one that works on pixels")
     with accelerator.main_process_first():
         cache = Path(config.data.path).parent / "latents"
-        latents = encoded(autoencoder.to(accelerator.device), data.images, cache, progress)
+        images = data.images if isinstance(data, GlyphData) else data.pictures
+        latents = encoded(autoencoder.to(accelerator.device), images, cache, progress)
     return latents, {"in_channels": c.latent_channels, "sample_size": autoencoder.latent_size}
 
 
@@ -137,7 +140,7 @@ def process_of(config: Config) -> Process:
 
 def _read_texts(
     config: Config,
-    data: GlyphData,
+    characters: GlyphFacts,
     captions: Captions,
     encoder: TextEncoder,
     accelerator: Accelerator,
@@ -157,9 +160,9 @@ def _read_texts(
         tower = train_tower(
             captions,
             texts,
-            data.chars,
-            data.radicals,
-            data.strokes,
+            characters.chars,
+            characters.radicals,
+            characters.strokes,
             t.tower,
             encoder.fingerprint(),
             config.data.kinds,
