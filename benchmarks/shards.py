@@ -1,13 +1,14 @@
 """Training data in shards: how well their order mixes, how fast they are read, and in how much memory.
 
-    python benchmarks/shards.py [--data data/ten] [--fonts 10] [--shards 10] [--characters 100000] [--cap 256]
+    python benchmarks/shards.py [--data data/ten] [--source data/glyphs.parquet] [--fonts 10] [--shards 10] [--cap 256]
 
-Builds the data set first if it is not there: the faces of the Noto Sans CJK collection, five regional forms and as many
-of another width, so that ten of them are ten fonts, but alike. Two tables. Mixing: how often two glyphs of a batch are
-of one row group, radical, character or font, and how far apart in the shards successive glyphs lie, as a share of their
-number; as they stand there, with row groups permuted alone, as training takes them, and for a permutation of all
-glyphs. Reading: one pass, batch by batch, as a training step asks for it, by a process that may not take more than
-`--cap` MiB beyond what it has once the data set is open; and what the same limit says to whoever reads everything.
+Makes the data set first if it is not there: every glyph of the source under ten names of fonts. Their pictures are
+alike, which matters neither to order nor to memory; `glyffuser dataset build --font ... --shards 10 --out data/ten`
+makes one of real fonts. Two tables. Mixing: how often two glyphs of a batch are of one row group, radical, character
+or font, and how far apart in the shards successive glyphs lie, as a share of their number; as they stand there, with
+row groups permuted alone, as training takes them, and for a permutation of all glyphs. Reading: one pass, batch by
+batch, as a training step asks for it, by a process that may not take more than `--cap` MiB beyond what it has once the
+data set is open; and what the same limit says to whoever reads everything.
 """
 
 import argparse
@@ -20,25 +21,35 @@ from pathlib import Path
 
 import numpy as np
 
-from glyffuser.data.dataset import build_dataset, load_dataset
-from glyffuser.data.fonts import default_font, load_font
+from glyffuser.base.files import atomic_path
+from glyffuser.config import DATA
+from glyffuser.data.dataset import load_dataset, opened
+from glyffuser.data.drawing import Tally
 from glyffuser.data.order import WINDOW, GlyphOrder, alike
 from glyffuser.data.pictures import GlyphStream, open_stream
-from glyffuser.data.shards import ROW_GROUP
-from glyffuser.data.unihan import read_unihan
+from glyffuser.data.shards import ROW_GROUP, SHARED, ShardWriter, write_manifest
 
 BATCH = 64
 
 
-def build(out: Path, fonts: int, shards: int, characters: int) -> None:
-    """Draw a data set with so many faces."""
-    path = default_font().path
-    faces = [load_font(f"face-{number}={path}:{number}") for number in range(fonts)]
-    unihan = read_unihan()
-    report = build_dataset(faces, unihan, out, codepoints=sorted(unihan.entries)[:characters], shards=shards)
-    print(
-        f"built {report.rows} glyphs in {report.shards} files, {report.bytes / 2**20:.0f} MiB, {report.seconds:.0f} s"
-    )
+def repeat(source: Path, out: Path, fonts: int, shards: int) -> None:
+    """Write a data set in shards, in which every glyph of the source stands so many times."""
+    start = time.perf_counter()
+    info, ((_, file),) = opened(source, None)
+    rows = file.read().to_pylist()
+    names = [f"font-{number}" for number in range(fonts)]
+    told = info | {"fonts": names, "styles": names}
+    facts = {key: told[key] for key in SHARED}
+    training, tally = fonts * sum(row["split"] == "train" for row in rows), Tally()
+    with atomic_path(out) as temporary:
+        temporary.mkdir()
+        writer = ShardWriter(temporary, facts, -(-training // shards))
+        for place in np.random.default_rng(0).permutation(fonts * len(rows)).tolist():
+            name = names[place % fonts]
+            writer.add(tally.note({**rows[place // fonts], "font": name, "style": name}))
+        write_manifest(temporary, facts | tally.facts(), writer.close())
+    size = sum(shard.stat().st_size for shard in out.glob("*.parquet"))
+    print(f"{fonts} times {len(rows)} glyphs in {size / 2**20:.0f} MiB, written in {time.perf_counter() - start:.0f} s")
 
 
 def mixing(stream: GlyphStream, seed: int) -> None:
@@ -101,9 +112,9 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/ten"), help="the folder of shards")
-    parser.add_argument("--fonts", type=int, default=10, help="faces to draw with, 1 to 10")
+    parser.add_argument("--source", type=Path, default=DATA, help="one Parquet file, which to repeat")
+    parser.add_argument("--fonts", type=int, default=10, help="how many times")
     parser.add_argument("--shards", type=int, default=10)
-    parser.add_argument("--characters", type=int, default=100_000, help="at most so many code points")
     parser.add_argument("--cap", type=int, default=256, help="MiB")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--read", choices=("piecewise", "everything"), help=argparse.SUPPRESS)  # a process of its own
@@ -111,7 +122,7 @@ def main() -> None:
     if options.read:
         return read_pass(options.data, options.cap, options.read == "everything")
     if not options.data.exists():
-        build(options.data, options.fonts, options.shards, options.characters)
+        repeat(options.source, options.data, options.fonts, options.shards)
     mixing(open_stream(options.data, "train"), options.seed)
     print(f"\nOne pass within {options.cap} MiB")
     for how in ("piecewise", "everything"):
