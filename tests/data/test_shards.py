@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from glyffuser.base.errors import UserError
+from glyffuser.commands.cli import main
 from glyffuser.data.dataset import build_dataset, load_dataset, read_info
 from glyffuser.data.fonts import FontFace, load_font
 from glyffuser.data.order import GlyphOrder, alike
@@ -142,8 +143,8 @@ def fits(folder: Path, name: str) -> None:
     manifest(folder, lambda facts: [s.update(bytes=size) for s in facts["shards"] if s["file"] == name])
 
 
-def cut(folder: Path) -> None:
-    path = folder / "train-00003.parquet"
+def cut(folder: Path, name: str = "train-00003.parquet") -> None:
+    path = folder / name
     path.write_bytes(path.read_bytes()[:-1000])
 
 
@@ -255,6 +256,24 @@ def test_a_number_of_shards_that_cannot_be(shards: int, faces: list[FontFace], u
     with pytest.raises(UserError, match=rf"{shards} shards for \d+ training glyphs; choose between 1 and that"):
         build_dataset(faces, unihan, tmp_path / "x", size=SIZE, codepoints=CODEPOINTS, shards=shards)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_builds_and_shows_shards(
+    tmp_path: Path, toy_font: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    font, out = toy_font(dict.fromkeys("一三七", (100, 300, 900, 400))), tmp_path / "glyphs"
+    assert main(["dataset", "build", "--shards", "0", "--out", str(out)]) == 2
+    assert capsys.readouterr().err == "glyffuser: --shards must be at least 1, not 0; leave it out to write one file\n"
+    built = ["dataset", "build", "--font", f"mine={font}", "--size", "16", "--shards", "2", "--out", str(out), "--json"]
+    assert main(built) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["rows"], report["shards"], report["path"]) == (3, 2, str(out))
+    assert main(["dataset", "info", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == read_info(out)
+    cut(out, "train-00001.parquet")
+    assert main(["dataset", "info", str(out)]) == 2
+    told = capsys.readouterr()
+    assert (told.out, len(told.err.strip().splitlines())) == ("", 1)
 
 
 def test_a_build_replaces_a_data_set_and_nothing_else(
