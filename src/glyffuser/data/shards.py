@@ -8,6 +8,7 @@ shard of their own.
 
 import json
 import math
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from glyffuser.data.schema import (
 )
 
 MANIFEST = "manifest.json"
+OURS = r"manifest\.json|(train|test)-\d{5,}\.parquet"  # names in a folder of shards
 ROW_GROUP = 256  # rows: half a megabyte of pictures at 128 pixels
 SHARED = ("schema_version", "fonts", "styles", "size", "unihan")  # facts that every shard has from the whole
 
@@ -128,8 +130,9 @@ def check_replaceable(folder: Path) -> None:
     """UserError if `folder` holds anything but a data set in shards: a build would remove it."""
     if not folder.is_dir():
         return
-    strange = [p.name for p in sorted(folder.iterdir()) if p.name != MANIFEST and p.suffix != ".parquet"]
-    if strange or not ((folder / MANIFEST).is_file() or not any(folder.iterdir())):
+    names = sorted(path.name for path in folder.iterdir())
+    strange = [name for name in names if not re.fullmatch(OURS, name)]
+    if strange or (names and MANIFEST not in names):
         raise UserError(
             f"{folder} holds other things than a data set ({', '.join(strange[:3]) or 'no ' + MANIFEST}); "
             "choose another --out"
