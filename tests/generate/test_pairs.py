@@ -8,7 +8,7 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.weights import weights_hash
-from glyffuser.data.dataset import png
+from glyffuser.data.schema import png
 from glyffuser.data.pairs import Pair, picture, read_senses
 from glyffuser.generate.draw import draw
 from glyffuser.generate.pairs import PairSource, by_flaws, known_meanings, read_prompts

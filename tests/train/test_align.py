@@ -69,7 +69,7 @@ def pairs(tiny_data, tiny_model, tmp_path_factory) -> Path:
     """20 pairs: real characters, preferred, beside what the untrained model draws; and two of which neither is good."""
     pipe, real = load_pipeline(tiny_model), load_dataset(tiny_data, "train").images
     source, made = PairSource(pipe, ["water", "a deep river", "rain"], Request(steps=2)), []
-    from glyffuser.data.dataset import png
+    from glyffuser.data.schema import png
 
     for number in range(22):
         pair = source.draw(number)
@@ -189,7 +189,7 @@ def test_pairs_that_cannot_be_learnt_from_are_refused(aligned, tmp_path, pairs):
     bad = [replace(pair, choice="bad") for pair in found]
     refused(aligned, tmp_path / "few.parquet", found[:3], "has 3 pairs .* less than one batch")
     refused(aligned, tmp_path / "bad.parquet", bad, "has 0 pairs")
-    from glyffuser.data.dataset import png
+    from glyffuser.data.schema import png
 
     small = png(np.zeros((16, 16), np.uint8))
     small_pairs = [replace(pair, left=small, right=small) for pair in found]

@@ -175,7 +175,7 @@ def inputs_of(
     folder = model_folder(folder)
     if not (folder / "model_index.json").is_file() and model != "bundled":
         raise UserError(f"{folder} is not a model folder (it has no model_index.json); name one that `train` wrote")
-    if not data.is_file():
+    if not data.exists():
         if data != DATA:
             raise UserError(f"{data} does not exist; build it with `glyffuser dataset build --out {data}`")
         _build_data(data)

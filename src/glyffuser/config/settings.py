@@ -17,7 +17,7 @@ INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: below, t
 class DataConfig:
     """What the model learns from."""
 
-    path: str = str(DATA)  # the file that `glyffuser dataset build` wrote
+    path: str = str(DATA)  # the file, or the folder of shards, that `glyffuser dataset build` wrote
     definition: float = 0.3  # chance that a caption is the whole definition,
     sense: float = 0.5  # a single sense of it ("gold"), so that one-word prompts work;
     mixture: float = 0.2  # or some of its senses in another order

@@ -116,7 +116,7 @@ class Inputs:
         return f"no model in {self.model_path}; train one with `glyffuser train` and pass it with --model"
 
     def _data_file(self) -> Path:
-        if not self.data_path.is_file():
+        if not self.data_path.exists():
             raise Missing(
                 f"no data set {self.data_path}; build it with: glyffuser dataset build --out {self.data_path}"
             )
@@ -209,7 +209,8 @@ class Inputs:
     @cached_property
     def data_hash(self) -> str:
         """16 hex digits over the data set's pictures and texts."""
-        return files_hash([self._data_file()])
+        path = self._data_file()
+        return files_hash(path.iterdir() if path.is_dir() else [path])
 
     def key(self, needs: str) -> list[Any]:
         """What a figure is made from that needs some of what `hashes` lists: part of its cache name."""

@@ -13,6 +13,7 @@ from glyffuser.data.captions import Captions
 from glyffuser.data.components import MOST_PARTS, numbered, parts
 from glyffuser.data.dataset import GlyphData
 from glyffuser.data.order import GlyphOrder
+from glyffuser.data.pictures import GlyphStream
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.text.cache import EncodedTexts
@@ -31,7 +32,7 @@ class Batch:
 
 
 class Batches:
-    """Draws the batch of any step; holds the data set in memory, on the device.
+    """Draws the batch of any step; holds the data set in memory, on the device, or what is known of a stream.
 
     Args:
         data: the training split.
@@ -44,7 +45,7 @@ class Batches:
     def __init__(
         self,
         config: Config,
-        data: GlyphData,
+        data: GlyphData | GlyphStream,
         captions: Captions,
         texts: EncodedTexts,
         pooled: Tensor | None,
@@ -56,8 +57,11 @@ class Batches:
     ):
         self.config, self.captions, self.texts, self.schedule, self.device = config, captions, texts, schedule, device
         self.pooled = pooled
-        self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed)
-        self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
+        self.pictures = data.pictures if isinstance(data, GlyphStream) else None
+        blocks = None if self.pictures is None else self.pictures.blocks
+        self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed, blocks)
+        if isinstance(data, GlyphData):
+            self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
         self.latents = None if latents is None else latents.to(device)  # (N, C, h, w), in the place of pictures
         self.radicals = data.radicals.astype(np.int64)
         self.parts = None
@@ -67,7 +71,7 @@ class Batches:
         self.styles = np.array([styles.index(style) + 1 for style in data.styles]) if styles else None  # (N,)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.radicals)
 
     def draw(self, step: int, rank: int, world: int) -> Batch:
         """The examples of a step for process `rank` of `world`."""
@@ -104,4 +108,8 @@ class Batches:
         """Some glyphs by their numbers (B, 1, H, W), in [-1, 1]; or their latents (B, C, h, w)."""
         if self.latents is not None:
             return self.latents[rows]
-        return self.images[rows][:, None].float() / 127.5 - 1
+        if self.pictures is not None:
+            images = torch.from_numpy(np.stack([self.pictures[row] for row in rows.tolist()])).to(self.device)
+        else:
+            images = self.images[rows]
+        return images[:, None].float() / 127.5 - 1

@@ -24,7 +24,7 @@ class Crops:
 
     def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
         self.config, self.pictures, self.schedule, self.device = config, pictures, process.schedule, device
-        self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed)
+        self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed, pictures.blocks)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -57,7 +57,7 @@ class Wholes:
 
     def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
         self.config, self.pictures, self.device = config, pictures, device
-        self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed)
+        self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed, pictures.blocks)
 
     def __len__(self) -> int:
         return len(self.pictures)

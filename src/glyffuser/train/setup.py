@@ -21,9 +21,9 @@ from glyffuser.base.names import COMPANIONS
 from glyffuser.config import Config
 from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import common, compositions
-from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.data.dataset import GlyphData, GlyphFacts
 from glyffuser.data.pairs import read_pairs
-from glyffuser.data.pictures import read_pictures
+from glyffuser.data.pictures import GlyphStream, open_dataset, read_pictures
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.pipeline import load_pipeline
@@ -69,13 +69,14 @@ def setup(
         return _setup_aligned(config, accelerator)
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
-    data = load_dataset(Path(config.data.path), split="train")
-    _check_data(config, data.images.shape[1], len(data))
-    captions = _captions(config, data)
+    data = open_dataset(Path(config.data.path), "train")
+    _check_data(config, data.info["size"], len(data))
+    characters, drawn = data.characters()  # texts are read once, however many fonts draw a character
+    captions = _captions(config, characters)
     master = load_pipeline(Path(config.distil.teacher)) if config.distil.teacher else None
     if master is not None and tower is None:
         tower = master.tower
-    texts, tower = _read_texts(config, data, captions, encoder, accelerator, tower, progress)
+    texts, tower = _read_texts(config, characters, captions, encoder, accelerator, tower, progress)
     if config.model.autoencoder and autoencoder is None:
         autoencoder = load_companion(Path(config.model.autoencoder), Autoencoder)
     latents, sizes = _to_latents(config, data, autoencoder, accelerator, progress, master is not None)
@@ -83,7 +84,8 @@ def setup(
     read = None if tower is None else pooled(tower, texts)
     known = common(data.chars, config.model.components)
     styles = tuple(sorted(set(data.styles))) if config.model.styled else ()
-    batches = Batches(config, data, captions, texts, read, process.schedule, styles, accelerator.device, known, latents)
+    shared = captions.shared(drawn)
+    batches = Batches(config, data, shared, texts, read, process.schedule, styles, accelerator.device, known, latents)
     torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
     network = build_network(
         **asdict(config.model) | {"components": known} | sizes,
@@ -96,8 +98,8 @@ def setup(
     return Parts(config, accelerator, batches, network.to(accelerator.device), encoder, tower, teacher, autoencoder)
 
 
-def _captions(config: Config, data: GlyphData) -> Captions:
-    """The captions of all glyphs: as the settings have them, or, where a network takes no text, the empty one alone."""
+def _captions(config: Config, data: GlyphFacts) -> Captions:
+    """The captions of all characters, as the settings have them; where a network takes no text, the empty one alone."""
     if config.model.text_route == "none":
         return build_captions([""] * len(data), [[] for _ in data.chars])
     composed = [compositions(data.chars, data.senses)] if config.data.composition else []
@@ -106,7 +108,7 @@ def _captions(config: Config, data: GlyphData) -> Captions:
 
 def _to_latents(
     config: Config,
-    data: GlyphData,
+    data: GlyphData | GlyphStream,
     autoencoder: Autoencoder | None,
     accelerator: Accelerator,
     progress: Callable[[int, int], None] | None,
@@ -125,7 +127,8 @@ def _to_latents(
         raise UserError("a latent model has no students yet; distil one that works on pixels")
     with accelerator.main_process_first():
         cache = Path(config.data.path).parent / "latents"
-        latents = encoded(autoencoder.to(accelerator.device), data.images, cache, progress)
+        images = data.images if isinstance(data, GlyphData) else data.pictures
+        latents = encoded(autoencoder.to(accelerator.device), images, cache, progress)
     return latents, {"in_channels": c.latent_channels, "sample_size": autoencoder.latent_size}
 
 
@@ -167,7 +170,7 @@ def process_of(config: Config) -> Process:
 
 def _read_texts(
     config: Config,
-    data: GlyphData,
+    characters: GlyphFacts,
     captions: Captions,
     encoder: TextEncoder,
     accelerator: Accelerator,
@@ -187,9 +190,9 @@ def _read_texts(
         tower = train_tower(
             captions,
             texts,
-            data.chars,
-            data.radicals,
-            data.strokes,
+            characters.chars,
+            characters.radicals,
+            characters.strokes,
             t.tower,
             encoder.fingerprint(),
             config.data.kinds,
