@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import UseAppendAction, arg
 
+from glyffuser.base.processes import rank
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.config import DATA, PRESETS, Config, load_config, override, preset, set_field
@@ -148,7 +149,8 @@ def _stopping(stop: "Stop") -> Iterator[None]:
         if stop.requested:
             raise KeyboardInterrupt
         stop.requested = True
-        print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
+        if rank() == 0:
+            print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
