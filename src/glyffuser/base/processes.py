@@ -5,8 +5,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 REACH = timedelta(seconds=5)  # within which torchrun's store answers, if it can be reached at all
 
@@ -60,7 +62,7 @@ class Crew:
         """Whether this process is the one that writes files."""
         return self.rank == 0
 
-    def shared(self, count: int, work: Callable[[slice], np.ndarray]) -> np.ndarray:
+    def shared(self, count: int, work: "Callable[[slice], np.ndarray]") -> "np.ndarray":
         """`work` done on slices of `count` rows, a process each, nearly equal; all get all rows, uint8 (count, ...).
 
         The rows of the result are as the processes gave them, to the last bit.
@@ -71,7 +73,7 @@ class Crew:
         mine = slice(edges[self.rank], edges[self.rank + 1])
         return self._gathered(count, mine, work(mine) if mine.start < mine.stop else None)
 
-    def _gathered(self, count: int, mine: slice, rows: np.ndarray | None) -> np.ndarray:
+    def _gathered(self, count: int, mine: slice, rows: "np.ndarray | None") -> "np.ndarray":
         """The rows of all: each adds its own to zeros. A process without any learns from the others their shape."""
         import torch
         from torch.distributed import ReduceOp, all_reduce

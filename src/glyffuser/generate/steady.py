@@ -3,7 +3,7 @@
 Libraries of linear algebra choose how they add by how much there is to add, so a row of a batch comes out a little
 different in batches of other lengths. Measured with the networks of this project on a CPU (docs/SCALING.md): where
 bfloat16 is multiplied in hardware a row is the same in every call of two rows or more; in float32 it is the same in
-calls of four and of eight rows, but not in those of one, two or sixteen.
+calls of four and of eight rows, but not in those of one, two or sixteen, nor with more padding behind its text.
 """
 
 from collections.abc import Callable, Iterator
