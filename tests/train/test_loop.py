@@ -186,8 +186,6 @@ def test_a_step_in_parts_is_the_same_step(tiny_config, tmp_path):
     for name in ("loss", "grad_norm"):
         seen, expected = ([line[name] for line in log(run.out)] for run in (parted, whole))
         assert seen == pytest.approx(expected, rel=1e-4), name
-    for one, other in zip(parted.state.network.parameters(), whole.state.network.parameters(), strict=True):
-        assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_another_batch_size_goes_on_where_the_last_glyph_was(tiny_config, tmp_path):
