@@ -86,6 +86,23 @@ def test_sample_writes_pictures_and_prints_where(tiny_model, tmp_path, capsys):
     assert "Traceback" not in captured.err
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        (b"\n \n", "holds no meanings; write one a line"),
+        (b"\xff\xfe\x00", "not a text in UTF-8"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_named(tmp_path, capsys, content, words):
+    path = tmp_path / "prompts.txt"
+    if content is not None:
+        path.write_bytes(content)
+    assert run("sample", "--list", path) == 2
+    assert words in (line := complaint(capsys))
+    assert str(path) in line
+
+
 def test_sample_as_json(tiny_model, tmp_path, capsys):
     assert run("sample", "gold", "-n", 1, "--steps", 1, "--model", tiny_model, "--out", tmp_path, "--json") == 0
     (result,) = json.loads(capsys.readouterr().out)

@@ -13,8 +13,8 @@ from pyarrow import parquet
 
 from glyffuser.base.errors import UserError
 from glyffuser.data.dataset import load_dataset
-from glyffuser.data.schema import png
 from glyffuser.data.pairs import Pair, PairFile, picture, read_pairs, read_senses, schema, write_pairs
+from glyffuser.data.schema import png
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, 123000, UTC)
 

@@ -8,8 +8,8 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.weights import weights_hash
-from glyffuser.data.schema import png
 from glyffuser.data.pairs import Pair, picture, read_senses
+from glyffuser.data.schema import png
 from glyffuser.generate.draw import draw
 from glyffuser.generate.pairs import PairSource, by_flaws, known_meanings, read_prompts
 from glyffuser.generate.request import Request

@@ -145,10 +145,10 @@ def test_pairs_without_a_preference_are_left_out_and_every_tenth_is_held_out(ali
     used = [pair for pair in read_pairs(pairs) if pair.pair not in (4, 9)]
     assert (batches.images.numpy() == np.stack([pair.preferred() for pair in used])).all()
     assert batches.held_out.tolist() == [9, 19]
-    seen = torch.cat([batches.draw(step, 0, 1).x0[:4] for step in range(20)])
+    seen = torch.cat([batches.draw(4 * step, 4).x0[:4] for step in range(20)])
     held = batches.images[batches.held_out, 0].float() / 127.5 - 1
     assert not any(torch.equal(glyph[0], other) for glyph in seen for other in held)
-    batch = batches.draw(0, 0, 1)
+    batch = batches.draw(0, 4)
     assert torch.equal(batch.eps[:4], batch.eps[4:])
     assert torch.equal(batch.t[:4], batch.t[4:])
 

@@ -16,6 +16,7 @@ import tyro
 from tyro.conf import subcommand
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.processes import rank, says_first, world
 from glyffuser.commands.align import Align
 from glyffuser.commands.animate import Animate
 from glyffuser.commands.dataset import Dataset
@@ -76,6 +77,7 @@ Command = (
     | Annotated[Info, subcommand("info")]
 )
 
+SHARING = (Sample, Train, Distil, Align, Evaluate)  # commands that several processes can share
 COMMANDS = [command.__metadata__[0].name for command in get_args(Command)]
 
 
@@ -84,12 +86,18 @@ def main(argv: list[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     try:
         with heeding_sigterm():
-            _parse(sys.argv[1:] if argv is None else argv).run()
+            command = _parse(sys.argv[1:] if argv is None else argv)
+            if world() > 1 and not isinstance(command, SHARING):
+                raise UserError(
+                    "several processes share sample, train, distil, align and evaluate alone; start it without torchrun"
+                )
+            command.run()
             sys.stdout.flush()
     except UserError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
-        print("glyffuser: interrupted", file=sys.stderr)
+        if rank() == 0:
+            print("glyffuser: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `glyffuser ... | head`
         sys.stderr.close()
@@ -125,13 +133,14 @@ def _parse(argv: list[str]) -> Any:
 
 
 def _complain(text: str) -> int:
-    print(f"glyffuser: {' '.join(text.splitlines())}", file=sys.stderr)
+    if says_first(text):
+        print(f"glyffuser: {' '.join(text.splitlines())}", file=sys.stderr)
     return 2
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Our own warnings, one line each; those of other libraries are not for the user."""
-    if category is UserWarning:
+    if category is UserWarning and rank() == 0:
         print(f"glyffuser: warning: {' '.join(str(message).splitlines())}", file=sys.stderr)
 
 

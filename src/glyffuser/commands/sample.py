@@ -3,9 +3,9 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
@@ -26,11 +26,13 @@ class Sample:
     Example: glyffuser sample "gold" "a kind of fish" -n 16
 
     Writes one PNG per glyph, and per prompt a grid and a JSON with the settings. The same command gives the same
-    pictures.
+    pictures. Several processes share the work: torchrun --nproc-per-node 2 -m glyffuser sample --list prompts.txt
     """
 
     prompts: Positional[tuple[str, ...]] = ()
     """English meanings, each in quotes; none for a model that takes no text."""
+    listed: Annotated[Path | None, arg(name="list")] = None
+    """A text file (UTF-8) with more meanings, one a line."""
     request: OmitArgPrefixes[Request] = field(default_factory=Request)
     new: Flag = False
     """Leave out glyphs that exist as characters, and draw others in their place; the default with --best-of."""
@@ -57,23 +59,25 @@ class Sample:
         if LIST in (self.request.sampler, self.request.spacing):
             self._list()
             return
-        if self.again is not None and (self.prompts or self.request != Request() or self.new or self.no_new):
+        prompts = [*self.prompts, *([] if self.listed is None else read_list(self.listed))]
+        if self.again is not None and (prompts or self.request != Request() or self.new or self.no_new):
             raise UserError("--again takes prompt and settings from its file; leave out all others")
         if self.new and self.no_new:
             raise UserError("--new and --no-new ask for opposite things; give one of them")
-        if self.again is None and not self.prompts and self.model == "bundled":
+        if self.again is None and not prompts and self.model == "bundled":
             raise UserError(NO_PROMPT)
         if self.upscaler and self.again is None and self.request.upscale is None:
             raise UserError("--upscaler says how glyphs are enlarged; say how large with --upscale, for example 512")
         if self.svg:
             need_extra("export", *OUTLINES)
         with importing():
+            from glyffuser.base.processes import Crew
             from glyffuser.generate.cascade import load_upscalers
             from glyffuser.generate.files import read_record, sample_to_folder
 
-        upscalers = load_upscalers(self.upscaler)
+        crew, upscalers = Crew.joined(), load_upscalers(self.upscaler)
         pipe = self._pipeline()
-        prompts = self.prompts or (("",) if pipe.unconditional else ())
+        prompts = prompts or ([""] if pipe.unconditional else [])
         if self.again is None and not prompts:
             raise UserError(NO_PROMPT)
         if self.again is not None:
@@ -82,7 +86,7 @@ class Sample:
             new = self.new if self.new or self.no_new else None
             requests = [dataclasses.replace(self.request, prompt=prompt, new=new) for prompt in prompts]
         with Progress("denoising") as progress:
-            results = sample_to_folder(pipe, requests, self.out, progress, upscalers)
+            results = sample_to_folder(pipe, requests, self.out, progress, upscalers, crew)
         drawings = self._outlines([glyph for r in results for glyph in r.glyphs]) if self.svg else {}
         lines = [
             f"{r.prompt or 'no prompt'}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, "
@@ -123,6 +127,19 @@ class Sample:
             from glyffuser.export.engine import with_onnx
 
         return with_onnx(open_pipeline(self.model), self.onnx)
+
+
+def read_list(path: Path) -> list[str]:
+    """The meanings in a file, one a line; UserError for a file that cannot be read or holds none."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text in UTF-8"
+        raise UserError(f"cannot read the list {path}: {reason}") from error
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise UserError(f"the list {path} holds no meanings; write one a line")
+    return prompts
 
 
 def existing(chars: list[str]) -> str:

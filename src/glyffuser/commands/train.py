@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import UseAppendAction, arg
 
+from glyffuser.base.processes import rank
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.config import DATA, PRESETS, Config, load_config, override, preset, set_field
@@ -160,8 +161,9 @@ def _stopping(stop: "Stop") -> Iterator[None]:
         if stop.requested:
             raise KeyboardInterrupt
         stop.requested = True
-        again = "press Ctrl-C" if number == signal.SIGINT else "send SIGTERM"
-        print(f"stopping after this step, with a checkpoint; {again} again to stop at once", file=sys.stderr)
+        if rank() == 0:
+            again = "press Ctrl-C" if number == signal.SIGINT else "send SIGTERM"
+            print(f"stopping after this step, with a checkpoint; {again} again to stop at once", file=sys.stderr)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

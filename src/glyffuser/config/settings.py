@@ -90,7 +90,8 @@ class TrainConfig:
 
     init: str = ""  # a model folder whose weights the run starts from, where names and shapes match; "" = from scratch
     seed: int = 0  # of initial weights, data order and noise
-    batch_size: int = 64  # glyphs per step and process
+    batch_size: int = 64  # glyphs per step, of all processes together
+    accumulate: int = 1  # parts that each process takes its share of a step in, one after the other, to save memory
     max_steps: int = 100_000  # optimiser steps; the learning rate decays over the last `decay` of them
     max_minutes: float = 0.0  # stop cleanly after this many minutes in all, the decay done; 0 = no limit
     optimizer: str = "adamw"  # of OPTIMIZERS

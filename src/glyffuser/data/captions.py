@@ -32,22 +32,25 @@ class Captions:
         return replace(self, owners=owners)
 
     def draw(self, glyphs: np.ndarray, weights: Sequence[float], drop: float, rng: np.random.Generator) -> np.ndarray:
+        """A caption number for each glyph number (n,) -> (n,), as `pick` says."""
+        return self.pick(glyphs, weights, drop, rng.random((3, len(glyphs))))
+
+    def pick(self, glyphs: np.ndarray, weights: Sequence[float], drop: float, chances: np.ndarray) -> np.ndarray:
         """A caption number for each glyph number (n,) -> (n,); kinds by `weights`, 0 (empty) with chance `drop`.
 
-        Kinds beyond the weights given are not drawn.
+        Three numbers in [0, 1) decide for each, `chances` (3, n). Kinds beyond the weights given are not drawn.
         """
-        n = len(glyphs)
+        kind_chance, position, drop_chance = chances
         if self.owners is not None:
             glyphs = self.owners[glyphs]
         edges = np.cumsum(weights) / np.sum(weights)
-        kinds = np.searchsorted(edges, rng.random(n), side="right").clip(max=len(edges) - 1)
-        position, dropped = rng.random(n), rng.random(n) < drop
-        drawn = np.zeros(n, dtype=np.int64)
+        kinds = np.searchsorted(edges, kind_chance, side="right").clip(max=len(edges) - 1)
+        drawn = np.zeros(len(glyphs), dtype=np.int64)
         for kind, (choices, starts) in enumerate(zip(self.choices, self.starts, strict=True)):
             here = kinds == kind
             first, last = starts[glyphs[here]], starts[glyphs[here] + 1]
             drawn[here] = choices[(first + position[here] * (last - first)).astype(np.int64)]
-        return np.where(dropped, 0, drawn)
+        return np.where(drop_chance < drop, 0, drawn)
 
 
 def build_captions(

@@ -129,16 +129,18 @@ class Schedule:
         return float(self.sigma(torch.tensor(0.0)))
 
     def sample_timesteps(self, n: int, distribution: str, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n training timesteps, float64 (n,) in [0, T).
+        """Draw n training timesteps, float64 (n,) in [0, T), as `timesteps_at` says."""
+        return self.timesteps_at(torch.rand(n, dtype=torch.float64, generator=generator), distribution)
+
+    def timesteps_at(self, u: Tensor, distribution: str) -> Tensor:
+        """The training timesteps, float64 (n,) in [0, T), below which shares u (n,), in [0, 1), of all lie.
 
         `distribution`: "uniform" (whole timesteps for linear and cosine, any real for flow), or "logit_normal", which
         puts most of them at medium noise levels (Esser et al. 2024, equation 19). Flow timesteps are then shifted.
         """
-        if distribution == "uniform":
-            u = torch.rand(n, dtype=torch.float64, generator=generator)
-        elif distribution == "logit_normal":
-            u = torch.randn(n, dtype=torch.float64, generator=generator).sigmoid()
-        else:
+        if distribution == "logit_normal":
+            u = torch.special.ndtri(u).sigmoid()
+        elif distribution != "uniform":
             raise ValueError(f"unknown timestep distribution {distribution!r}; choose one of {', '.join(TIMESTEPS)}")
         if self.name == "flow":
             return self.T * shifted(u, self.shift)

@@ -11,9 +11,9 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.weights import weights_hash
-from glyffuser.data.schema import png
 from glyffuser.data.order import GlyphOrder
 from glyffuser.data.pairs import Pair, picture, read_senses
+from glyffuser.data.schema import png
 from glyffuser.generate.draw import Tick, draw, quiet
 from glyffuser.generate.mixtures import read_mixture
 from glyffuser.generate.pipeline import GlyffuserPipeline

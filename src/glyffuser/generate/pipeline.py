@@ -13,6 +13,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
 from diffusers.utils.logging import disable_progress_bar
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
@@ -32,6 +33,7 @@ from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.mixtures import together
 from glyffuser.generate.request import Usual
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
+from glyffuser.generate.steady import steady
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.build import saved_class
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
@@ -155,6 +157,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         parts: Sequence[Part] = (),
         style: str | None = None,
         edit: Edit | None = None,
+        alike: bool = False,
     ) -> Iterator[GlyphStep]:
         """The generator behind `__call__`: yields a GlyphStep per step; the last x is the result.
 
@@ -176,6 +179,7 @@ class GlyffuserPipeline(DiffusionPipeline):
                 unless it is given.
             style: one of those that the network knows, for all glyphs; default: none in particular.
             edit: a picture to start from or to hold a part of; our own samplers alone can do that.
+            alike: whether a glyph is to be the same to the last bit whatever is drawn with it, see generate/steady.py.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """
@@ -187,7 +191,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         self.check_sampler(sampler, spacing, eta)
         cond = self.condition(texts, num_images_per_prompt, style)
         several = weights.repeat_interleave(num_images_per_prompt, dim=1) if len(weights) > 1 else None
-        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, several, style)
+        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, several, style, alike)
         shape = (len(cond) // len(weights), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
@@ -219,13 +223,15 @@ class GlyffuserPipeline(DiffusionPipeline):
         guidance_interval: tuple[float, float] = INTERVAL,
         weights: Tensor | None = None,
         style: str | None = None,
+        alike: bool = False,
     ) -> Denoiser:
         """The network as a denoiser D(x, sigma, cond), with guidance unless the scale is 1.
 
         `condition` makes the cond that it expects; with `weights` (K, B), that of K prompts for each of B glyphs. What
         guidance steers away from is in the same style: it strengthens the meaning, and leaves the hand alone.
+        `alike`: as in `stream`.
         """
-        D = self.unguided()
+        D = steady(self.unguided()) if alike else self.unguided()
         if weights is None and guidance_scale == 1:
             return D
         negative = self.condition([negative_prompt or ""], style=style)
@@ -264,7 +270,9 @@ class GlyffuserPipeline(DiffusionPipeline):
         """
         texts = list(dict.fromkeys(prompts))
         rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
-        states, mask = (part.to(self.device) for part in self.text_encoder.encode(texts))
+        # One by one, so that not even the last bit of what a network is told of a text depends on other texts.
+        read = [[part.to(self.device) for part in self.text_encoder.encode([text])] for text in texts]
+        states, mask = (pad_sequence([one[k][0] for one in read], batch_first=True) for k in (0, 1))
         radical = pooled = parts = hand = None
         if self.styles or style is not None:
             hand = torch.full((len(texts),), self._style(style), device=self.device)
@@ -275,7 +283,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             radical = torch.where(told, self.prior.draw(states, mask), 0)
         if self.tower is not None:
             with torch.no_grad():
-                pooled = self.tower(states, mask)
+                pooled = torch.cat([self.tower(*one) for one in read])
         if self.unet.config.get("components"):
             parts = torch.zeros(len(texts), *numbered([], "").shape, dtype=torch.long, device=self.device)
         return Condition(states, mask, radical, pooled, parts, hand)[rows]

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.noise import chances, normal
 from glyffuser.base.weights import weights_hash
 from glyffuser.config import Config
 from glyffuser.data.order import GlyphOrder
@@ -84,7 +85,8 @@ class Reference:
 
 
 class PairBatches:
-    """Draws the batch of any step: pairs to learn from, each with one noise and one timestep for both glyphs.
+    """Draws any stretch of the endless order of pairs to learn from, each with one noise and one timestep for both
+    glyphs.
 
     Args:
         pairs: with a choice. Those of which neither is any good are left out: they compare nothing.
@@ -103,22 +105,19 @@ class PairBatches:
     def __len__(self) -> int:
         return len(self.learnt)
 
-    def draw(self, step: int, rank: int, world: int) -> Batch:
-        """The pairs of a step for process `rank` of `world`: 2 B glyphs, the preferred ones first."""
-        c = self.config.train
-        first = (step * world + rank) * c.batch_size
-        rows = self.learnt[self.order(np.arange(first, first + c.batch_size))]
-        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(2, np.uint64)
-        t = self.process.schedule.sample_timesteps(
-            c.batch_size, self.config.diffusion.timesteps, torch.Generator().manual_seed(int(seeds[0]))
+    def draw(self, first: int, count: int) -> Batch:
+        """The pairs at `count` places of the order, from `first` on: 2 B glyphs, the preferred ones first."""
+        rows = self.learnt[self.order(np.arange(first, first + count))]
+        noise, level, _, _ = chances(self.config.train.seed, 0, first, count).T
+        return self.batch(
+            rows, self.process.schedule.timesteps_at(torch.from_numpy(level), self.config.diffusion.timesteps), noise
         )
-        return self.batch(rows, t, torch.Generator(self.device).manual_seed(int(seeds[1])))
 
-    def batch(self, rows: np.ndarray, t: Tensor, generator: torch.Generator) -> Batch:
-        """Some pairs by their numbers (B,), noised to timesteps t (B,)."""
+    def batch(self, rows: np.ndarray, t: Tensor, noise: np.ndarray) -> Batch:
+        """Some pairs by their numbers (B,), noised to timesteps t (B,), each by the noise of its number in [0, 1)."""
         which = torch.from_numpy(rows).to(self.device)
         x0 = self.images[which].transpose(0, 1).reshape(-1, 1, *self.images.shape[2:]).float() / 127.5 - 1
-        eps = torch.randn(x0[: len(rows)].shape, generator=generator, device=self.device)
+        eps = normal(x0.shape[1:], noise, self.device)
         return Batch(x0, torch.cat([eps, eps]), torch.cat([t, t]), self.cond[torch.cat([which, which])])
 
     def examine(self, network: Network, reference: Network) -> dict[str, float]:
@@ -132,8 +131,9 @@ class PairBatches:
         found = []
         with torch.no_grad():
             for level in range(LEVELS):
+                noise = chances(level, 0, 0, len(rows))[:, 0]
                 t = torch.full((len(rows),), (level + 0.5) / LEVELS * (T - 1), dtype=torch.float64)
-                batch = self.batch(rows, t, torch.Generator(self.device).manual_seed(level))
+                batch = self.batch(rows, t, noise)
                 found.append(preference(network, reference, self.process, batch, weighting))
         whole = Preference(*(torch.stack(part).sum(dim=0) for part in zip(*found, strict=True)))
         return {"won": float((whole.margin > 0).double().mean()), "drift": float(whole.drift)}

@@ -7,8 +7,8 @@
         ...
 
 It yields a `Progress` after every optimiser step, so progress bars, tests and figures need no callbacks. Which glyphs,
-captions, timesteps and noise a step sees is a function of (seed, step, process) alone; hence a run that was stopped
-goes on exactly as if it had not been.
+captions, timesteps and noise a step sees is a function of the seed and of the glyphs seen before; hence a run that was
+stopped goes on exactly as if it had not been, with another number of processes too. One process writes, the first.
 """
 
 import math
@@ -80,12 +80,12 @@ def _steps(parts: Parts, state: State, folder: RunFolder, stop: Stop) -> Iterato
     before, saved_at = time.perf_counter(), state.step
     while state.step < c.max_steps and not _out_of_time(parts, state) and not _stopped(parts, stop):
         lr = learning_rate(c, state.step, state.minutes)
-        value, norm = stepper(parts.batch(state.step), lr)
+        value, norm = stepper((parts.batch(state.seen, part) for part in range(c.accumulate)), lr)
         now = time.perf_counter()
-        state.step += 1
+        state.step, state.seen = state.step + 1, state.seen + c.batch_size
         state.minutes += (now - before) / 60
         _watch(parts, state, value, norm, stepper.facts.get("drift", 0.0))
-        speed = c.batch_size * parts.accelerator.num_processes / (now - before)
+        speed = c.batch_size / (now - before)
         done = run_fraction(c, state.step, state.minutes)
         progress = Progress(state.step, value, norm, lr, state.minutes, speed, done)
         if main and state.step % c.log_every == 0:

@@ -28,7 +28,7 @@ class Parts:
 
     config: Config
     accelerator: Accelerator
-    batches: Any  # Batches, PairBatches or Crops: draw(step, rank, world), and their length, the number of glyphs
+    batches: Any  # Batches, PairBatches or Crops: draw(first, count), and their length, the number of glyphs
     network: Any  # a ConditionedNetwork, or one of its companions
     encoder: TextEncoder | None = None
     tower: TextTower | None = None
@@ -46,6 +46,11 @@ class Parts:
         """The process that a denoiser is trained for; the network's own."""
         return self.network.process
 
-    def batch(self, step: int) -> Batch:
-        """The examples of a step for this process."""
-        return self.batches.draw(step, self.accelerator.process_index, self.accelerator.num_processes)
+    def batch(self, first: int, part: int = 0) -> Batch:
+        """The examples of a step for this process: of its share, the part of that number, of `train.accumulate`.
+
+        `first` is the place in the endless data order at which the step begins: how many glyphs steps have seen before.
+        """
+        a, c = self.accelerator, self.config.train
+        count = c.batch_size // (a.num_processes * c.accumulate)
+        return self.batches.draw(first + (a.process_index * c.accumulate + part) * count, count)

@@ -7,11 +7,12 @@ be looked at without being changed.
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs, broadcast
 from torch import Tensor
 
 from glyffuser.base.devices import bfloat16_is_fast, default_device
@@ -39,6 +40,10 @@ from glyffuser.train.distil import build_teacher
 from glyffuser.train.latents import encoded
 from glyffuser.train.parts import Parts
 
+PATIENCE = timedelta(hours=2)  # of processes that wait for another: the first alone encodes captions
+# What accelerate can also do, but nothing here is made for: they cut weights up, and Muon needs whole matrices.
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+
 
 def setup(
     config: Config,
@@ -60,7 +65,8 @@ def setup(
     cpu = default_device().type == "cpu"
     if cpu and c.mixed_precision == "fp16":
         raise UserError("train.mixed_precision = fp16 needs a GPU; use bf16 or no")
-    accelerator = Accelerator(mixed_precision=precision(c.mixed_precision), cpu=cpu)
+    accelerator = begin(precision(c.mixed_precision), cpu)
+    check_shares(config, accelerator.num_processes)
     if cpu:
         keep_freed_memory()
     if config.model.kind in COMPANIONS:
@@ -104,6 +110,37 @@ def _captions(config: Config, data: GlyphFacts) -> Captions:
         return build_captions([""] * len(data), [[] for _ in data.chars])
     composed = [compositions(data.chars, data.senses)] if config.data.composition else []
     return build_captions(data.definitions, data.senses, composed)
+
+
+def begin(mixed_precision: str, cpu: bool) -> Accelerator:
+    """What knows device, precision and processes. Under torchrun every process has the whole network, and they average
+    their gradients. UserError where accelerate is configured to cut networks up.
+    """
+    handlers = [
+        DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+        InitProcessGroupKwargs(timeout=PATIENCE),
+    ]
+    accelerator = Accelerator(mixed_precision=mixed_precision, cpu=cpu, kwargs_handlers=handlers)
+    if accelerator.distributed_type in SHARDED:
+        raise UserError(
+            f"accelerate is configured for {accelerator.distributed_type.value}, which cuts networks up; start with "
+            "torchrun, or take it out of accelerate's configuration"
+        )
+    return accelerator
+
+
+def check_shares(config: Config, processes: int) -> None:
+    """UserError unless the glyphs of a step can be shared evenly by the processes, and by the parts of each."""
+    size, parts = config.train.batch_size, config.train.accumulate
+    shares = processes * parts
+    if size % shares:
+        by = f"{processes} processes" + (f" in {parts} parts each" if parts > 1 else "")
+        if processes == 1:
+            by = f"{parts} parts"
+        raise UserError(
+            f"a step of {size} glyphs cannot be shared evenly by {by}; "
+            f"try --set train.batch_size={-(-size // shares) * shares}"
+        )
 
 
 def _to_latents(
