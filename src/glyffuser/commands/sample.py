@@ -1,6 +1,7 @@
 """`glyffuser sample`: draw glyphs."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,12 @@ class Sample:
         with importing():
             from glyffuser.generate.cascade import load_upscalers
             from glyffuser.generate.files import read_record, sample_to_folder
+            from glyffuser.judge.novelty import load_ideographs
 
-        upscalers = load_upscalers(self.upscaler)
-        pipe = self._pipeline()
+        with ThreadPoolExecutor(1) as beside:  # unpacking them leaves the interpreter free for the model meanwhile
+            beside.submit(load_ideographs)  # which keeps them, or complains again when they are needed
+            upscalers = load_upscalers(self.upscaler)
+            pipe = self._pipeline()
         if self.again is not None:
             requests = [read_record(self.again, pipe, upscalers)]
         else:
