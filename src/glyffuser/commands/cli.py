@@ -18,6 +18,7 @@ from tyro.conf import subcommand
 
 from glyffuser.base.errors import UserError
 from glyffuser.commands.animate import Animate
+from glyffuser.commands.bench import Bench
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.distil import Distil
 from glyffuser.commands.evaluate import Evaluate
@@ -57,6 +58,7 @@ Command = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Distil, subcommand("distil")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Bench, subcommand("bench")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[Find, subcommand("find")]
     | Annotated[TrainJudges, subcommand("train-judges")]
