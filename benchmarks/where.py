@@ -3,7 +3,8 @@
     python benchmarks/where.py [--preset cpu] [--batch 64]
 
 On made-up glyphs and captions already encoded, as `glyffuser bench training` has them, so drawing the batch is not in
-it. What is an optimiser's, an average's and an attention's is told by where it was called, the rest by its name.
+it. What is an optimiser's, an average's and an attention's is told by where it was called, the rest by its name. The
+profiler goes by the clock, so it needs a core to itself: other work falls into whatever it interrupts.
 """
 
 import argparse

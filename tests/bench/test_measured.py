@@ -20,7 +20,7 @@ from training_runs import Run, finish
 @pytest.fixture(autouse=True)
 def known_peaks(monkeypatch):
     for module in (training, sampling):
-        monkeypatch.setattr(module, "measure_peaks", lambda now: Peaks(2e11, 1e11, "float32"))
+        monkeypatch.setattr(module, "measure_peaks", lambda now, device: Peaks(2e11, 1e11, "float32"))
 
 
 def ticking():
@@ -137,6 +137,9 @@ def test_quality_against_training_measures_the_checkpoints_that_were_kept(tiny_c
     table, _ = quality.by_training(tmp_path, shared_judges, 2, tmp_path, lambda done, total: None, minutes=(at,))
     (row,) = table.rows
     assert row[1:4] == (quality.number(path), "checkpoint", 2)
+    (tmp_path / "scores.jsonl").unlink(missing_ok=True)
+    with pytest.raises(UserError, match="no checkpoint from about 1000 minutes"):
+        quality.by_training(tmp_path, shared_judges, 2, tmp_path, lambda done, total: None, minutes=(1000,))
 
 
 def test_a_run_that_has_not_ended_has_no_checkpoints_to_measure(tmp_path: Path):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from glyffuser.base.errors import UserError
-from glyffuser.bench.peaks import operations
+from glyffuser.bench.peaks import measure_peaks, operations
 from glyffuser.bench.table import Table
 from glyffuser.bench.timing import Times, alternated, clock, timed
 
@@ -45,6 +45,15 @@ def test_operations_of_a_convolution_and_a_product_are_counted():
     # Backwards, the kernel's gradient costs as much again; the picture needs none.
     assert operations(lambda: F.conv2d(x, kernel, padding=1).sum().backward()) == 2 * forward
     assert operations(lambda: torch.randn(4, 5) @ torch.randn(5, 6)) == 2 * 4 * 5 * 6
+
+
+def test_the_peak_is_the_best_of_the_sizes_by_the_clock(monkeypatch):
+    monkeypatch.setattr("glyffuser.bench.peaks.MATRICES", (16, 32))
+    monkeypatch.setattr("glyffuser.bench.peaks.CONVOLUTIONS", ((2, 8, 4), (1, 8, 4)))
+    ticks = iter(range(100))
+    found = measure_peaks(lambda: float(next(ticks)), torch.device("cpu"))  # everything takes a second
+    assert found.matrix == 2 * 32**3
+    assert found.convolution == 2 * 2 * 8 * 4 * 4 * 8 * 9
 
 
 def test_a_table_is_aligned_markdown_and_refuses_a_row_of_another_width():

@@ -204,6 +204,8 @@ def test_info(capsys):
 
     assert facts["torch"] == torch.__version__
     assert facts["threads"] == torch.get_num_threads()
+    assert facts["processor"]
+    assert facts["instructions"].startswith(torch.backends.cpu.get_cpu_capability())
 
 
 def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys):

@@ -29,21 +29,31 @@ def operations(work: Callable[[], Any]) -> int:
     return counter.get_total_flops()
 
 
-def measure_peaks(now: Clock, repeats: int = 3) -> Peaks:
+def ended(work: Callable[[], Any]) -> Callable[[], None]:
+    """`work` until the device has finished it: a GPU works on after a call has returned."""
+
+    def whole() -> None:
+        work()
+        if torch.accelerator.is_available():
+            torch.accelerator.synchronize()
+
+    return whole
+
+
+def measure_peaks(now: Clock, device: torch.device, repeats: int = 3) -> Peaks:
     """Forward products and convolutions of some sizes, in bfloat16 where that is fast; the best of each."""
-    device = torch.device("cpu")
     kind = torch.bfloat16 if bfloat16_is_fast(device) else torch.float32
 
     def best(works: list[Callable[[], Any]]) -> float:
-        return max(operations(work) / timed(work, repeats, now).median for work in works)
+        return max(operations(work) / timed(ended(work), repeats, now).median for work in works)
 
     def product(side: int) -> Callable[[], Any]:
-        a, b = torch.randn(2, side, side).to(kind)
+        a, b = torch.randn(2, side, side).to(device, kind)
         return lambda: a @ b
 
     def convolution(glyphs: int, channels: int, side: int) -> Callable[[], Any]:
-        x = torch.randn(glyphs, channels, side, side).to(kind, memory_format=torch.channels_last)
-        kernel = torch.randn(channels, channels, 3, 3).to(kind)
+        x = torch.randn(glyphs, channels, side, side).to(device, kind, memory_format=torch.channels_last)
+        kernel = torch.randn(channels, channels, 3, 3).to(device, kind)
         return lambda: F.conv2d(x, kernel, padding=1)
 
     return Peaks(

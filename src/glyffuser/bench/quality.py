@@ -92,7 +92,7 @@ def by_training(
     if not kept and not previews:
         raise UserError(f"{run} holds no checkpoints of an ended run and no scores.jsonl; name a run folder")
     table = Table("Quality against training", ("minutes", "step", "measured on", "glyphs", *SHARES))
-    points = []
+    points: list[Point] = []
     for wanted in minutes:
         if near := [(at, path) for at, path in kept.items() if abs(at - wanted) <= NEAR * wanted]:
             at, path = min(near, key=lambda pair: abs(pair[0] - wanted))
@@ -106,6 +106,9 @@ def by_training(
         if not points or points[-1].x < point.x:
             points.append(point)
             table.add(round(point.x, 1), step, source, point.glyphs, *shares(point))
+    if not points:
+        times = ", ".join(map(str, minutes))
+        raise UserError(f"{run} kept no checkpoint from about {times} minutes; raise train.keep_checkpoints next time")
     table.notes = ["Minutes of the run's own machine and threads; previews draw fewer steps, of eight easy prompts."]
     return table, save(drawn(points, "minutes of training"), out / "quality-training.png")
 

@@ -25,7 +25,7 @@ def sampling(
 
     Everything from the prompt to pictures in memory counts; loading the model and writing files do not.
     """
-    usual, peaks = pipe.usual.steps, measure_peaks(now)
+    usual, peaks = pipe.usual.steps, measure_peaks(now, pipe.device)
     rows = []
     for i, n in enumerate(sorted({*steps, usual})):
 

@@ -44,7 +44,7 @@ def training(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Table:
     """Glyphs a second, operations and their share of the peaks, a row a preset; ratios are to the first."""
-    peaks = measure_peaks(now)
+    peaks = measure_peaks(now, default_device())
     table = Table("Training: one step, forward, backward, optimiser and averages", COLUMNS)
     first = 0.0
     for i, name in enumerate(presets):

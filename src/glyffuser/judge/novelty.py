@@ -40,7 +40,7 @@ REACH = 12  # pixels beyond which distances are not told apart
 CANDIDATES = 32  # ideographs that are measured exactly
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # set in a byte
 CELL = 8  # pixels a cell of the sketches is wide, by which candidates are found
-BLOCK = 256  # pictures sketched at a time: few enough for a core's cache, which makes it twice as fast
+BLOCK = 256  # pictures sketched at a time: few enough for a core's cache (benchmarks/pairs.py)
 
 
 class Match(NamedTuple):
