@@ -221,6 +221,8 @@ def test_info(capsys):
 
     assert facts["torch"] == torch.__version__
     assert facts["threads"] == torch.get_num_threads()
+    assert facts["processor"]
+    assert facts["instructions"].startswith(torch.backends.cpu.get_cpu_capability())
 
 
 def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys):
@@ -261,3 +263,17 @@ def test_ideographs_of_a_font_become_a_table(tmp_path, capsys, monkeypatch):
 def test_judges_refuse_no_time(tmp_path, capsys):
     assert run("train-judges", "--minutes", 0, "--out", tmp_path) == 2
     assert "--minutes" in complaint(capsys)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["bench", "speed"], "choose one of training, sampling, cold, quality"),
+        (["bench", "training", "--preset", "huge"], "unknown preset 'huge'"),
+        (["bench", "sampling", "--steps", "4", "0"], "--steps must be 1 or more, not 0"),
+        (["bench", "--repeats", "0"], "--repeats must be 1 or more, not 0"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_measure(argv, words, capsys):
+    assert run(*argv) == 2
+    assert words in complaint(capsys)

@@ -19,6 +19,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.processes import rank, says_first, world
 from glyffuser.commands.align import Align
 from glyffuser.commands.animate import Animate
+from glyffuser.commands.bench import Bench
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.distil import Distil
 from glyffuser.commands.evaluate import Evaluate
@@ -62,6 +63,7 @@ Command = (
     | Annotated[Label, subcommand("label")]
     | Annotated[Align, subcommand("align")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Bench, subcommand("bench")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[Find, subcommand("find")]
     | Annotated[TrainJudges, subcommand("train-judges")]

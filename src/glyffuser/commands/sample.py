@@ -1,6 +1,7 @@
 """`glyffuser sample`: draw glyphs."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,9 +75,13 @@ class Sample:
             from glyffuser.base.processes import Crew
             from glyffuser.generate.cascade import load_upscalers
             from glyffuser.generate.files import read_record, sample_to_folder
+            from glyffuser.judge.novelty import load_ideographs
 
-        crew, upscalers = Crew.joined(), load_upscalers(self.upscaler)
-        pipe = self._pipeline()
+        crew = Crew.joined()
+        with ThreadPoolExecutor(1) as beside:  # unpacking them leaves the interpreter free for the model meanwhile
+            beside.submit(load_ideographs)  # which keeps them, or complains again when they are needed
+            upscalers = load_upscalers(self.upscaler)
+            pipe = self._pipeline()
         prompts = prompts or ([""] if pipe.unconditional else [])
         if self.again is None and not prompts:
             raise UserError(NO_PROMPT)

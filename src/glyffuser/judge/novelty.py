@@ -40,6 +40,7 @@ REACH = 12  # pixels beyond which distances are not told apart
 CANDIDATES = 32  # ideographs that are measured exactly
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # set in a byte
 CELL = 8  # pixels a cell of the sketches is wide, by which candidates are found
+BLOCK = 256  # pictures sketched at a time: few enough for a core's cache (benchmarks/pairs.py)
 
 
 class Match(NamedTuple):
@@ -218,7 +219,9 @@ def draw_ideographs(face: FontFace, progress: Callable[[int, int], None]) -> Ide
 
 def _table(codepoints: np.ndarray, packed: np.ndarray, font: str) -> Ideographs:
     seen = packed.any(axis=(1, 2))
-    return Ideographs(codepoints[seen].astype(np.uint32), packed[seen], sketch(packed[seen]), font)
+    packed = packed[seen]
+    sketches = [sketch(packed[first : first + BLOCK]) for first in range(0, max(1, len(packed)), BLOCK)]
+    return Ideographs(codepoints[seen].astype(np.uint32), packed, np.concatenate(sketches), font)
 
 
 def save_ideographs(table: Ideographs, path: Path) -> None:
