@@ -107,6 +107,7 @@ export class Walk {
 
   show(paths: { places: Place[]; head: HTMLCanvasElement; colour: string }[]): void {
     this.paths = paths;
+    this.canvas.dataset.places = String(paths[0]?.places.length ?? 0);
     this.draw();
   }
 
