@@ -1,8 +1,8 @@
 """ONNX files in closed form, in the place of an export: what a page draws with them, Python can say exactly.
 
-Each takes the inputs of the part that it stands for, of the same names and types. The text encoder looks tokens up in a
-table, the tower multiplies the mean state, and the denoiser is that of Gaussian data of standard deviation SPREAD, whose
-mean picture follows from the mean state and the tower's vector (Karras et al. 2022, equation 3).
+Each takes the inputs of the part that it stands for, of the same names and types. The text encoder looks tokens up in
+a table, the tower multiplies the mean state, and the denoiser is that of Gaussian data of standard deviation SPREAD,
+whose mean picture follows from the mean state and the tower's vector (Karras et al. 2022, equation 3).
 """
 
 import json

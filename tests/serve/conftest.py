@@ -1,9 +1,10 @@
-"""A studio with a tiny random model that listens on this machine, and an explorer's page whose networks are formulas."""
+"""A studio with a tiny random model that listens on this machine; an explorer's page whose networks are formulas."""
 
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,15 @@ def artist(make_pipe) -> Artist:
     return Artist(pipe, load_judges(), load_ideographs(), finder)
 
 
-@pytest.fixture(scope="session")
-def studio(artist) -> Iterator[Studio]:
-    """The studio, running in a thread."""
+@contextmanager
+def running(artist: Artist, **how: Any) -> Iterator[Studio]:
+    """A studio, running in a thread."""
     import uvicorn
 
     from glyffuser.serve.studio import LOOPBACK, build_app, private_folder
 
     with private_folder() as folder, socket.create_server(("127.0.0.1", 0)) as listening:
-        app: Any = build_app(artist, folder, hosts=LOOPBACK)
+        app: Any = build_app(artist, folder, hosts=LOOPBACK, **how)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
@@ -63,6 +64,20 @@ def studio(artist) -> Iterator[Studio]:
         yield Studio(artist, f"http://127.0.0.1:{listening.getsockname()[1]}", folder)
         server.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def studio(artist) -> Iterator[Studio]:
+    """The studio, open to everyone on this machine."""
+    with running(artist) as studio:
+        yield studio
+
+
+@pytest.fixture
+def locked_studio(artist) -> Iterator[Studio]:
+    """One that asks for a name and a password."""
+    with running(artist, auth=("me", "se:cret")) as studio:
+        yield studio
 
 
 @pytest.fixture(scope="session")

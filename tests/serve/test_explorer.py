@@ -88,7 +88,7 @@ def test_the_server_isolates_and_shows_nothing_else(address):
 
 
 def opened(browser: Any, url: str, **how: Any) -> Any:
-    """The page with the network switched off, once it has drawn; no error may have been raised, and no other host asked."""
+    """The page, from a file with the network switched off, once it has drawn: without errors, asking no other host."""
     settings = {"viewport": {"width": 1000, "height": 800}, "offline": url.startswith("file")}
     context = browser.new_context(**settings | how)
     tab, errors = context.new_page(), []
