@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from accessible import UNNAMED
 from safetensors import safe_open
 
+from accessible import UNNAMED
 from glyffuser.base.errors import UserError
 from glyffuser.base.pictures import to_grey
 from glyffuser.commands.explorer import Explorer
@@ -31,6 +31,7 @@ from glyffuser.text.encoder import resolve
 
 PROMPT = "a deep river"
 SAMPLERS_OF_THE_PAGE = ("dpm++2m-sde", "ddpm", "ddim", "euler")
+PATIENCE = 300_000  # milliseconds: a busy machine is no failure
 PHONE = {"width": 360, "height": 740}
 
 
@@ -111,12 +112,13 @@ def opened(browser: Any, url: str, **how: Any) -> Any:
     settings = {"viewport": {"width": 1000, "height": 800}, "offline": url.startswith("file")}
     context = browser.new_context(**settings | how)
     tab, errors = context.new_page(), []
+    tab.set_default_timeout(PATIENCE)
     tab.on("pageerror", lambda error: errors.append(str(error)))
     asked: list[str] = []
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto(url)
-    tab.wait_for_function("['drawn', 'failed'].includes(document.body.dataset.state)", timeout=120_000)
-    tab.wait_for_function("document.body.dataset.map === 'open'", timeout=60_000)
+    tab.wait_for_function("['drawn', 'failed'].includes(document.body.dataset.state)")
+    tab.wait_for_function("document.body.dataset.map === 'open'")
     assert not errors
     assert all(one.startswith((url.rpartition("/")[0], "blob:", "data:")) for one in asked)
     return tab
@@ -149,7 +151,7 @@ def finished(tab: Any, press: Any) -> None:
     """Press something that draws, and wait until it is drawn."""
     tab.evaluate("document.body.dataset.state = 'asked'")  # drawing may be over sooner than one can look
     press()
-    tab.wait_for_function("document.body.dataset.state === 'drawn'", timeout=60_000)
+    tab.wait_for_function("document.body.dataset.state === 'drawn'")
 
 
 def step_to(tab: Any, step: int) -> None:
@@ -298,8 +300,9 @@ def test_a_missing_part_is_said_on_the_page(browser, explorer_page, tmp_path):
             target.symlink_to(file)
     context = browser.new_context()
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
     tab.goto((tmp_path / "page" / "index.html").as_uri())
-    tab.wait_for_function("document.body.dataset.state === 'failed'", timeout=60_000)
+    tab.wait_for_function("document.body.dataset.state === 'failed'")
     assert (
         tab.inner_text("#status") == "this page cannot run the model: data/denoiser.js is missing; write the page again"
     )
