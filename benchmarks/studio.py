@@ -93,15 +93,16 @@ def on_the_page(page: Any, glyphs: int, steps: int) -> dict[str, float]:
     page.fill(STEPS, str(steps))
     page.fill(MEANING, "gold")
     page.click("#draw")
-    page.wait_for_function("window.seen.at(-1)?.[0] === 'done'", timeout=LONG)
+    page.wait_for_function("window.seen.at(-1)?.[0] === 'done'")
     seen = page.evaluate("window.seen")
     predicted = next(seconds for step, seconds in seen if step != "0")
     return {"first frame": seen[0][1], "first prediction": predicted, "what is read": seen[-1][1]}
 
 
-def opened(browser: Any, address: str, **how: Any) -> Any:
+def opened(browser: Any, address: str) -> Any:
     """A page of the studio, its folds open where the steps stand."""
-    page = browser.new_context(**how).new_page()
+    page = browser.new_context(viewport=WIDE).new_page()
+    page.set_default_timeout(LONG)
     page.goto(address)
     page.wait_for_selector("#draw")
     page.evaluate(WATCH)
@@ -130,7 +131,7 @@ def pictures(page: Any, folder: Path) -> None:
     page.wait_for_selector(".detail")
     page.click("#keep-all")
     page.click("#font")
-    page.wait_for_selector("#files a", timeout=LONG)
+    page.wait_for_selector("#files a")
     shots("glyph")
     page.click("#start button")
     page.wait_for_selector("#pad canvas")
@@ -140,7 +141,7 @@ def pictures(page: Any, folder: Path) -> None:
     shots("error")
     page.fill(MEANING, "gold")
     page.click("#draw")
-    page.wait_for_selector(".tiles.drawing:not([data-step='0'])", timeout=LONG)
+    page.wait_for_selector(".tiles.drawing:not([data-step='0'])")
     page.click("#stop")
     page.wait_for_selector("#status :text('Stopped.')")
     shots("stopped")
@@ -158,21 +159,21 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     artist = Artist.load(options.model)
-    request = Request(prompt="gold", n=options.glyphs, steps=options.steps)
-    server = [on_the_server(artist, request) for _ in range(options.visits)]
     address = started(artist)
+    print(f"{options.glyphs} glyphs, {options.steps} steps, {options.threads} threads of torch")
+    print(f"{'after the click':30s}{'seconds':>10s}{'processor':>12s}", flush=True)
     with chromium() as browser:
-        page = opened(browser, address, viewport=WIDE)
+        page = opened(browser, address)
         shown = [on_the_page(page, options.glyphs, options.steps) for _ in range(options.visits)]
-        print(f"{options.glyphs} glyphs, {options.steps} steps, {options.threads} threads of torch")
-        print(f"{'after the click':30s}{'seconds':>10s}{'processor':>12s}")
-        for name in server[0] if server else ():
-            wall, used = np.median([run[name] for run in server], axis=0)
-            print(f"{'server: ' + name:30s}{wall:10.2f}{used:12.2f}")
-        for name in shown[0] if shown else ():
+        for name in shown[0]:
             print(f"{'page: ' + name:30s}{np.median([run[name] for run in shown]):10.2f}", flush=True)
         if options.pictures:
             pictures(page, options.pictures)
+    request = Request(prompt="gold", n=options.glyphs, steps=options.steps)
+    server = [on_the_server(artist, request) for _ in range(options.visits)]
+    for name in server[0]:
+        wall, used = np.median([run[name] for run in server], axis=0)
+        print(f"{'server: ' + name:30s}{wall:10.2f}{used:12.2f}", flush=True)
 
 
 if __name__ == "__main__":
