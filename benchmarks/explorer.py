@@ -72,6 +72,10 @@ def pictures(page: Any, folder: Path) -> None:
     middle = int(page.input_value("#step")) // 2
     page.locator("#step").fill(str(middle))
     page.wait_for_function(f"document.body.dataset.step === '{middle}'", timeout=LONG)
+    lanes, hands = (page.locator(part).first.bounding_box() for part in (".lanes", ".hands"))
+    clip = {"x": lanes["x"] - 10, "y": lanes["y"] - 10, "width": lanes["width"] + 20}
+    clip["height"] = hands["y"] + hands["height"] - lanes["y"] + 20
+    write_webp(page.screenshot(full_page=True, clip=clip), folder / "explorer.webp")
     for look in LOOKS:
         page.emulate_media(color_scheme="light" if look == "light" else "dark")
         page.set_viewport_size(PHONE if look == "phone" else WIDE)

@@ -132,6 +132,7 @@ def pictures(page: Any, folder: Path) -> None:
     page.click("#keep-all")
     page.click("#font")
     page.wait_for_selector("#files a")
+    write_webp(page.locator("#desk").screenshot(), folder / "studio.webp")
     shots("glyph")
     page.click("#start button")
     page.wait_for_selector("#pad canvas")
@@ -157,6 +158,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
     parser.add_argument("--pictures", type=Path, help="a folder for pictures of the page")
     options = parser.parse_args()
+    if options.visits < 1:
+        parser.error("--visits must be 1 or more")
     torch.set_num_threads(options.threads)
     artist = Artist.load(options.model)
     address = started(artist)
