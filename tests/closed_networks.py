@@ -96,7 +96,11 @@ class Closed:
             helper.make_node("Add", ["spread2", "sigma2"], ["below"]),
             helper.make_node("Div", ["above", "below"], ["x0"]),
         ]
-        constants = {"to_mean": self.to_mean, "pooled_to_mean": self.pooled_to_mean, "axis": np.array([1])}
+        constants: dict[str, Any] = {
+            "to_mean": self.to_mean,
+            "pooled_to_mean": self.pooled_to_mean,
+            "axis": np.array([1]),
+        }
         constants |= {"shape": np.array([-1, *self.shape]), "spread2": np.float32(SPREAD**2)}
         return _model(part, nodes, constants)
 

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,9 @@ def test_a_model_with_styles_and_parts_is_told_them(closed, artist, tmp_path):
     expected = draw(closed.pipe, ["gold"], Request(n=1, seed=3, steps=2, style="sans", parts=("水:left",)))
     assert np.array_equal(pictures(result), expected)
     assert result["request"]["style"] == "sans"
-    labels = {block.label: block for block in build_page(told, tmp_path).blocks.values() if hasattr(block, "label")}
+    labels: dict[str, Any] = {
+        block.label: block for block in build_page(told, tmp_path).blocks.values() if hasattr(block, "label")
+    }
     assert labels["Style"].visible
     assert [value for _, value in labels["Style"].choices] == ["", "sans"]
 

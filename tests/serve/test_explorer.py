@@ -167,7 +167,7 @@ def test_gold_is_drawn_with_the_network_switched_off(tab):
     assert len(np.unique(greys(tab, "lane-0-x0"))) > 100
 
 
-def hashed(x: np.ndarray) -> np.ndarray:
+def hashed(x: Any) -> Any:
     """web/src/noise.ts: scramble, on whole numbers modulo 2^32."""
     for _ in range(2):
         x = ((x ^ (x >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
