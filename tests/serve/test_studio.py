@@ -258,4 +258,7 @@ def test_a_phone_has_no_sideways_scrolling_and_every_control_a_name(studio, brow
     page.wait_for_selector("#pad canvas")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert page.evaluate(UNNAMED) == []
+    page.click("#draw")
+    said = page.wait_for_selector("#status [role=alert]").bounding_box()
+    assert 0 <= said["y"] < PHONE["height"]  # what is wrong is in sight
     context.close()

@@ -27,7 +27,12 @@ CLICKED = """element.addEventListener('click', (event) => {
   const what = 'glyph' in at.dataset ? 'glyph' : 'out';
   trigger('click', {[what]: Number(at.dataset[what])});
 });"""
-DRAWN_BY_HAND = "(...values) => { values[%d] = window.studioPad ? window.studioPad() : ''; return values; }"
+DRAWN_BY_HAND = """(...values) => {
+  values[%d] = window.studioPad ? window.studioPad() : '';
+  // On a phone what happens stands below all that can be asked for.
+  if (matchMedia('(max-width: 720px)').matches) document.getElementById('result').scrollIntoView();
+  return values;
+}"""
 
 
 @dataclass
