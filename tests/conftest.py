@@ -195,6 +195,25 @@ def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..
 
 
 @pytest.fixture(scope="session")
+def make_styled() -> Callable[..., Any]:
+    """A maker of a pipeline whose network is that of another, told one of two styles, each of which changes what it
+    draws.
+    """
+    from glyffuser.generate.pipeline import GlyffuserPipeline
+    from glyffuser.networks.unet import UNet
+
+    def make(plain: GlyffuserPipeline) -> GlyffuserPipeline:
+        settings = {key: value for key, value in plain.unet.config.items() if not key.startswith("_")}
+        unet = UNet(**settings | {"styles": ("sans", "serif")}).eval()
+        missing, unexpected = unet.load_state_dict(plain.unet.state_dict(), strict=False)
+        assert (missing, unexpected) == (["style_embedding.weight"], [])
+        unet.style_embedding.weight.data[1:].normal_(generator=torch.Generator().manual_seed(0))
+        return GlyffuserPipeline(unet, plain.text_encoder, plain.scheduler)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def splits(tiny_data) -> tuple[GlyphData, GlyphData]:
     """192 glyphs to train on and 64 held out, 16 pixels, as the pipelines of `make_pipe` draw: noise, but by rows."""
     data, rng = load_dataset(tiny_data, "train"), np.random.default_rng(0)

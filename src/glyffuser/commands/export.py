@@ -96,7 +96,7 @@ class Font:
         pipe = open_pipeline(self.model)
         prompts = tuple(pipe.text_encoder.check(prompt) for prompt in prompts)
         check_prompts(prompts, self.request.n)
-        # A seed for each meaning: under one seed all would begin as the same noise, and come out with like right halves.
+        # A seed for each meaning: under one seed all would begin as the same noise and come out with like right halves.
         first = self.request.seed
         requests = [
             dataclasses.replace(self.request, prompt=prompt, seed=(first + i) % 2**64)
