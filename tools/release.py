@@ -1,12 +1,14 @@
 """Builds a release and checks it: what is in it, that it runs where nothing else is, and what it needs at the least.
 
     pip install build twine && python tools/release.py         # `make release` does both
-    pip install uv && python tools/release.py --lowest [TEST...]
+    pip install uv && python tools/release.py --lowest [TEST...] [--newer torch==2.13.*]
 
 The first writes wheel and source archive to dist/, has twine check them, compares them with the files that git tracks,
 installs the wheel alone into a fresh environment, and draws there, from another folder. The second installs the lowest
-versions that pyproject.toml allows into a temporary environment and runs tests there, by default those of LOWEST.
-`--archives` leaves out the fresh environment.
+versions that pyproject.toml allows into a temporary environment and runs tests there, by default those of LOWEST;
+`--newer` asks for more of a package whose lowest version cannot be had. PyPI's torch brings gigabytes of GPU libraries:
+UV_TORCH_BACKEND=cpu takes PyTorch's own index, and UV_FIND_LINKS a folder of wheels. `--archives` leaves out the fresh
+environment.
 """
 
 import argparse
@@ -89,14 +91,14 @@ def try_out(wheel: Path) -> None:
                 sys.exit(f"gold-0-{k}.png is no picture of 128 pixels")
 
 
-def lowest(tests: list[str]) -> None:
-    """Run tests in a temporary environment with the lowest versions that pyproject.toml allows."""
+def lowest(tests: list[str], newer: list[str]) -> None:
+    """Run tests in a temporary environment with the lowest versions that pyproject.toml and `newer` allow."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "env"
         python = home / "bin" / "python"
         run("uv", "venv", "--python", sys.executable, home)
-        least = ["--resolution", "lowest-direct", "--torch-backend", "cpu"]
-        run("uv", "pip", "install", "--python", python, *least, ".[export,guide,onnx,train]")
+        least = ["--resolution", "lowest-direct"]
+        run("uv", "pip", "install", "--python", python, *least, ".[export,guide,onnx,train]", *newer)
         run("uv", "pip", "install", "--python", python, *TOOLS)
         run("uv", "pip", "freeze", "--python", python)
         run(python, "-m", "pytest", *(str(Path("tests") / test) for test in tests))
@@ -107,10 +109,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archives", action="store_true", help="build and compare only")
     parser.add_argument("--lowest", action="store_true", help="run tests with the lowest versions, and build nothing")
+    parser.add_argument("--newer", action="append", default=[], help="with --lowest: a requirement, on top")
     parser.add_argument("tests", nargs="*", default=LOWEST, help="with --lowest: tests to run, in tests/")
     options = parser.parse_args()
     if options.lowest:
-        lowest(options.tests)
+        lowest(options.tests, options.newer)
         return
     wheel, archive = built(ROOT / "dist")
     run(sys.executable, "-m", "twine", "check", "--strict", wheel, archive)
