@@ -30,6 +30,7 @@ from glyffuser.diffusion.editing import Edit, composed
 from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.hands import blended, shares_of
 from glyffuser.generate.mixtures import together
 from glyffuser.generate.request import Usual
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
@@ -155,7 +156,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         latents: Tensor | None = None,
         radical: int | None = None,
         parts: Sequence[Part] = (),
-        style: str | None = None,
+        style: str | Sequence[str] | None = None,
         edit: Edit | None = None,
         alike: bool = False,
     ) -> Iterator[GlyphStep]:
@@ -177,7 +178,8 @@ class GlyffuserPipeline(DiffusionPipeline):
                 for each, or, where there is no prior, it is withheld.
             parts: components with their places, for a network that is told of them; the radical is then withheld too,
                 unless it is given.
-            style: one of those that the network knows, for all glyphs; default: none in particular.
+            style: one of those that the network knows, or shares of several, see generate/hands.py; for all glyphs, or
+                for those of each prompt; default: none in particular.
             edit: a picture to start from or to hold a part of; our own samplers alone can do that.
             alike: whether a glyph is to be the same to the last bit whatever is drawn with it, see generate/steady.py.
 
@@ -186,12 +188,18 @@ class GlyffuserPipeline(DiffusionPipeline):
         config, usual = self.unet.config, self.usual
         num_inference_steps = usual.steps if num_inference_steps is None else num_inference_steps
         guidance_scale = usual.guidance if guidance_scale is None else guidance_scale
-        texts, weights = together([prompt] if isinstance(prompt, str) else list(prompt))
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        texts, weights = together(prompts)
         self.check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
         self.check_sampler(sampler, spacing, eta)
-        cond = self.condition(texts, num_images_per_prompt, style)
+        styles, shares = shares_of(style, len(prompts))
+        cond = self.condition(texts, num_images_per_prompt, styles[0])
         several = weights.repeat_interleave(num_images_per_prompt, dim=1) if len(weights) > 1 else None
-        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, several, style, alike)
+        guided = partial(self.denoiser, guidance_scale, negative_prompt, guidance_interval, several, alike=alike)
+        D = guided(styles[0])
+        if len(styles) > 1:
+            each = [(self._style(name), guided(name)) for name in styles]
+            D = blended(each, shares.repeat_interleave(num_images_per_prompt, dim=1))
         shape = (len(cond) // len(weights), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it

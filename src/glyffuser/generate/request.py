@@ -67,7 +67,8 @@ class Request:
     parts: UseAppendAction[Annotated[tuple[str, ...], arg(name="with", metavar="PART", help=PART_HELP)]] = ()
     """What the glyphs are made of, as `data/components.py: named` reads it."""
     style: str | None = None
-    """The hand it is written in, for a model that knows several, such as serif; default: none in particular."""
+    """The hand it is written in, for a model that knows several: one of them, or shares, such as "sans:1, serif:1";
+    default: none in particular."""
     upscale: int | None = None
     """Enlarge the glyphs to so many pixels, by the networks that --upscaler names; default: as they are drawn."""
     best_of: int = 1
