@@ -100,7 +100,7 @@ def training(folder: Path, size: int) -> dict[str, Any]:
     stepper = build_stepper(parts, state)
     start = time.perf_counter()
     for step in range(3):
-        stepper(parts.batch(step), 1e-4)
+        stepper([parts.batch(step * config.train.batch_size)], 1e-4)
     return {"s a step": round((time.perf_counter() - start) / 3, 1)}
 
 

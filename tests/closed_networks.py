@@ -49,7 +49,9 @@ class Closed:
         for part in self.parts:
             onnx.save(makers[part.name](part), Path(out) / f"{part.name}.onnx")
         save_tokenizer(pipe, Path(out) / TOKENIZER)
-        (Path(out) / SETTINGS).write_text(json.dumps(settings(pipe, self.parts, precision)), encoding="utf-8")
+        (Path(out) / SETTINGS).write_text(
+            json.dumps(settings(pipe, self.parts, precision, Path(out))), encoding="utf-8"
+        )
 
     def mean(self, prompt: str) -> np.ndarray:
         """The mean picture of a prompt's data, float32 (1, C, H, W)."""

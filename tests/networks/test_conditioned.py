@@ -74,7 +74,8 @@ def test_the_pooled_route_sees_the_mean_of_the_real_tokens_alone(build, kind):
     turned[~mask] = 7.0  # and other padding
     network = build(kind, "pooled")
     assert_close(answer(network, states, mask), answer(network, turned, mask))
-    assert not torch.allclose(*(answer(build(kind, "attention"), each, mask) for each in (states, turned)), atol=1e-3)
+    first, second = (answer(build(kind, "attention"), each, mask) for each in (states, turned))
+    assert not torch.allclose(first, second, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

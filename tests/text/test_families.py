@@ -165,5 +165,5 @@ def test_a_model_is_trained_on_each_and_sampled(folders, family, kind, tiny_conf
     assert json.loads((tmp_path / "run" / "model" / "text_encoder" / "config.json").read_text())["encoder"] == str(
         folder
     )
-    (picture,) = pipe("gold fish", num_inference_steps=2).images
+    ((picture,),) = pipe("gold fish", num_inference_steps=2, return_dict=False)
     assert picture.size == (32, 32)

@@ -32,7 +32,7 @@ def test_an_objective_is_learnt_and_its_model_sampled(tiny_config, tmp_path, sch
     pipe = load_pipeline(tmp_path / "model")
     assert pipe.unet.process == Process(Schedule(schedule, shift=3.0, zero_terminal=zero), kind)
     for sampler in ("dpm++2m-sde", "euler", "unipc"):
-        images = pipe("a river", num_inference_steps=4, sampler=sampler, output_type="pt").images
+        (images,) = pipe("a river", num_inference_steps=4, sampler=sampler, output_type="pt", return_dict=False)
         assert images.isfinite().all()
 
 

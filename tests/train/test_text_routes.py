@@ -1,6 +1,7 @@
 """Training by each route of the text, and without any text: the run, what it leaves, and how that is sampled."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -29,8 +30,9 @@ def test_a_run_by_each_route_leaves_a_model_that_listens_to_it(tiny_config, tmp_
     torch.manual_seed(0)
     for parameter in pipe.unet.parameters():  # after a few steps it all but ignores prompts
         parameter.data += 0.1 * torch.randn(parameter.shape)
+    same: dict[str, Any] = {"num_inference_steps": 2, "guidance_scale": 1.0, "return_dict": False}
     drawn = [
-        pipe(prompt, num_inference_steps=2, guidance_scale=1.0, generator=torch.Generator().manual_seed(0)).images[0]
+        pipe(prompt, generator=torch.Generator().manual_seed(0), **same)[0][0]
         for prompt in (("", "") if route == "none" else ("a river", "fire"))
     ]
     assert (drawn[0].tobytes() == drawn[1].tobytes()) == (route == "none")

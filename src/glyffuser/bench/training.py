@@ -97,7 +97,7 @@ class Step:
         self.batch, self.rate, self.stepper = made_up(config), config.train.lr, build_stepper(parts, self.state)
 
     def __call__(self) -> None:
-        self.stepper(self.batch, self.rate)
+        self.stepper([self.batch], self.rate)
 
 
 def whole_step(config: Config) -> Step:
