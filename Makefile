@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 CHROMIUMS := chromium chromium-browser google-chrome google-chrome-stable microsoft-edge chrome
 HAS_CHROMIUM := ( for name in $(CHROMIUMS); do command -v $$name >/dev/null && exit 0; done; exit 1 )
 
-.PHONY: demo test lint format browser clean
+.PHONY: demo test lint format browser release clean
 
 demo: .venv/demo.installed
 	$(BIN)/glyffuser sample "gold" --out out
@@ -30,6 +30,10 @@ browser:
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; }
 	@$(HAS_CHROMIUM) || echo "No Chromium or Chrome here: the tests that open the guide's pages will be skipped."
 
+release: .venv/dev.installed
+	$(BIN)/pip install --quiet "build>=1.2" "twine>=6"
+	$(BIN)/python tools/release.py
+
 format: .venv/dev.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -48,4 +52,4 @@ format: .venv/dev.installed
 	$(PYTHON) -m venv .venv
 
 clean:
-	rm -rf .venv build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

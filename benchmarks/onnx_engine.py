@@ -1,11 +1,12 @@
 """ONNX files against torch: their sizes, how long drawing takes, and what the judges say of the glyphs.
 
-    python benchmarks/onnx_engine.py [--model FOLDER] [--onnx FOLDER] [--only torch int8] [--steps 40] [--pairs 3]
+    python benchmarks/onnx_engine.py [--model FOLDER] [--onnx FOLDER] [--only torch int8] [--n 80] [--pairs 3]
 
 Exports the model in every precision into a folder of `--onnx`, unless it is there, then prints one table. Size: of
 denoiser and text encoder. Difference: of the denoiser from torch in float32, at most, on random inputs. Seconds: of the
 processor for 16 glyphs, on one thread, the median of runs in which the engines take turns. Rate, flagged: share of
-glyphs with a right radical, and of implausible ones, one for each prompt of the evaluation, from the same noise.
+glyphs with a right radical, and of implausible ones, one for each prompt of the evaluation, from the same noise; `--n`
+takes fewer of the prompts, evenly from their list, for a trial.
 
 `torch` is what `glyffuser sample` does: bfloat16 where that is fast; `torch float32` is what it does elsewhere. With
 `--pairs 0` or `--steps 0` a half of the table is left out.
@@ -83,10 +84,16 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=BUNDLED)
     parser.add_argument("--onnx", type=Path, default=Path("onnx"), help="where the files of each precision are kept")
     parser.add_argument("--only", nargs="+", default=[*TORCH, *PRECISIONS], choices=[*TORCH, *PRECISIONS])
+    parser.add_argument(
+        "--n", type=int, default=len(PROMPTS), help="glyphs that are judged, each of a prompt of its own"
+    )
     parser.add_argument("--steps", type=int, default=40, help="of the glyphs that are judged")
     parser.add_argument("--pairs", type=int, default=3, help="rounds of timed runs")
     parser.add_argument("--timed-steps", type=int, default=40, help="of the glyphs that are timed")
     options = parser.parse_args()
+    if not 1 <= options.n <= len(PROMPTS):
+        parser.error(f"--n must be between 1 and {len(PROMPTS)}")
+    prompts = [PROMPTS[i * len(PROMPTS) // options.n] for i in range(options.n)]
     torch.set_num_threads(1)
     pipe, judges = load_pipeline(options.model), load_judges()
     engines: dict[str, GlyffuserPipeline] = {}
@@ -109,8 +116,8 @@ def main() -> None:
         facts = files.get(name, {}) | ({"seconds": seconds[name]} if seconds else {})
         if options.steps:
             with single(name):
-                glyphs = draw(engine, [prompt.text for prompt in PROMPTS], Request(steps=options.steps))
-            facts |= shares(judges(glyphs))
+                glyphs = draw(engine, [prompt.text for prompt in prompts], Request(steps=options.steps))
+            facts |= shares(judges(glyphs), prompts=prompts)
         told = [show(facts[column]) if column in facts else "" for column, show in columns]
         print(f"{name:16s}" + "".join(f"{text:>14s}" for text in told), flush=True)
 

@@ -1,11 +1,14 @@
 """How well pictures become outlines: likeness, points and time, and the distance from the font's own outlines.
 
-    python benchmarks/outlines.py [--glyphs 200] [--drawn out/] [--library]
+    python benchmarks/outlines.py [--glyphs 200] [--drawn out/] [--library] [--upscaler runs/upscale512]
 
 Real characters come from the data set; `--drawn` names a folder that `glyffuser sample` wrote. IoU is that of the ink,
 threshold one half, of the picture and of the outline rendered by FreeType at the picture's size. Distances are from
 the traced outline to the nearest point of the true one, in thousandths of an em. `true` are pictures of the font's
 outlines without hinting, `hinted` those of the data set, in which FreeType has moved the strokes to whole pixels.
+
+With `--upscaler`, pictures are also enlarged by that network and traced then, and a line says which way is better: the
+nearer outlines where the true ones are known; for drawn glyphs, whose true outlines nobody knows, the fewer points.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from glyffuser.export import edges, fit
 from glyffuser.export.latin import open_face
 from glyffuser.export.outline import Contour, Outline, trace
 from glyffuser.export.trace import contours
+from glyffuser.generate.cascade import enlarge, load_upscalers
 from glyffuser.judge.reading import open_picture, pictures_in
 
 SIDE = 128
@@ -84,8 +88,10 @@ def along(outline: Outline, step: float) -> np.ndarray:
     return np.stack([flat.real, flat.imag], axis=1)
 
 
-def row(name: str, pictures: list[np.ndarray], tracer: Callable, own: list[Outline] | None, true: bool = True) -> None:
-    """Trace pictures (H, H) and print one row."""
+def row(name: str, pictures: list[np.ndarray], tracer: Callable, own: list[Outline] | None) -> float:
+    """Trace pictures (H, H) and print one row. Returns what is to be small: the mean distance from their own outlines,
+    or, where those are unknown, the points.
+    """
     ious, points, seconds, far = [], [], [], []
     for i, picture in enumerate(pictures):
         start = time.process_time()
@@ -107,6 +113,7 @@ def row(name: str, pictures: list[np.ndarray], tracer: Callable, own: list[Outli
         f"{1000 * np.mean(seconds):7.1f} {off}",
         flush=True,
     )
+    return float(np.mean([one.mean() for one in far]) if far else np.median(points))
 
 
 def polyline(picture: np.ndarray) -> Outline:
@@ -138,6 +145,17 @@ def by_library(picture: np.ndarray) -> Outline:
     return Outline(tuple(made))
 
 
+def compared(name: str, pictures: list[np.ndarray], upscaler: Path, own: list[Outline] | None) -> None:
+    """Print a row of pictures (128, 128) as they are, one of them enlarged, and which is better."""
+    (network,) = load_upscalers([upscaler])
+    side = network.config.sample_size
+    plain = row(name, pictures, trace, own)
+    large = row(f"  enlarged to {side} pixels", list(enlarge([network], np.stack(pictures))), trace, own)
+    what = "points" if own is None else "thousandths of an em off"
+    better = f"from {side} pixels" if large < plain else f"from {SIDE} pixels, without the upscaler,"
+    print(f"  -> outlines are better {better}: {min(plain, large):.2f} against {max(plain, large):.2f} {what}")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -145,6 +163,7 @@ def main() -> None:
     parser.add_argument("--drawn", type=Path, help="a folder that `glyffuser sample` wrote")
     parser.add_argument("--data", type=Path, default=DATA, help="the data set")
     parser.add_argument("--library", action="store_true", help="compare with the curve fitting of: pip install beziers")
+    parser.add_argument("--upscaler", type=Path, help="a folder of `glyffuser train --preset upscale512`")
     arguments = parser.parse_args()
     data = load_dataset(arguments.data, "test")
     chosen = np.random.default_rng(0).permutation(len(data))[: arguments.glyphs]
@@ -163,6 +182,11 @@ def main() -> None:
     if arguments.drawn is not None:
         drawn = [np.asarray(open_picture(file)) for file in pictures_in(arguments.drawn)][: arguments.glyphs]
         row(f"drawn, {len(drawn)} glyphs", drawn, trace, None)
+    if arguments.upscaler is not None:
+        for name, pictures in (("true", true[SIDE]), ("hinted", hinted)):
+            compared(f"{name}, {SIDE} pixels", pictures, arguments.upscaler, own)
+        if arguments.drawn is not None:
+            compared("drawn", drawn, arguments.upscaler, None)
 
 
 if __name__ == "__main__":

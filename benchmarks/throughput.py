@@ -2,18 +2,18 @@
 
     python benchmarks/throughput.py [--steps 5] [--batch 64]
 
-Timed alone on the machine; other work makes the numbers, though hardly the ratios, worse.
+Timed alone on the machine; other work makes the numbers, though hardly the ratios, worse. Whole presets, and what they
+make of the machine: `glyffuser bench training`.
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 
 import torch
 import torch.nn.functional as F
 
 from glyffuser.base.memory import keep_freed_memory
+from glyffuser.bench.timing import Clock, clock, timed
 from glyffuser.config import ModelConfig
 from glyffuser.diffusion.process import Process
 from glyffuser.networks import layers
@@ -50,20 +50,11 @@ def fused_attention(
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
-def seconds(work: Callable[[], None], repeats: int) -> float:
-    """Mean time of one call, after two to warm up."""
-    for _ in range(2):
-        work()
-    start = time.perf_counter()
-    for _ in range(repeats):
-        work()
-    return (time.perf_counter() - start) / repeats
-
-
 def measure(
     config: dict,
     batch: int,
     repeats: int,
+    now: Clock,
     fused: bool = False,
     channels_last: bool = False,
     dtype: torch.dtype = torch.bfloat16,
@@ -98,9 +89,9 @@ def measure(
         with torch.no_grad():
             forward()
 
-    result = batch / seconds(train, repeats), batch / seconds(denoise, repeats)
+    result = [batch / timed(work, repeats, now, warm=2).median for work in (train, denoise)]
     layers.plain_attention = plain
-    return sum(p.numel() for p in network.parameters()) / 1e6, *result
+    return sum(p.numel() for p in network.parameters()) / 1e6, result[0], result[1]
 
 
 def main() -> None:
@@ -108,11 +99,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5, help="timed steps a row")
     parser.add_argument("--batch", type=int, default=64, help="glyphs a step")
+    parser.add_argument("--processor-time", action="store_true", help="as in `glyffuser bench`")
     arguments = parser.parse_args()
+    now = clock(arguments.processor_time)
     print(f"{'network':36} {'M param':>8} {'train/s':>8} {'ratio':>6} {'denoise/s':>10}")
     first = None
     for name, config, how in VARIANTS:
-        millions, train, denoise = measure(config, arguments.batch, arguments.steps, **how)
+        millions, train, denoise = measure(config, arguments.batch, arguments.steps, now, **how)
         first = first or train
         print(f"{name:36} {millions:8.1f} {train:8.1f} {train / first:6.2f} {denoise:10.1f}", flush=True)
 

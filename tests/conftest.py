@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from glyffuser.config import Config
 from glyffuser.data.dataset import GlyphData, load_dataset
@@ -25,6 +26,12 @@ CHARACTERS = range(0x6C34, 0x6FFF)  # 水 and what follows
 GLYPHS = 64  # for training; one more is for testing
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, help="how many processes tests/faults kills in all; default: ten")
+    parser.addoption("--cases", type=int, help="how much bad input tests/faults makes in all; default: some hundreds")
+    parser.addoption("--report", help="a file for what tests/faults counted")
+
+
 @pytest.fixture(autouse=True)
 def fresh_accelerator() -> Iterator[None]:
     """accelerate keeps its state for the whole process; every test starts without."""
@@ -36,8 +43,32 @@ def fresh_accelerator() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Path]:
+    """A maker of folders that all test processes share: `make` fills each for the first to ask, while others wait."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], Any]) -> Path:
+        folder = root / name
+        with FileLock(root / f"{name}.lock"):
+            if not folder.is_dir():
+                part = root / f"{name}.part"
+                shutil.rmtree(part, ignore_errors=True)  # of a process that failed
+                part.mkdir()
+                make(part)
+                part.rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_data(once: Callable[..., Path]) -> Path:
     """A data set of 64 characters to train on and one of the test split."""
+    return once("tiny-data", _build_data) / "glyphs.parquet"
+
+
+def _build_data(folder: Path) -> None:
     from glyffuser.data.dataset import build_dataset, split_of
     from glyffuser.data.fonts import default_font
     from glyffuser.data.unihan import clean_definition, read_unihan
@@ -45,9 +76,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unihan = read_unihan()
     defined = [c for c in CHARACTERS if c in unihan.entries and clean_definition(unihan.entries[c].definition_raw)]
     chosen = [c for c in defined if split_of(c) == "train"][:GLYPHS] + [c for c in defined if split_of(c) == "test"][:1]
-    path = tmp_path_factory.mktemp("data") / "glyphs.parquet"
-    build_dataset([default_font()], unihan, path, size=SIZE, codepoints=chosen)
-    return path
+    build_dataset([default_font()], unihan, folder / "glyphs.parquet", size=SIZE, codepoints=chosen)
 
 
 @pytest.fixture(scope="session")
@@ -77,15 +106,17 @@ def _save_tokenizer(folder: Path, start: str, end: str) -> int:
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_encoder(once: Callable[..., Path]) -> Path:
     """The folder of a random BERT of width 16 that reads letter by letter."""
+    return once("tiny-encoder", lambda folder: _save_encoder(folder / "tiny-bert")) / "tiny-bert"
+
+
+def _save_encoder(folder: Path) -> None:
     from transformers import BertConfig, BertModel
 
-    folder = tmp_path_factory.mktemp("encoder") / "tiny-bert"
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=_save_tokenizer(folder, "[CLS]", "[SEP]"), **sizes)).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -120,15 +151,13 @@ def make_config(data: Path, encoder: Path) -> Config:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_data: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(tiny_data: Path, tiny_encoder: Path, once: Callable[..., Path]) -> Path:
     """A model folder as training exports it, from one step."""
     from training_runs import Run, finish
 
     config = make_config(tiny_data, tiny_encoder)
     config.train.max_steps = 1
-    out = tmp_path_factory.mktemp("run")
-    finish(Run(config, out))
-    return out / "model"
+    return once("tiny-run", lambda folder: finish(Run(config, folder))) / "model"
 
 
 @pytest.fixture(scope="session")
@@ -190,6 +219,25 @@ def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..
         for parameter in unet.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)
         return GlyffuserPipeline(unet, encoder, GlyffuserScheduler.for_schedule(process.schedule))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_styled() -> Callable[..., Any]:
+    """A maker of a pipeline whose network is that of another, told one of two styles, each of which changes what it
+    draws.
+    """
+    from glyffuser.generate.pipeline import GlyffuserPipeline
+    from glyffuser.networks.unet import UNet
+
+    def make(plain: GlyffuserPipeline) -> GlyffuserPipeline:
+        settings = {key: value for key, value in plain.unet.config.items() if not key.startswith("_")}
+        unet = UNet(**settings | {"styles": ("sans", "serif")}).eval()
+        missing, unexpected = unet.load_state_dict(plain.unet.state_dict(), strict=False)
+        assert (missing, unexpected) == (["style_embedding.weight"], [])
+        unet.style_embedding.weight.data[1:].normal_(generator=torch.Generator().manual_seed(0))
+        return GlyffuserPipeline(unet, plain.text_encoder, plain.scheduler)
 
     return make
 

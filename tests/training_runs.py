@@ -64,8 +64,8 @@ def log(out: Path) -> list[dict[str, Any]]:
 
 
 def glyphs(parts: Parts, step: int) -> list[int]:
-    """Which glyphs of the data set a batch holds."""
-    pictures = ((parts.batch(step).x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
+    """Which glyphs of the data set a step holds, or this process's share of it."""
+    pictures = ((parts.batch(step * parts.config.train.batch_size).x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
     return [int((parts.batches.images == picture).all(dim=(1, 2)).nonzero().item()) for picture in pictures]
 
 

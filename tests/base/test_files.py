@@ -2,13 +2,20 @@
 
 import errno
 import os
+import shutil
+import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors import SafetensorError
 
+from glyffuser.base import files
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, remove_leftovers, replace_folder, write_bytes, write_text
+from glyffuser.base.locks import take_lock
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -98,14 +105,89 @@ def test_a_full_disk_is_one_error_whoever_finds_out(tmp_path):
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_leftovers_of_a_killed_process_go_and_other_hidden_files_stay(tmp_path):
+def killed_while(work: Callable[[], object]) -> None:
+    """Do something in a process of its own, which is then killed."""
+    if (child := os.fork()) == 0:
+        try:
+            work()
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def half_written(path: Path) -> Any:
+    """Begin to write; whoever holds what is returned is still at it."""
+    context = atomic_path(path)
+    context.__enter__().write_text("half")
+    return context
+
+
+def test_leftovers_of_a_killed_process_go_and_all_else_stays(tmp_path):
     (tmp_path / ".mine").write_text("kept")
-    context = atomic_path(tmp_path / "file")
-    context.__enter__().write_text("half")  # and never ended, as after SIGKILL
-    assert len(tree(tmp_path)) == 3
+    (tmp_path / ".my.folder.part").mkdir()  # not of our making, though it looks like it
+    write_text(tmp_path / ".film.abcdefgh.part" / "notes", "kept")
+    before = tree(tmp_path)
+    held: list[Any] = []
+    killed_while(lambda: held.append(half_written(tmp_path / "file")))
+    assert len(tree(tmp_path)) == len(before) + 2
     remove_leftovers(tmp_path)
-    assert tree(tmp_path) == {".mine": b"kept"}
+    assert tree(tmp_path) == before
     remove_leftovers(tmp_path / "missing")
+
+
+def test_what_a_living_process_writes_is_no_leftover(tmp_path):
+    context = half_written(tmp_path / "file")
+    remove_leftovers(tmp_path)
+    context.__exit__(None, None, None)
+    assert tree(tmp_path) == {"file": b"half"}
+
+
+def test_the_next_writer_clears_up(tmp_path):
+    held: list[Any] = []
+    for name in ("one", "two"):
+        killed_while(partial(lambda path: held.append(half_written(path)), tmp_path / name))
+    assert tree(tmp_path) != {}
+    killed_while(lambda: write_text(tmp_path / "three", "whole"))  # a process that has not looked there yet
+    assert tree(tmp_path) == {"three": b"whole"}
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_a_kill_after_any_rename_leaves_the_old_folder_or_the_new(tmp_path, monkeypatch, swapped):
+    if not swapped:  # as on systems without a call that exchanges two folders
+        monkeypatch.setattr(files, "_swap", lambda one, other: False)
+    target, rename = tmp_path / "model", os.replace
+
+    def write(fatal: int) -> None:
+        def dying(*paths):
+            nonlocal fatal
+            rename(*paths)
+            fatal -= 1
+            if fatal == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        monkeypatch.setattr(os, "replace", dying)
+        with atomic_path(target) as temporary:
+            temporary.mkdir()
+            (temporary / "new").write_text("new")
+
+    for fatal in (1, 2, 3):
+        shutil.rmtree(target, ignore_errors=True)
+        write_text(target / "old", "old")
+        killed_while(partial(write, fatal))
+        remove_leftovers(tmp_path)
+        assert tree(tmp_path) in ({"model": None, "model/old": b"old"}, {"model": None, "model/new": b"new"})
+
+
+def test_a_lock_has_one_holder_and_ends_with_it(tmp_path):
+    (tmp_path / "lock").touch()
+    mine = take_lock(tmp_path / "lock")
+    assert mine is not None
+    assert take_lock(tmp_path / "lock") is None
+    os.close(mine)
+    killed_while(lambda: take_lock(tmp_path / "lock"))
+    again = take_lock(tmp_path / "lock")
+    assert again is not None
+    os.close(again)
 
 
 def test_output_folder_is_made_once(tmp_path):

@@ -86,6 +86,23 @@ def test_sample_writes_pictures_and_prints_where(tiny_model, tmp_path, capsys):
     assert "Traceback" not in captured.err
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        (b"\n \n", "holds no meanings; write one a line"),
+        (b"\xff\xfe\x00", "not a text in UTF-8"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_named(tmp_path, capsys, content, words):
+    path = tmp_path / "prompts.txt"
+    if content is not None:
+        path.write_bytes(content)
+    assert run("sample", "--list", path) == 2
+    assert words in (line := complaint(capsys))
+    assert str(path) in line
+
+
 def test_sample_as_json(tiny_model, tmp_path, capsys):
     assert run("sample", "gold", "-n", 1, "--steps", 1, "--model", tiny_model, "--out", tmp_path, "--json") == 0
     (result,) = json.loads(capsys.readouterr().out)
@@ -204,6 +221,8 @@ def test_info(capsys):
 
     assert facts["torch"] == torch.__version__
     assert facts["threads"] == torch.get_num_threads()
+    assert facts["processor"]
+    assert facts["instructions"].startswith(torch.backends.cpu.get_cpu_capability())
 
 
 def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys):
@@ -244,3 +263,17 @@ def test_ideographs_of_a_font_become_a_table(tmp_path, capsys, monkeypatch):
 def test_judges_refuse_no_time(tmp_path, capsys):
     assert run("train-judges", "--minutes", 0, "--out", tmp_path) == 2
     assert "--minutes" in complaint(capsys)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["bench", "speed"], "choose one of training, sampling, cold, quality"),
+        (["bench", "training", "--preset", "huge"], "unknown preset 'huge'"),
+        (["bench", "sampling", "--steps", "4", "0"], "--steps must be 1 or more, not 0"),
+        (["bench", "--repeats", "0"], "--repeats must be 1 or more, not 0"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_measure(argv, words, capsys):
+    assert run(*argv) == 2
+    assert words in complaint(capsys)

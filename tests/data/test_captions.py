@@ -94,3 +94,12 @@ def test_further_kinds_come_after_the_others_and_fall_back_to_the_definition():
     assert {captions.texts[i] for i in only} == {"a", "b"}
     without = captions.draw(np.zeros(50, dtype=np.int64), (1, 1, 1), 0.0, rng)
     assert not {captions.texts[i] for i in without} & {"a", "b"}
+
+
+def test_glyphs_of_one_character_share_its_captions():
+    captions = build_captions(DEFINITIONS, SENSES)
+    owners = np.array([2, 0, 0, 1])
+    chosen = np.array([0, 1, 2, 3, 2, 0])
+    rngs = (np.random.default_rng(3) for _ in range(2))
+    shared, own = captions.shared(owners).draw(chosen, (1, 1, 1), 0.2, next(rngs)), next(rngs)
+    assert (shared == captions.draw(owners[chosen], (1, 1, 1), 0.2, own)).all()

@@ -10,6 +10,7 @@ from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
     DPMSolverMultistepScheduler,
+    DPMSolverSDEScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -63,6 +64,7 @@ def ours(
 def theirs(scheduler: Any, x: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
     """What the scheduler makes of the same network and the same noise, in its own coordinates."""
     plain = EulerDiscreteScheduler | HeunDiscreteScheduler | FlowMatchEulerDiscreteScheduler | UniPCMultistepScheduler
+    plain = plain | DPMSolverSDEScheduler
     if not isinstance(scheduler, plain):
         options["generator"] = torch.Generator().manual_seed(1)
     xs, x0s = [], []
@@ -164,6 +166,27 @@ def test_euler_ancestral_is_that_of_diffusers(name: str, kind: str) -> None:
     alpha = schedule.alpha(sigmas[1:]).view(-1, 1, 1, 1, 1)
     assert_close(our_x0s, x0s, rtol=1e-5, atol=2e-5)
     assert_close(our_xs, alpha * xs, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])  # theirs knows no other
+@pytest.mark.parametrize("name", DIFFUSERS)
+def test_dpm_sde_is_that_of_diffusers(name: str, kind: str) -> None:
+    schedule = Schedule(name)
+    scheduler = exact(DPMSolverSDEScheduler(beta_schedule=DIFFUSERS[name], prediction_type=kind), schedule)
+    scheduler.set_timesteps(8)
+    sigmas = torch.cat([schedule.sigma(torch.tensor(TIMESTEPS)), torch.zeros(1)])
+    # Its grid holds every level between the ends twice, and for each step the timestep halfway, in log sigma.
+    scheduler.sigmas = torch.cat([sigmas[:1], sigmas[1:-1].repeat_interleave(2), sigmas[-1:]])
+    half = schedule.timestep((sigmas[:-2] * sigmas[1:-1]).sqrt())
+    whole = torch.tensor(TIMESTEPS, dtype=torch.float64)
+    scheduler.timesteps = torch.cat([torch.stack([whole[:-1], half], dim=1).flatten(), whole[-1:]])
+    scheduler.mid_point_sigma = None
+    noise = noise_source(1)
+    scheduler.noise_sampler = lambda now, then: noise(start(), now, then)
+    xs, _ = theirs(scheduler, sigmas[0] * start())
+    our_xs, _ = ours(SAMPLERS["dpm-sde"], kind, schedule, sigmas)
+    alpha = schedule.alpha(sigmas[1:]).view(-1, 1, 1, 1, 1)
+    assert_close(our_xs, alpha * torch.cat([xs[1::2], xs[-1:]]), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -250,3 +250,32 @@ def test_a_share_of_the_way_is_a_step_of_the_grid(name: str, shift: float, steps
     shares = torch.full((steps - 1,), 1 / steps, dtype=torch.float64)
     assert_close(schedule.lower(grid[:-1], shares), grid[1:], rtol=1e-6, atol=0)
     assert_close(float(schedule.lower(grid[-1:], torch.ones(1))), schedule.sigma_min())
+
+
+@pytest.mark.parametrize("name", DIFFUSERS)
+@pytest.mark.parametrize("T", [50, 1000])
+def test_a_zero_terminal_schedule_is_that_of_diffusers_but_for_the_last_timestep(name: str, T: int) -> None:
+    theirs = DDIMScheduler(num_train_timesteps=T, beta_schedule=DIFFUSERS[name], rescale_betas_zero_snr=True)
+    ours = Schedule(name, T, zero_terminal=True)
+    assert_close(ours.alpha_bar()[:-1].float(), theirs.alphas_cumprod[:-1], rtol=2e-2, atol=1e-6)
+    assert theirs.alphas_cumprod[-1] == 0
+    assert 0 < ours.alpha_bar()[-1] < 2e-10  # so that sigma is finite
+    assert_close(ours.betas()[0], Schedule(name, T).betas()[0])
+
+
+@pytest.mark.parametrize("name", DIFFUSERS)
+@pytest.mark.parametrize("T", [3, 1000, 4000])
+def test_a_zero_terminal_schedule_rises_strictly_to_noise_alone(name: str, T: int) -> None:
+    schedule = Schedule(name, T, zero_terminal=True)
+    assert (schedule.log_sigmas().diff() > 0).all()
+    assert schedule.sigma_max() >= 1e5 * (1 - 1e-6)
+    assert_close(schedule.timestep(schedule.sigma(torch.arange(T))), torch.arange(T).double(), rtol=0, atol=1e-6)
+    for spacing in SPACINGS:
+        levels = schedule.sigmas(min(T, 20), spacing=spacing)
+        assert (levels.diff() < 0).all()
+        assert levels.isfinite().all()
+
+
+def test_flow_matching_takes_no_zero_terminal() -> None:
+    with pytest.raises(ValueError, match="zero_terminal is for linear and cosine"):
+        Schedule("flow", zero_terminal=True)

@@ -23,6 +23,7 @@ def test_a_network_that_looks_nowhere_in_particular_looks_evenly(make_pipe):
     pipe = make_pipe()
     for block in pipe.unet.modules():
         if isinstance(block, TransformerBlock):
+            assert block.attend_text is not None
             block.attend_text.to_q.weight.data.zero_()
     images = np.full((2, 16, 16), 255, np.uint8)
     found = attention(pipe, TEXTS, images, seed=0)

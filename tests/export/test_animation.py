@@ -69,6 +69,17 @@ def test_a_position_is_drawn_the_same_whatever_else_is(pipe):
     assert among.frames[1] is among.frames[3]
 
 
+def test_a_loop_between_styles_has_no_jump(pipe, make_styled):
+    """Drawn pictures go there and back in small steps, over the seam too."""
+    start, end = (replace(FEW, style=style) for style in ("sans", "serif"))
+    frames = [greys(picture) for picture in path(make_styled(pipe), start, end, positions(16, loop=True)).frames]
+    steps = [abs(after - before).mean() for before, after in itertools.pairwise([*frames, frames[0]])]
+    across = abs(frames[8] - frames[0]).mean()
+    assert across > 1
+    assert max(steps) < 0.4 * across  # the way along a straight line would be 0.19 in its middle
+    assert max(steps[-1], steps[0]) <= max(steps[1:-1])
+
+
 @pytest.mark.parametrize("frames", [2, 3, 8, 9, 48])
 def test_a_loop_closes(frames):
     there = positions(frames, loop=False)
@@ -144,6 +155,8 @@ def test_the_command_writes_film_and_poster(tiny_model, tmp_path, capsys):
         (["金"], ["cannot read"]),
         (["gold", "--between", "a", "b"], ["--between"]),
         (["--between", "a", "b", "--seeds", "0", "1"], ["--between", "--seeds"]),
+        (["gold", "--styles", "sans", "serif"], ["knows no styles"]),
+        (["gold", "--styles", "sans", "serif", "--seeds", "0", "1"], ["--styles", "--seeds"]),
         (["gold", "--show", "eps"], ["'eps'", "xt, x0, both"]),
         (["gold", "-n", "65"], ["64", "65"]),
         (["gold", "--steps", "0"], ["steps"]),

@@ -92,15 +92,20 @@ def test_the_suffix_says_which_format(sampled, tmp_path, capsys, suffix):
 
 
 def test_prompts_are_drawn_first(tiny_model, tmp_path, capsys, monkeypatch):
+    begun: list[tuple[str, int]] = []
+
     def draw(pipe, prompts, request, numbers, tick):  # the tiny model draws noise
+        begun.extend((prompt, request.seed) for prompt in prompts)
         return np.stack([render(default_font(), "金水"["water" in prompt], 64) for prompt in prompts])
 
     monkeypatch.setattr("glyffuser.generate.choose.draw", draw)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("# mine\nwater\n\ngold\n", encoding="utf-8")
     chosen = ["--best-of", 1, "--model", tiny_model]
-    assert run("font", "--list", prompts, *chosen, "--out", tmp_path / "listed.ttf", "--json") == 0
+    last = 2**64 - 1
+    assert run("font", "--list", prompts, *chosen, "--seed", last, "--out", tmp_path / "listed.ttf", "--json") == 0
     assert json.loads(capsys.readouterr().out)["typed"] == [":water:", ":gold:"]
+    assert begun == [("water", last), ("gold", 0)]  # each from noise of its own
     assert (tmp_path / "listed-pictures" / "gold-0-0.png").is_file()
     assert run("font", "gold", *chosen, "--out", tmp_path / "one.ttf") == 0
     assert ":gold:" in capsys.readouterr().out

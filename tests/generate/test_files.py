@@ -71,7 +71,7 @@ def test_progress_counts_every_step_of_every_batch(pipe, tmp_path):
     sample_to_folder(
         pipe, [Request(word, n=17, steps=2) for word in ("gold", "fish")], tmp_path, lambda *at: seen.append(at)
     )
-    assert seen == [(i, 8) for i in range(1, 9)]
+    assert seen == [(34 * i // 4, 68) for i in range(1, 9)]  # two batches of two steps a prompt, 17 glyphs times 2
 
 
 @pytest.mark.parametrize(

@@ -50,5 +50,7 @@ def test_prompts_move_by_their_weights():
 
 
 def test_ends_that_differ_otherwise_are_refused():
-    with pytest.raises(UserError, match="prompt and seed alone"):
+    with pytest.raises(UserError, match="prompt, seed and style alone"):
         next(path(GOLD, replace(GOLD, steps=5), [(0, 0)]))
+    with pytest.raises(UserError, match="a path between styles needs one at both ends"):
+        next(path(GOLD, replace(GOLD, style="serif"), [(0, 0)]))

@@ -9,9 +9,10 @@ from torch.testing import assert_close
 from glyffuser.base.errors import UserError
 from glyffuser.base.noise import seeded
 from glyffuser.generate.files import read_record, sample_to_folder
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.hands import shares_of
+from glyffuser.generate.paths import draw_path
+from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.generate.request import Request
-from glyffuser.networks.unet import UNet
 
 HANDS = ("sans", "serif")
 
@@ -22,14 +23,8 @@ def plain(make_pipe):
 
 
 @pytest.fixture(scope="module")
-def styled(plain):
-    """The plain pipeline's network, told one of two styles, each of which changes what it draws."""
-    settings = {key: value for key, value in plain.unet.config.items() if not key.startswith("_")}
-    unet = UNet(**settings | {"styles": HANDS}).eval()
-    missing, unexpected = unet.load_state_dict(plain.unet.state_dict(), strict=False)
-    assert (missing, unexpected) == (["style_embedding.weight"], [])
-    unet.style_embedding.weight.data[1:].normal_(generator=torch.Generator().manual_seed(0))
-    return GlyffuserPipeline(unet, plain.text_encoder, plain.scheduler)
+def styled(plain, make_styled):
+    return make_styled(plain)
 
 
 def draw(pipe, **how):
@@ -60,6 +55,49 @@ def test_guidance_leaves_the_style_alone(styled):
     cond = styled.condition([""], style="serif")
     guided = styled.denoiser(5.0, None, everywhere, style="serif")(x, sigma, cond)
     assert_close(guided, styled.denoiser(1.0)(x, sigma, cond), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_between_styles_a_denoiser_expects_what_lies_between(styled, guidance):
+    """In one step a sampler returns what is expected, so there what is drawn is mixed as the shares say."""
+    how = {"guidance_scale": guidance, "num_inference_steps": 1, "output_type": "pt"}
+
+    def drawn(style, prompt="gold"):
+        return styled(prompt, style=style, generator=[seeded(0, 0)], **how).images
+
+    sans, serif = drawn("sans"), drawn("serif")
+    for style, share in (("sans:1, serif:0", 0.0), ("sans:2, serif:6", 0.75), ("sans:0, serif:3", 1.0)):
+        assert_close(drawn(style), sans + share * (serif - sans), atol=1e-4, rtol=0)
+    both = "gold:0.5, fish:0.5"  # a mixture of prompts, too
+    halves = (drawn("sans", both) + drawn("serif", both)) / 2
+    assert_close(drawn("sans:1, serif:1", both), halves, atol=1e-4, rtol=0)
+
+
+def test_every_prompt_has_the_style_that_is_given_for_it(styled):
+    how = {"num_inference_steps": 2, "output_type": "pt"}
+    given = styled(["gold", "fish"], style=["serif", "sans"], generator=[seeded(0, 0), seeded(0, 1)], **how).images
+    for k, (prompt, style) in enumerate((("gold", "serif"), ("fish", "sans"))):
+        alone = styled(prompt, style=style, generator=[seeded(0, k)], **how).images
+        assert_close(given[k], alone[0], atol=1e-4, rtol=0)
+
+
+def test_a_path_goes_from_one_style_to_the_other(styled):
+    start, end = (Request("gold", steps=3, style=style) for style in HANDS)
+    way = draw_path(styled, start, end, [0.0, 0.5, 1.0], [2])[:, 0].astype(int)
+    for picture, request in ((way[0], start), (way[2], end)):
+        wanted = draw_path(styled, request, request, [0.0], [2])[0, 0].astype(int)
+        assert abs(picture - wanted).max() <= 1
+    assert abs(way[0] - way[2]).max() > 10
+    assert all((way[1] != way[end]).any() for end in (0, 2))
+
+
+def test_shares_of_styles_are_parts_of_one_glyph(styled):
+    names, shares = shares_of(["sans:1, serif:3", "serif", "sans"], 3)
+    assert names == ["sans", "serif"]
+    assert shares.tolist() == [[0.25, 0.0, 1.0], [0.75, 1.0, 0.0]]
+    assert shares_of(None, 2)[0] == [None]
+    with pytest.raises(UserError, match="no share of -1 of the style serif"):
+        draw(styled, style="sans:1, serif:-1")
 
 
 def test_styles_are_known_by_name_from_a_saved_model(styled, tmp_path):

@@ -1,6 +1,8 @@
 """Inputs of the tiny data set and the tiny model, with a run folder and an untrained recogniser."""
 
 import json
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from PIL import Image
 
 from glyffuser.guide.inputs import Inputs
+from glyffuser.guide.maths.map_layout import Atlas
 from glyffuser.judge.recogniser import Recogniser
 from glyffuser.train.previews import PROMPTS, SEEDS
 
@@ -36,10 +39,20 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def inputs(
-    tiny_data: Path, tiny_model: Path, run_folder: Path, tiny_recogniser: Recogniser, tmp_path_factory
+    tiny_data: Path,
+    tiny_model: Path,
+    run_folder: Path,
+    tiny_recogniser: Recogniser,
+    tmp_path_factory: pytest.TempPathFactory,
+    once: Callable[..., Path],
 ) -> Inputs:
     class Whole(Inputs):
         recogniser = tiny_recogniser
+
+        @cached_property
+        def atlas(self) -> Atlas:
+            """The map, laid out by one of the test processes: UMAP is compiled for ten seconds before it is quick."""
+            return Inputs(tiny_data, cache=once("atlas", lambda folder: Inputs(tiny_data, cache=folder).atlas)).atlas
 
     made = Whole(tiny_data, tiny_model, run_folder, quick=True, cache=tmp_path_factory.mktemp("cache"))
     torch.manual_seed(0)

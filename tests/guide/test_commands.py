@@ -34,11 +34,11 @@ def test_figures_are_drawn_as_files(tiny_data, tiny_model, tmp_path, capsys):
 @pytest.mark.slow
 def test_guide_of_one_figure_then_of_another_keeps_the_first(tiny_data, tiny_model, tmp_path, capsys):
     settings = ("--data", tiny_data, "--model", tiny_model, "--quick", "--out", tmp_path / "site")
-    assert run("guide", "--only", "one-step", "--only", "cascade", *settings) == 0
+    assert run("guide", "--only", "one-step", "--only", "latent", *settings) == 0
     out = capsys.readouterr().out
     assert f"open {tmp_path / 'site' / 'index.html'}" in out
     assert out.rstrip().splitlines()[-2] == "could not be made:"
-    assert out.rstrip().splitlines()[-1].strip().startswith("cascade: this version has no cascade")
+    assert out.rstrip().splitlines()[-1].strip().startswith("latent: no autoencoder is named")
     assert run("guide", "--only", "conditional", *settings) == 0
     assert "figures/one-step/still.png" in (tmp_path / "site" / "chapter-2.html").read_text()
     assert "glyffuser guide --only unet" in (tmp_path / "site" / "chapter-2.html").read_text()
@@ -60,6 +60,8 @@ def test_the_map_is_one_small_file(tiny_data, tiny_model, tmp_path, capsys):
         (["guide", "--run", "nowhere"], ["run folder nowhere"]),
         (["guide", "--judges", "nowhere"], ["nowhere", "glyffuser train-judges"]),
         (["guide", "--model", "nowhere"], ["nowhere", "model"]),
+        (["guide", "--latent", "nowhere"], ["--latent", "nowhere", "Autoencoder or GlyffuserPipeline"]),
+        (["figures", "cascade", "--upscaler", "nowhere"], ["--upscaler", "nowhere", "class Upscaler"]),
         (["map", "--seed", "-1"], ["seed"]),
     ],
 )

@@ -12,6 +12,7 @@ from glyffuser.data.fonts import Rasteriser, default_font
 from glyffuser.judge.flaws import sampled
 from glyffuser.judge.novelty import (
     ALL,
+    BLOCK,
     EXISTS,
     FARTHEST,
     REACH,
@@ -23,6 +24,7 @@ from glyffuser.judge.novelty import (
     distances,
     load_ideographs,
     save_ideographs,
+    sketch,
     squared_distances,
 )
 
@@ -72,6 +74,11 @@ def test_distances_are_those_of_a_plain_computation_at_every_shift(pictures):
     ours = distances(Shape(a), Shape(b), ALL).reshape(2 * SHIFT + 1, 2 * SHIFT + 1)
     for dy, dx in ((0, 0), (-3, 2), (1, -3)):
         assert ours[dy + SHIFT, dx + SHIFT] == pytest.approx(min(slow_distance(a, b, dy, dx), np.sqrt(REACH**2 + 1)))
+
+
+def test_sketches_are_the_same_a_block_at_a_time_and_all_at_once(bundled):
+    some = 2 * BLOCK + 7  # not a whole number of blocks
+    np.testing.assert_array_equal(bundled.sketches[:some], sketch(bundled.packed[:some]))
 
 
 def test_the_nearest_is_the_nearest_of_an_exhaustive_search(bundled, pictures):

@@ -52,6 +52,8 @@ def test_a_transformers_attention_to_the_text_is_watched_too():
     with text_attention(network) as maps, torch.no_grad():
         assert torch.equal(block(x, cond, context, mask, angles), before)
     layer = block.attend_text
+    assert layer is not None
+    assert block.norm_text is not None
     q = layer.to_q(block.norm_text(x)).view(2, 9, 2, 8).transpose(1, 2)  # attention before it is shut at first
     k = layer.to_kv(context).view(2, 5, 2, 2, 8).permute(2, 0, 3, 1, 4)[0]
     values = torch.eye(5).expand(2, 1, 5, 5)

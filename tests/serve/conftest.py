@@ -1,21 +1,33 @@
-"""A studio with a tiny random model that listens on this machine."""
+"""A studio with a tiny random model that listens on this machine; an explorer's page whose networks are formulas."""
 
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 pytest.importorskip("gradio")
 
+from closed_networks import Closed
+from glyffuser.diffusion.process import Process
+from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.schedulers import GlyffuserScheduler
+from glyffuser.guide.inputs import Inputs
+from glyffuser.guide.maths.map_layout import COMPONENTS, Atlas, principal_components, shrink
 from glyffuser.judge.dictionary import Finder, load_dictionary
 from glyffuser.judge.judges import BUNDLED_JUDGES, load_contrastive, load_judges
 from glyffuser.judge.novelty import load_ideographs
+from glyffuser.serve import explorer
 from glyffuser.serve.drawing import Artist
+from glyffuser.text.encoder import TextEncoder
+from glyffuser.text.tower import TextTower
 
 
 @dataclass
@@ -35,15 +47,15 @@ def artist(make_pipe) -> Artist:
     return Artist(pipe, load_judges(), load_ideographs(), finder)
 
 
-@pytest.fixture(scope="module")
-def studio(artist) -> Iterator[Studio]:
-    """The studio, running in a thread."""
+@contextmanager
+def running(artist: Artist, **how: Any) -> Iterator[Studio]:
+    """A studio, running in a thread."""
     import uvicorn
 
     from glyffuser.serve.studio import LOOPBACK, build_app, private_folder
 
     with private_folder() as folder, socket.create_server(("127.0.0.1", 0)) as listening:
-        app: Any = build_app(artist, folder, hosts=LOOPBACK)
+        app: Any = build_app(artist, folder, hosts=LOOPBACK, **how)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
@@ -52,3 +64,55 @@ def studio(artist) -> Iterator[Studio]:
         yield Studio(artist, f"http://127.0.0.1:{listening.getsockname()[1]}", folder)
         server.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def studio(artist) -> Iterator[Studio]:
+    """The studio, open to everyone on this machine."""
+    with running(artist) as studio:
+        yield studio
+
+
+@pytest.fixture
+def locked_studio(artist) -> Iterator[Studio]:
+    """One that asks for a name and a password."""
+    with running(artist, auth=("me", "se:cret")) as studio:
+        yield studio
+
+
+@pytest.fixture(scope="session")
+def closed(small_unet, tiny_encoder) -> Closed:
+    """Networks in closed form that take everything that a model may be told, 32 pixels."""
+    torch.manual_seed(0)
+    process = Process(Schedule("flow", shift=3.0), "sample")
+    told = {"num_class_embeds": 215, "pooled_dim": 8, "components": ("水",), "styles": ("sans",)}
+    unet = small_unet(process, sample_size=32, **told).eval()
+    tower = TextTower(16, width=8, hidden=16, components="水").eval()
+    encoder, scheduler = TextEncoder(str(tiny_encoder)), GlyffuserScheduler.for_schedule(process.schedule)
+    return Closed(GlyffuserPipeline(unet, encoder, scheduler, tower=tower))
+
+
+@pytest.fixture(scope="session")
+def inputs(closed, tiny_data, tmp_path_factory) -> Inputs:
+    """The tiny data set on a flat map: UMAP's takes long, and has tests of its own."""
+    plain = Inputs(tiny_data)
+    pictures = shrink(plain.data.images)
+    mean = pictures.mean(axis=0)
+    components = principal_components(pictures - mean, COMPONENTS)
+    features = (pictures - mean) @ components
+    flat = Atlas(features[:, :2], features, mean, components, plain.data.codepoints)
+
+    class Flat(Inputs):
+        pipe = closed.pipe
+        atlas = flat
+        parameters = sum(parameter.numel() for parameter in closed.pipe.unet.parameters())
+
+    return Flat(tiny_data, cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def explorer_page(inputs, closed, tmp_path_factory) -> explorer.Page:
+    """The explorer's folder with those networks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explorer, "export_onnx", closed.export)
+        return explorer.write_explorer(inputs, tmp_path_factory.mktemp("explorer") / "page")

@@ -1,7 +1,5 @@
 import base64
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -10,23 +8,7 @@ from PIL import Image
 from glyffuser.base.errors import UserError
 from glyffuser.generate.edits import EMBEDDED
 from glyffuser.serve.limits import LARGEST_SEED, in_words, read_request
-
-
-def picture(image: Image.Image, kind: str = "PNG") -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, kind)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def bomb(width: int, height: int) -> str:
-    """A PNG of a few bytes that says it is that large."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 9)) + chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+from studio_client import bomb, picture
 
 
 def test_a_wish_becomes_the_request_of_sample(artist):

@@ -1,47 +1,28 @@
-"""The running studio: its page in a browser, its API, and what it refuses."""
+"""The running studio: who may come in, and its page in a browser."""
 
+import base64
+import io
 import json
-import re
 import threading
-import urllib.error
+import urllib.parse
 import urllib.request
-from pathlib import Path
+import zipfile
 
 import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
+from PIL import Image
 
+from accessible import UNNAMED
 from glyffuser.base.errors import UserError
 from glyffuser.serve.drawing import Artist, Frame
-from glyffuser.serve.guard import LARGEST_BODY, wrong
 from glyffuser.serve.studio import check_access
+from studio_client import ask, call, wish
 
-ROOT = Path(__file__).parents[2]
 MEANING = "#meaning input, #meaning textarea"
-
-
-def ask(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, str]:
-    """Status and body of an answer; POST where there is data."""
-    headers = {"content-type": "application/json"} | (headers or {})
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(errors="replace")
-
-
-def call(url: str, data: list) -> str:
-    """What the API streams for positional arguments."""
-    status, body = ask(f"{url}/gradio_api/call/draw", json.dumps({"data": data}).encode())
-    assert status == 200, body
-    return ask(f"{url}/gradio_api/call/draw/{json.loads(body)['event_id']}")[1]
-
-
-def wish(prompt: object, **more: object) -> list:
-    """Arguments of the API, few steps."""
-    usual = {"n": 2, "seed": 3, "steps": 2} | more
-    names = ("guidance", "sampler", "negative", "style", "start", "drawing", "strength", "keep", "component")
-    return [prompt, usual["n"], usual["seed"], usual["steps"], *(more.get(name) for name in names)]
+FROM_THE_START = 5  # clicks from `glyffuser serve` to an installed font, the last of them the system's own "Install"
+PATIENCE = 300_000  # milliseconds: a busy machine is no failure
+PHONE = {"width": 360, "height": 740}
 
 
 @pytest.mark.parametrize(
@@ -69,97 +50,51 @@ def test_other_machines_need_a_word(host, auth, no_auth):
         check_access(host, auth, no_auth)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"no JSON",
-        b"[1]",
-        b'{"data": [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}]}',
-        b'{"data": [[{"u\\u0072l": "http://example.org/"}]]}',
-        b'{"prompt": {"path": "x"}}',
-        b"[" * 100_000,
-    ],
-)
-def test_bodies_that_are_refused(body):
-    assert wrong(body) is not None
-
-
-def test_bodies_that_are_let_through():
-    assert wrong(b"") is None
-    assert wrong(b'{"data": ["gold", 3, null], "event_data": {"glyph": 2}}') is None
-
-
 def test_health_and_headers(studio):
     assert json.loads(ask(f"{studio.url}/health")[1]) == {"status": "ok", "waiting": 0}
     with urllib.request.urlopen(f"{studio.url}/") as answer:
         assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
-def test_the_client_of_the_documents_draws_what_sample_draws(studio, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "STUDIO.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(code.replace("http://127.0.0.1:7860", studio.url), {})
-    from PIL import Image
+def test_with_a_password_nothing_but_health_and_the_login_is_open(locked_studio):
+    url = locked_studio.url
+    assert ask(f"{url}/health")[0] == 200
+    for path in ("config", "gradio_api/info", "gradio_api/file=/etc/passwd", "gradio_api/queue/data?session_hash=x"):
+        assert ask(f"{url}/{path}")[0] == 401, path
+    for path in ("gradio_api/call/draw", "gradio_api/queue/join", "gradio_api/run/draw"):
+        assert ask(f"{url}/{path}", json.dumps({"data": wish("gold")}).encode())[0] == 401, path
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    wrong = urllib.parse.urlencode({"username": "me", "password": "guess"}).encode()
+    assert ask(f"{url}/login", wrong, form)[0] == 400
+    from gradio_client import Client
 
-    from glyffuser.generate.draw import draw
-    from glyffuser.generate.request import Request
-
-    expected = draw(studio.artist.pipe, ["gold"] * 4, Request(prompt="gold", n=4, seed=7, steps=20))
-    for k in range(4):
-        assert np.array_equal(np.asarray(Image.open(tmp_path / f"gold-{k}.png")), expected[k])
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (wish("x" * 100_000), "at most 400"),
-        (wish(["gold"]), "must be a text, not a list"),
-        (wish("gold", n="many"), "must be a number, not a text"),
-        (wish("gold", start="/etc/passwd"), "a single character"),
-    ],
-)
-def test_the_api_refuses_in_words(studio, data, said):
-    answer = call(studio.url, data)
-    assert "event: error" in answer
-    assert said in answer
-    assert "Traceback" not in answer
+    client = Client(url, auth=("me", "se:cret"), verbose=False)
+    assert client.predict("gold", n=1, steps=1, api_name="/draw")["request"]["prompt"] == "gold"
 
 
-def test_no_files_go_in_and_none_come_out(studio):
-    assert ask(f"{studio.url}/gradio_api/upload", b"x")[0] == 404
-    assert ask(f"{studio.url}/gradio_api/proxy=http://example.org/")[0] == 404
-    assert ask(f"{studio.url}/gradio_api/call/draw", b'{"data": [{"path": "/etc/passwd"}]}')[0] == 400
-    assert ask(f"{studio.url}/gradio_api/call/draw", b" " * (LARGEST_BODY + 1))[0] == 413
-    for path in ("/etc/passwd", ROOT / "README.md", f"{studio.folder}/../../etc/passwd", "http://example.org/"):
-        assert ask(f"{studio.url}/gradio_api/file={path}")[0] in (400, 403, 404)
-    assert ask(f"{studio.url}/health", headers={"host": "evil.example"})[0] == 400
-
-
-def test_several_visitors_wait_their_turn(studio):
-    answers: list[str] = []
-    visitors = [threading.Thread(target=lambda: answers.append(call(studio.url, wish("gold")))) for _ in range(12)]
-    for visitor in visitors:
-        visitor.start()
-    for visitor in visitors:
-        visitor.join()
-    assert len(answers) == 12
-    assert all("event: complete" in answer for answer in answers)
+@pytest.fixture(scope="module")
+def visits(browser):
+    """What the visits of one browser have in common: its cache."""
+    context = browser.new_context(accept_downloads=True)
+    context.add_init_script(
+        "window.clicks = 0; addEventListener('click', (e) => { window.clicks += e.isTrusted; }, true)"
+    )
+    yield context
+    context.close()
 
 
 @pytest.fixture
-def page(studio, browser):
+def page(studio, visits):
     """The open page, and after the test: it asked nothing of another host, and no script failed."""
-    context = browser.new_context(accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
+    page = visits.new_page()
+    page.set_default_timeout(PATIENCE)
     asked, failed = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: failed.append(str(error)))
     page.goto(studio.url)
     page.wait_for_selector("#draw")
     yield page
-    context.close()
+    page.close()
     assert failed == []
     assert [url for url in asked if not url.startswith((studio.url, "data:", "blob:"))] == []
 
@@ -170,27 +105,93 @@ def set_steps(page, steps: int) -> None:
     page.keyboard.press("Tab")
 
 
-def test_from_a_meaning_to_a_font(page, studio, tmp_path, monkeypatch):
+CHARACTERS = "金木水火土日月山石"
+
+
+@pytest.fixture
+def real_glyphs(studio, monkeypatch):
     """The tiny model draws nothing that could be traced: real characters stand in for its glyphs."""
-    characters = np.stack([studio.artist.picture(char) for char in "金木水火土日月山石"])
-    monkeypatch.setattr(Artist, "draw", lambda self, request: iter([Frame(0, 1, characters), Frame(1, 1, characters)]))
-    set_steps(page, 3)
+    drawn = np.stack([studio.artist.picture(char) for char in CHARACTERS])
+    monkeypatch.setattr(Artist, "draw", lambda self, request: iter([Frame(0, 1, drawn), Frame(1, 1, drawn)]))
+    return drawn
+
+
+def test_from_serve_to_an_installed_font_in_five_clicks(page, real_glyphs, visits, tmp_path):
+    page.fill(MEANING, "gold")  # the cursor is there already
+    page.click("#draw")
+    page.wait_for_selector("button.tile >> nth=8")
+    page.click("#keep-all")
+    page.click("#font")
+    page.wait_for_selector("#files a")
+    with page.expect_download() as download:
+        page.click("#files a >> nth=0")
+    assert page.evaluate("window.clicks") <= FROM_THE_START - 1
+    assert download.value.suggested_filename == "MyGlyphs.ttf"
+    download.value.save_as(tmp_path / "font.ttf")
+    codes = TTFont(tmp_path / "font.ttf").getBestCmap()
+    other = visits.new_page()  # the font, installed in a page that is not ours
+    other.goto("about:blank")
+    loaded = """async (data) => { const face = new FontFace('Mine', `url(data:font/ttf;base64,${data})`);
+        document.fonts.add(await face.load()); return document.fonts.check("90px Mine"); }"""
+    assert other.evaluate(loaded, base64.b64encode((tmp_path / "font.ttf").read_bytes()).decode())
+    painted = """(text) => { const c = new OffscreenCanvas(128, 128).getContext('2d'); c.font = '90px Mine';
+        c.fillText(text, 10, 100); return [...c.getImageData(0, 0, 128, 128).data].filter((_, i) => i % 4 == 3); }"""
+    inks = [np.array(other.evaluate(painted, chr(0xE000 + k))) > 127 for k in range(len(CHARACTERS))]
+    assert all(0xE000 + k in codes for k in range(len(CHARACTERS)))
+    typed = np.array(other.evaluate(painted, ":gold:")) > 127
+    assert (typed == inks[0]).all()  # the meaning, typed between colons, is the first glyph
+    shares = [ink.mean() / (glyph < 128).mean() for ink, glyph in zip(inks, real_glyphs, strict=True)]
+    assert np.ptp(shares) < 0.1 * np.mean(shares)  # each has the ink of its own character
+    other.close()
+
+
+def test_what_is_said_of_a_glyph_and_what_leaves_the_tray(page, real_glyphs):
     page.fill(MEANING, "gold")
     page.click("#draw")
     page.wait_for_selector("button.tile >> nth=8")
     page.click("button.tile >> nth=1")
     page.wait_for_selector(".detail")
-    assert "glyph 2 for gold" in page.inner_text(".detail")
+    said = page.inner_text(".detail")
+    assert "glyph 2 for gold" in said
+    assert "tree" in said  # what is nearest to 木
     page.click("#keep-all")
     page.wait_for_selector("ul.tray li >> nth=8")
     page.click("ul.tray li >> nth=0 >> button")
     page.wait_for_selector("ul.tray li >> nth=8", state="detached")
-    page.click("#font")
-    page.wait_for_selector("#files a")
-    with page.expect_download() as download:
-        page.click("#files a >> nth=0")
-    download.value.save_as(tmp_path / "font.ttf")
-    assert 0xE007 in TTFont(tmp_path / "font.ttf").getBestCmap()
+    for button in ("png", "svg"):
+        page.click(f"#{button}")
+        page.wait_for_selector(f"#files a[href$='glyphs-{button}.zip']")
+        with page.expect_download() as download:
+            page.click("#files a >> nth=0")
+        with zipfile.ZipFile(download.value.path()) as archive:
+            assert archive.namelist() == [f"gold-0-{k}.{button}" for k in range(1, 9)]
+            if button == "png":
+                first = np.asarray(Image.open(io.BytesIO(archive.read("gold-0-1.png"))))
+                assert np.array_equal(first, real_glyphs[1])
+
+
+def test_who_waits_sees_the_place_and_may_leave_the_queue(page, studio, monkeypatch):
+    gate, begun = threading.Event(), threading.Event()
+
+    def held(self, request):
+        begun.set()
+        gate.wait(100)
+        yield Frame(1, 1, np.full((1, 16, 16), 255, np.uint8))
+
+    monkeypatch.setattr(Artist, "draw", held)
+    monkeypatch.setattr(Artist, "read", lambda self, images: [])
+    other = threading.Thread(target=call, args=(studio.url, wish("gold")))
+    other.start()
+    assert begun.wait(60)
+    page.fill(MEANING, "water")
+    page.click("#draw")
+    page.wait_for_selector("#stage :text('queue: 1/1')")
+    assert json.loads(ask(f"{studio.url}/health")[1])["waiting"] == 1
+    page.click("#stop")
+    page.wait_for_selector("#status :text('Stopped.')")
+    assert json.loads(ask(f"{studio.url}/health")[1])["waiting"] == 0
+    gate.set()
+    other.join(60)
 
 
 def test_denoising_streams_and_stops_and_the_next_drawing_begins(page):
@@ -244,3 +245,20 @@ def test_a_drawing_reaches_the_studio(page):
     page.fill("#start-char input, #start-char textarea", "湖")
     page.click("#draw")
     page.wait_for_function("document.querySelector('#status').textContent.includes('not from both')")
+
+
+def test_a_phone_has_no_sideways_scrolling_and_every_control_a_name(studio, browser):
+    context = browser.new_context(viewport=PHONE, color_scheme="dark", reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(studio.url)
+    page.wait_for_selector("#draw")
+    page.click("#how button")
+    page.click("#start button")
+    page.wait_for_selector("#pad canvas")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.evaluate(UNNAMED) == []
+    page.click("#draw")
+    said = page.wait_for_selector("#status [role=alert]").bounding_box()
+    assert 0 <= said["y"] < PHONE["height"]  # what is wrong is in sight
+    context.close()

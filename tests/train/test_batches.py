@@ -1,9 +1,10 @@
-"""What a step sees: every glyph once an epoch, a function of seed and step, radicals told or not."""
+"""What a step sees: every glyph once an epoch, a function of seed and place, radicals told or not."""
 
 import numpy as np
 import pytest
 import torch
 
+from glyffuser.config import override
 from glyffuser.train.setup import setup
 from training_runs import glyphs, told
 
@@ -24,13 +25,13 @@ def test_a_batch_across_two_epochs(tiny_config):
     assert all(sorted(drawn[e * 64 : (e + 1) * 64]) == list(range(64)) for e in range(3))
 
 
-def test_a_batch_is_a_function_of_seed_and_step(tiny_config):
+def test_a_batch_is_a_function_of_seed_and_place(tiny_config):
     parts = setup(tiny_config)
-    first = parts.batch(3)
+    first = parts.batch(24)
     torch.manual_seed(99)
     np.random.seed(99)
-    parts.batch(4)
-    again, next_one = parts.batch(3), parts.batch(4)
+    parts.batch(32)
+    again, next_one = parts.batch(24), parts.batch(32)
     for name in ("x0", "eps", "t"):
         assert torch.equal(getattr(first, name), getattr(again, name)), name
     assert torch.equal(first.cond.states, again.cond.states)
@@ -39,13 +40,25 @@ def test_a_batch_is_a_function_of_seed_and_step(tiny_config):
     assert (first.x0.min(), first.x0.max()) == (-1, 1)
     assert first.cond.states.shape[:2] == first.cond.mask.shape
     tiny_config.train.seed = 1
-    assert not torch.equal(setup(tiny_config).batch(3).eps, first.eps)
+    assert not torch.equal(setup(tiny_config).batch(24).eps, first.eps)
+
+
+def test_a_stretch_of_the_order_is_the_same_in_pieces(tiny_config):
+    config = override(told(tiny_config), ["model.components=5", "data.drop_parts=0.25", "data.balance=0.5"])
+    batches = setup(config).batches
+    whole, pieces = batches.draw(40, 48), [batches.draw(first, 16) for first in (40, 56, 72)]  # over the end of a pass
+    for name in ("x0", "eps", "t"):
+        assert torch.equal(torch.cat([getattr(piece, name) for piece in pieces]), getattr(whole, name)), name
+    longest = whole.cond.mask.shape[1]
+    conds = [piece.cond.pad(longest) for piece in pieces]
+    for name in ("states", "mask", "radical", "parts"):
+        assert torch.equal(torch.cat([getattr(cond, name) for cond in conds]), getattr(whole.cond, name)), name
 
 
 def test_radicals_are_dropped_with_the_caption_and_by_themselves(tiny_config):
     tiny_config.train.batch_size = 64
     parts = setup(told(tiny_config))
-    batches = [parts.batch(step) for step in range(20)]
+    batches = [parts.batch(64 * step) for step in range(20)]
     labels = torch.cat([b.cond.radical for b in batches if b.cond.radical is not None])
     assert {0, 85} <= set(labels.tolist()) <= {0, *parts.batches.radicals.tolist()}
     untold = torch.stack([b.cond.mask.sum(1) <= 2 for b in batches]).flatten()  # an empty caption is two special tokens
@@ -61,7 +74,7 @@ def test_parts_are_told_seldom_and_never_without_a_caption(tiny_config):
     known = parts.network.config.components
     assert "氵" in known
     assert len(known) == 5
-    batches = [parts.batch(step) for step in range(20)]
+    batches = [parts.batch(64 * step) for step in range(20)]
     assert torch.equal(batches[0].eps, plain.batch(0).eps)  # all else stays as it was
     assert torch.equal(batches[0].cond.states, plain.batch(0).cond.states)
     told = torch.cat([b.cond.parts for b in batches if b.cond.parts is not None])  # (20 * 64, 3, 2)

@@ -1,6 +1,7 @@
 """Checkpoints: exact, whole or absent, and what happens when one is damaged."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
 from glyffuser.train import checkpoint
-from glyffuser.train.checkpoint import FILES, flatten, list_checkpoints, prune, resume, save_checkpoint, trim_log
+from glyffuser.train.checkpoint import FILES, SUMS, flatten, list_checkpoints, prune, resume, save_checkpoint, trim_log
 
 
 class Run(NamedTuple):
@@ -65,7 +66,7 @@ def names(folder: Path) -> list[str]:
 def test_round_trip_is_exact_and_training_goes_on_alike(tmp_path):
     run, restored = make_run(0, steps=3), make_run(1)
     path = save_checkpoint(tmp_path, 3, *run, {"minutes": 0.1 + 0.2, "best_loss": float("inf")})
-    assert sorted(p.name for p in path.iterdir()) == sorted(FILES)
+    assert sorted(p.name for p in path.iterdir()) == sorted([*FILES, SUMS])
     found = resume(tmp_path, *restored)
     assert found == (path, {"step": 3, "ema_step": 3, "minutes": 0.1 + 0.2, "best_loss": float("inf")})
     assert_equal(state(run), state(restored))
@@ -90,7 +91,7 @@ def test_the_newest_is_resumed(tmp_path):
     assert_equal(state(make_run(100)), state(restored))
 
 
-@pytest.mark.parametrize("fatal", range(4))
+@pytest.mark.parametrize("fatal", range(5))
 @pytest.mark.parametrize(
     "error",
     [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error (os error 28)")],
@@ -161,13 +162,20 @@ def test_a_killed_process_leaves_whole_checkpoints_only(tmp_path):
     assert_equal(load_file(expected), state(restored))
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("keep", [0, 10, -1])
-def test_a_damaged_one_falls_back_to_the_one_before(tmp_path, name, keep):
+def flipped(data: bytes) -> bytes:
+    """With one bit of the last byte but one turned: of tensors, a number that is still a number."""
+    return data[:-2] + bytes([data[-2] ^ 1]) + data[-1:]
+
+
+@pytest.mark.parametrize("name", [*FILES, SUMS])
+@pytest.mark.parametrize(
+    "harm", [lambda data: b"", lambda data: data[:10], lambda data: data[:-2], flipped], ids=["0", "10", "-2", "bit"]
+)
+def test_a_damaged_one_falls_back_to_the_one_before(tmp_path, name, harm):
     before = make_run(0, steps=2)
     save_checkpoint(tmp_path, 2, *before, {})
     damaged = save_checkpoint(tmp_path, 4, *make_run(1, steps=4), {}) / name
-    damaged.write_bytes(damaged.read_bytes()[:keep])
+    damaged.write_bytes(harm(damaged.read_bytes()))
     restored = make_run(3)
     with pytest.warns(UserWarning, match="going on from step-00000002, since newer is damaged .*step-00000004"):
         found = resume(tmp_path, *restored)
@@ -177,6 +185,20 @@ def test_a_damaged_one_falls_back_to_the_one_before(tmp_path, name, keep):
     # The next checkpoint takes the damaged one's place.
     save_checkpoint(tmp_path, 4, *restored, {})
     assert resume(tmp_path, *make_run()) is not None
+
+
+def test_sums_are_those_of_sha256sum(tmp_path):
+    path = save_checkpoint(tmp_path, 2, *make_run(), {})
+    wanted = [f"{hashlib.sha256((path / name).read_bytes()).hexdigest()}  {name}" for name in sorted(FILES)]
+    assert (path / SUMS).read_text().splitlines() == wanted
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_sums(tmp_path):
+    run = make_run(0, steps=2)
+    (save_checkpoint(tmp_path, 2, *run, {}) / SUMS).unlink()
+    restored = make_run(3)
+    assert resume(tmp_path, *restored) is not None
+    assert_equal(state(run), state(restored))
 
 
 def test_an_incomplete_one_is_none(tmp_path):
@@ -220,7 +242,8 @@ def test_log_is_cut_where_training_goes_on(tmp_path):
     trim_log(path, 2)
     assert not path.exists()
     lines = [json.dumps({"step": step, "loss": 1.0}) + "\n" for step in (1, 2, 3)]
-    for content in (lines, [*lines[:2], '{"step": 3, "lo']):
-        path.write_text("".join(content))
+    damaged = (b'{"step": 3, "lo', b"{}", b"null", b"\xff\xfe")
+    for content in ("".join(lines).encode(), *("".join(lines[:2]).encode() + end for end in damaged)):
+        path.write_bytes(content)
         trim_log(path, 2)
         assert path.read_text() == "".join(lines[:2])

@@ -1,7 +1,6 @@
 """Training: exact resuming, and what a run folder holds."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,11 +13,12 @@ from PIL import Image
 from torch.testing import assert_close
 
 from glyffuser.base.errors import UserError
-from glyffuser.config import Config, dump_config, load_config, override
+from glyffuser.config import dump_config, load_config, override
 from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.train.checkpoint import list_checkpoints
 from glyffuser.train.export import exported
 from glyffuser.train.previews import Previews
+from glyffuser.train.setup import check_shares
 from training_runs import Run, assert_same, finish, log, told, towered
 
 
@@ -153,7 +153,7 @@ def test_run_folder_holds_what_it_promises(tiny_config, tmp_path):
     run = Run(tiny_config, tmp_path)
     finish(run)
     assert {p.name for p in tmp_path.iterdir()} == {
-        *("config.toml", "metrics.jsonl", "scores.jsonl", "samples", "checkpoints", "model", "tensorboard"),
+        *(".lock", "config.toml", "metrics.jsonl", "scores.jsonl", "samples", "checkpoints", "model", "tensorboard"),
     }
     assert [p.name for p in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000010", "step-00000012"]
     assert [line["step"] for line in log(tmp_path)] == [4, 8, 12]
@@ -176,58 +176,36 @@ def test_checkpoints_are_written_and_forgotten(tiny_config, tmp_path):
     assert kept == ["step-00000008", "step-00000010", "step-00000012"]
 
 
-TWO = """
-import hashlib, json, sys, time
-from pathlib import Path
-from types import SimpleNamespace
-import torch
-from glyffuser.train import loop as train
-from glyffuser.config import load_config
-sys.path.insert(0, {tests!r})
-from training_runs import Run, glyphs, tensors
-
-torch.set_num_threads(1)
-run = Run(load_config(sys.argv[1]), Path(sys.argv[2]))
-drawn = [glyphs(run.parts, step) for step in range(4)]
-rank = run.parts.accelerator.process_index
-train.time = SimpleNamespace(perf_counter=lambda: time.perf_counter() * (1 + 9 * rank))
-losses = []
-for progress in run.steps():
-    losses.append(progress.loss)
-    run.stop.requested = rank == 1 and progress.step == 4
-state = [t.detach().numpy().tobytes() for t in tensors(run.state).values()]
-facts = {{
-    "processes": run.parts.accelerator.num_processes,
-    "glyphs": drawn,
-    "losses": losses,
-    "state": hashlib.sha256(b"".join(state)).hexdigest(),
-}}
-Path(sys.argv[3], f"rank-{{rank}}.json").write_text(json.dumps(facts))
-torch.distributed.destroy_process_group()
-"""
+def test_a_step_in_parts_is_the_same_step(tiny_config, tmp_path):
+    override(tiny_config, ["train.mixed_precision=no", "model.dropout=0.0", "train.max_steps=4"])
+    whole = Run(tiny_config, tmp_path / "whole")
+    finish(whole)
+    parted = Run(override(deepcopy(tiny_config), ["train.accumulate=4"]), tmp_path / "parts")
+    assert len(parted.parts.batch(0).x0) == 2
+    finish(parted)
+    for name in ("loss", "grad_norm"):
+        seen, expected = ([line[name] for line in log(run.out)] for run in (parted, whole))
+        assert seen == pytest.approx(expected, rel=1e-4), name
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_network(tiny_config: Config, tmp_path: Path):
-    # The learning rate hangs on the clock all through the run; one process has a fast clock and asks for the stop.
-    tiny_config.train.max_minutes, tiny_config.train.decay, tiny_config.train.max_steps = 50.0, 1.0, 10_000
-    towered(tiny_config)
-    (tmp_path / "config.toml").write_text(dump_config(tiny_config))
-    (tmp_path / "two.py").write_text(TWO.format(tests=str(Path(__file__).parents[1])))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    arguments = [tmp_path / "two.py", tmp_path / "config.toml", tmp_path / "run", tmp_path]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*command, *arguments], check=False, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
-    assert first["processes"] == second["processes"] == 2
-    assert first["state"] == second["state"]
-    assert first["losses"] == second["losses"]
-    assert len(first["losses"]) == 4
-    both = [g for facts in (first, second) for batch in facts["glyphs"] for g in batch]
-    assert sorted(both) == list(range(64))  # 2 processes, 4 steps, 8 glyphs: one epoch, none twice
-    assert load_pipeline(tmp_path / "run" / "model") is not None
-    assert len(log(tmp_path / "run")) == 4  # one process writes
+def test_another_batch_size_goes_on_where_the_last_glyph_was(tiny_config, tmp_path):
+    finish(Run(tiny_config, tmp_path), stop_at=3)
+    again = Run(override(tiny_config, ["train.batch_size=16"]), tmp_path)
+    assert (again.state.step, again.state.seen) == (3, 24)
+    assert next(again.steps()).step == 4
+    assert again.state.seen == 40
+    state = tmp_path / "checkpoints" / "step-00000003" / "state.json"
+    facts = json.loads(state.read_text())
+    del facts["seen"]  # as older checkpoints are
+    state.write_text(json.dumps(facts))
+    assert Run(tiny_config, tmp_path).state.seen == 3 * 16
+
+
+def test_a_step_that_cannot_be_shared_evenly_is_refused(tiny_config, tmp_path):
+    with pytest.raises(UserError, match=r"8 glyphs cannot be shared evenly by 3 parts; try --set train.batch_size=9"):
+        Run(override(tiny_config, ["train.accumulate=3"]), tmp_path)
+    with pytest.raises(UserError, match=r"by 4 processes in 3 parts each; try --set train.batch_size=12"):
+        check_shares(tiny_config, 4)
 
 
 def test_a_network_that_takes_radicals_learns_them_and_withholds_them_by_default(tiny_config, tmp_path):

@@ -133,7 +133,7 @@ def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(tiny_con
 
 
 def test_leftovers_of_a_killed_run_are_removed(tiny_config, tmp_path):
-    leftovers = [tmp_path / ".model.abc.part", tmp_path / "checkpoints" / ".step-00000005.abc.part"]
+    leftovers = [tmp_path / ".model.abcdefgh.part", tmp_path / "checkpoints" / ".step-00000005.abcdefgh.part"]
     for folder in leftovers:
         folder.mkdir(parents=True)
     next(Run(tiny_config, tmp_path).steps())

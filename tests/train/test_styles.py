@@ -35,7 +35,7 @@ def test_a_batch_tells_the_style_of_each_glyph_or_drops_it(config, two_fonts):
     numbers = torch.tensor([known.index(style) + 1 for style in data.styles])
     images, told = torch.from_numpy(data.images), []
     for step in range(20):
-        batch = parts.batch(step)
+        batch = parts.batch(8 * step)
         assert batch.cond.style is not None
         pictures = ((batch.x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
         for picture, style in zip(pictures, batch.cond.style, strict=True):

@@ -143,6 +143,8 @@ export class Bench {
       this.shown(this.views.map((view) => ({ view, step: this.step })), final);
     }
     this.mark();
+    document.body.dataset.step = String(this.step);
+    document.body.dataset.scale = String(this.scale);
     if (!hidden) await painted();
   }
 

@@ -6,7 +6,7 @@ import { Engine } from "./engine";
 import type { Facts } from "./facts";
 import { Lab } from "./lab";
 import { floats, part, text } from "./parts";
-import { Projection, Walk, character, type AtlasRoot, type Place } from "./walk";
+import { Projection, Walk, character, sign, type AtlasRoot, type Place } from "./walk";
 
 const MOST_SEED = 2 ** 32;
 const COLOURS = ["--accent", "--cool"]; // of the two lanes, on the map and at their names
@@ -58,23 +58,23 @@ class Explorer {
   private take(): void {
     const view = this.bench.view(), plan = this.bench.plan();
     if (!view || !plan) return;
-    void this.lab.take({ name: `invented: “${plan.prompt}”`, prompt: plan.prompt, radical: plan.radical, x0: view.x0 });
+    void this.lab.take({ name: [`invented: “${plan.prompt}”`], prompt: plan.prompt, radical: plan.radical, x0: view.x0 });
   }
 
   /** Put what the lanes show on the map. */
   private follow(seen: Seen[]): void {
     if (!this.map) return;
-    const { root, walk, projection } = this.map, said: string[] = [];
+    const { root, walk, projection } = this.map, said: (Node | string)[] = ["Nearest real character: "];
     const css = getComputedStyle(document.documentElement);
     walk.show(
       seen.map(({ view, step }, k) => {
         const { place, nearest } = projection.place(view.x0, this.engine.facts.levels.margin, root.atlas);
         this.paths[k] = [...(this.paths[k] ?? []).slice(0, step), place];
-        said.push(`${root.atlas.chars[nearest]} (${root.atlas.definitions[nearest]})`);
+        said.push(k ? "; " : "", sign(root.atlas, nearest), root.atlas.definitions[nearest]);
         return { places: this.paths[k], head: get<HTMLCanvasElement>(`lane-${k}-x0`), colour: css.getPropertyValue(COLOURS[k]) };
       }),
     );
-    get("nearest").textContent = `Nearest real character: ${said.join("; ")}`;
+    get("nearest").replaceChildren(...said);
   }
 
   /** The guide's map, with the walk over it; a character that is picked goes to the bench for noise. */
@@ -95,7 +95,7 @@ class Explorer {
     this.map = { root, walk: new Walk(root, root.querySelector("[data-stage]")!), projection: new Projection(numbers, rows) };
     root.addEventListener("atlaspick", (event) => {
       const row = (event as CustomEvent<number>).detail, { atlas } = root, size = this.engine.facts.shape[1];
-      const name = `${atlas.chars[row]}, ${atlas.definitions[row]}`;
+      const name = [sign(atlas, row), atlas.definitions[row]];
       void this.lab.take({ name, prompt: atlas.definitions[row], radical: atlas.radicals[row], x0: character(atlas, row, size) });
       get("noise").scrollIntoView();
     });

@@ -8,7 +8,7 @@ import { alpha, guided, noiseIn, noised, steer, type Image } from "./sampler";
 
 /** A glyph that is there to be noised: what it is called, and what the network is told of it. */
 export interface Glyph {
-  name: string;
+  name: (Node | string)[];
   prompt: string;
   radical: number;
   x0: Image;
@@ -40,7 +40,7 @@ export class Lab {
 
   take(glyph: Glyph): Promise<void> {
     this.glyph = glyph;
-    get("lab-name").textContent = glyph.name;
+    get("lab-name").replaceChildren(...glyph.name);
     paintGlyph(get("lab-glyph"), glyph.x0, this.engine.facts.levels.margin);
     get<HTMLButtonElement>("denoise").disabled = false;
     return this.look();

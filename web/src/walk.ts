@@ -1,6 +1,6 @@
 /* Where a picture belongs among all characters, and the walk of a sample over the guide's map of them. */
 
-import { levelled } from "./canvas";
+import { levelled, paintGlyph } from "./canvas";
 import type { Image } from "./sampler";
 
 const SIDE = 32, NEIGHBOURS = 15; // as in src/glyffuser/guide/maths/map_layout.py
@@ -93,6 +93,16 @@ export function character(atlas: Atlas, row: number, size: number): Image {
   return Float32Array.from({ length: size * size }, (_, i) => 1 - 2 * sharper(data[4 * i + 3] / 255));
 }
 
+/** A character of the map as a small picture to stand in a line of text: a reader's machine may have no font for it. */
+export function sign(atlas: Atlas, row: number): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.className = "sign";
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", atlas.chars[row]);
+  paintGlyph(canvas, character(atlas, row, atlas.data.side), 0);
+  return canvas;
+}
+
 /** Paths over the map: a line through the places so far, and a picture where it has come to. */
 export class Walk {
   private readonly canvas = document.createElement("canvas");
@@ -107,6 +117,7 @@ export class Walk {
 
   show(paths: { places: Place[]; head: HTMLCanvasElement; colour: string }[]): void {
     this.paths = paths;
+    this.canvas.dataset.places = String(paths[0]?.places.length ?? 0);
     this.draw();
   }
 
@@ -116,7 +127,7 @@ export class Walk {
     this.canvas.height = height * ratio;
     pen.scale(ratio, ratio);
     const at = ([x, y]: Place): Place => [(x - view.x) * view.scale + width / 2, (y - view.y) * view.scale + height / 2];
-    for (const { places, head, colour } of this.paths) {
+    for (const [k, { places, head, colour }] of this.paths.entries()) {
       if (!places.length) continue;
       pen.strokeStyle = pen.fillStyle = colour;
       pen.lineWidth = 2;
@@ -129,8 +140,9 @@ export class Walk {
         pen.fill();
       }
       const [x, y] = at(places[places.length - 1]);
-      pen.drawImage(head, x - 28, y - 64, 56, 56);
-      pen.strokeRect(x - 28, y - 64, 56, 56);
+      const top = k ? y + 8 : y - 64; // the second one below its place, so that neither covers the other
+      pen.drawImage(head, x - 28, top, 56, 56);
+      pen.strokeRect(x - 28, top, 56, 56);
     }
   }
 }

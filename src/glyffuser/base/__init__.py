@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, atomic files, memory, devices, seeded noise, pictures, films, weights."""
+"""What everything else stands on: errors, atomic files, memory, devices, processes, noise, pictures, films, weights."""

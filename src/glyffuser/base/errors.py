@@ -1,4 +1,9 @@
-"""The one exception that means "the user, not the program, can fix this"."""
+"""The one exception that means "the user, not the program, can fix this", and what damaged files raise instead."""
+
+import lzma
+import struct
+import zipfile
+import zlib
 
 
 class UserError(ValueError):
@@ -7,3 +12,11 @@ class UserError(ValueError):
     The command line prints the message and exits with 2; any other exception is our fault and exits with 1.
     It is a ValueError so that library callers can catch it without importing this module.
     """
+
+
+# What reading a damaged file can raise, in Python's library and in those that read fonts, pictures, tables and models.
+# UserError is among them: whoever catches these lets it through first.
+DAMAGED = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
+    *(RuntimeError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)

@@ -6,6 +6,7 @@ tables of `networks/`, `diffusion/` and `train/` have one entry a name, which te
 
 KINDS = ("unet", "transformer")  # of denoising networks
 COMPANIONS = ("upscaler", "autoencoder")  # networks that a model may have beside its denoising network
+TEXT_ROUTES = ("both", "attention", "pooled", "none")  # by which a text reaches a network
 SCHEDULES = ("linear", "cosine", "flow")
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction", "flow_prediction")  # as diffusers calls them
 TIMESTEPS = ("uniform", "logit_normal")  # distributions of training timesteps

@@ -1,6 +1,6 @@
-"""Noise from seeds: one generator per glyph, so that a glyph does not depend on what is drawn with it."""
+"""Noise from seeds: of its own for each glyph, so that a glyph does not depend on what is drawn or learnt with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -36,3 +36,22 @@ def seeded(seed: int, k: int, *stage: int) -> torch.Generator:
     """
     numbers = np.random.SeedSequence([seed, k, *stage]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(numbers[0]))
+
+
+def chances(seed: int, use: int, first: int, count: int) -> np.ndarray:
+    """Four numbers in [0, 1) for each of `count` places from `first` on: float64 (count, 4).
+
+    A function of seed, use and place alone, however the places are shared out: Philox, which counts instead of keeping
+    a state (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3), has a block of four for each.
+    """
+    key = np.random.SeedSequence([seed, use]).generate_state(2, np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=first)).random((count, 4))
+
+
+def normal(shape: Iterable[int], each: np.ndarray, device: torch.device) -> Tensor:
+    """Standard normal noise (B, *shape) on the device, each row a function of its own number in [0, 1), `each` (B,)."""
+    generator = torch.Generator(device)
+    made = torch.empty(len(each), *shape, device=device)
+    for row, number in zip(made, each, strict=True):
+        row.normal_(generator=generator.manual_seed(int(number * 2**53)))
+    return made

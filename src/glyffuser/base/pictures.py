@@ -1,16 +1,37 @@
 """From tensors to pictures, and several pictures on one sheet."""
 
 import math
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import relu
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import DAMAGED, UserError
 
 MARGIN = 0.1  # a network is accurate to a few per cent: what comes this close to paper or ink becomes exactly that
+
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow knows more, of which some start other programs
+LARGEST = 4096  # pixels: a side of a picture that is read; a small file can hold a far larger one
+
+
+def read_image(source: Path | BinaryIO, mode: str) -> Image.Image:
+    """A picture from a file, converted to one of Pillow's modes.
+
+    Raises OSError for what is missing, no picture, damaged, or larger than LARGEST.
+    """
+    try:
+        with Image.open(source, formats=FORMATS) as picture:
+            if max(picture.size) > LARGEST:
+                raise OSError(f"it is {picture.width} x {picture.height} pixels, more than {LARGEST}")
+            return picture.convert(mode)
+    except OSError:
+        raise
+    except (*DAMAGED, Image.DecompressionBombError) as error:
+        raise OSError(f"it is damaged ({' '.join(str(error).split())[:100]})") from error
 
 
 def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:

@@ -10,13 +10,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import DAMAGED, UserError
 
 if TYPE_CHECKING:
     from diffusers import ModelMixin
 
-# What loading a bad file can raise.
-BROKEN = (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError, RuntimeError, SafetensorError)
+BROKEN = (*DAMAGED, ImportError, SafetensorError)  # what loading a bad model can raise
 
 
 def check_weights(folder: Path, network: "type[ModelMixin]") -> None:

@@ -20,7 +20,7 @@ class Animate:
     Example: glyffuser animate "gold" --steps 120 --out gold.mp4
 
     A film of denoising has a frame a step. --between goes from one meaning to another, --seeds from one glyph of a
-    meaning to another. Beside the film lies a poster, one frame as PNG.
+    meaning to another, --styles from one hand to another. Beside the film lies a poster, one frame as PNG.
     """
 
     prompt: Positional[str] = ""
@@ -31,6 +31,8 @@ class Animate:
     """Two meanings: a path from one to the other."""
     seeds: tuple[int, int] | None = None
     """Two seeds: a path from the glyphs of one to those of the other."""
+    styles: tuple[str, str] | None = None
+    """Two styles of a model that knows several: a path from one hand to the other."""
     loop: Flag = False
     """There and back, so that the film can be repeated without a jump."""
     out: Path = Path("glyphs.mp4")
@@ -81,8 +83,8 @@ class Animate:
 
     def _check(self) -> None:
         """UserError for settings that do not go together."""
-        if self.between is not None and self.seeds is not None:
-            raise UserError("--between and --seeds are two kinds of path; give one of them")
+        if len([ends for ends in (self.between, self.seeds, self.styles) if ends is not None]) > 1:
+            raise UserError("--between, --seeds and --styles are kinds of path; give one of them")
         if self.between is not None and self.prompt:
             raise UserError("--between names both meanings; leave out the other")
         if self.between is None and not self.prompt:
@@ -97,13 +99,17 @@ class Animate:
     def _film(self, pipe: Any, progress: Progress) -> Any:
         from glyffuser.export.animation import denoising, path, positions
 
-        on_path = self.between is not None or self.seeds is not None
+        on_path = any(ends is not None for ends in (self.between, self.seeds, self.styles))
         n = self.n if self.n is not None else 4 if on_path else 16
         request = Request(self.prompt, n, self.steps, self.sampler, guidance=self.guidance, seed=self.seed)
         if on_path:
             prompts = self.between or (self.prompt, self.prompt)
             seeds = self.seeds or (self.seed, self.seed)
-            start, end = (replace(request, prompt=p, seed=s) for p, s in zip(prompts, seeds, strict=True))
+            styles = self.styles or (None, None)
+            start, end = (
+                replace(request, prompt=p, seed=seed, style=style)
+                for p, seed, style in zip(prompts, seeds, styles, strict=True)
+            )
             return path(pipe, start, end, positions(self.frames, self.loop), progress)
         film = denoising(pipe, request, self.show, progress)
         return film.held(round(self.fps / 2)).there_and_back() if self.loop else film.held(round(self.fps))

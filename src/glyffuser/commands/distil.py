@@ -8,8 +8,8 @@ from tyro.conf import UseAppendAction, arg
 
 from glyffuser.base.names import DISTILLATIONS
 from glyffuser.commands.shared import Flag, open_pipeline
-from glyffuser.commands.train import adjusted, run
-from glyffuser.config import DATA, STUDENTS, Config, load_config, preset, set_field
+from glyffuser.commands.train import adjusted, begun, run
+from glyffuser.config import DATA, STUDENTS, Config, preset, set_field
 
 
 @dataclass
@@ -49,9 +49,7 @@ class Distil:
     def settings(self) -> tuple[Config, Path]:
         """The complete configuration and the run folder; a run that has begun keeps its own."""
         out = self.out or Path("runs") / self.method
-        begun = out / "config.toml"
-        config = load_config(begun) if begun.is_file() else self.begin()
-        return adjusted(config, self.set, self.data, self.max_minutes, self.max_steps), out
+        return adjusted(begun(out, self.begin), self.set, self.data, self.max_minutes, self.max_steps), out
 
     def begin(self) -> Config:
         """The configuration of a new student."""

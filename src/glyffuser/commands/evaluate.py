@@ -15,7 +15,8 @@ class Evaluate:
 
     Example: glyffuser evaluate --model runs/mine --out eval/
 
-    Prints a table and writes evaluation.json and evaluation.html (with the pictures). Same seed, same numbers.
+    Prints a table and writes evaluation.json and evaluation.html (with the pictures). Same seed, same numbers. Several
+    processes share the work: torchrun --nproc-per-node 2 -m glyffuser evaluate
     """
 
     model: str = "bundled"
@@ -44,6 +45,7 @@ class Evaluate:
     """Print the numbers as JSON."""
 
     def run(self) -> None:
+        from glyffuser.base.processes import Crew
         from glyffuser.data.dataset import load_dataset
         from glyffuser.evaluate.artist import QUICK, EvaluationSettings
         from glyffuser.evaluate.measure import Measures, evaluate
@@ -51,6 +53,7 @@ class Evaluate:
         from glyffuser.judge.judges import BUNDLED_JUDGES, load_contrastive, load_judges, load_selector
         from glyffuser.judge.novelty import known_ideographs
 
+        crew = Crew.joined()
         pipe, judges = open_pipeline(self.model), load_judges(self.judges or BUNDLED_JUDGES)
         training, held_out = load_dataset(self.data, "train"), load_dataset(self.data, "test")
         asked = {k: getattr(self, k) for k in ("per_prompt", "definitions", "steps", "guidance", "sampler", "seed")}
@@ -58,11 +61,15 @@ class Evaluate:
         steps, guidance = pipe.usual
         usual = {"steps": min(steps, QUICK.steps) if self.quick else steps, "guidance": guidance}
         settings = dataclasses.replace(QUICK if self.quick else EvaluationSettings(), **usual | changed)
+        if pipe.unconditional:
+            settings = dataclasses.replace(settings, curve_guidance=())  # there is nothing to guide by
         own = self.judges if self.judges and (self.judges / "contrastive").is_dir() else BUNDLED_JUDGES
         ideographs = known_ideographs(training, held_out)
         measures = Measures(judges, load_selector(), ideographs, load_contrastive(own)[0])
         with Progress("drawing and judging") as progress:
-            evaluation = evaluate(pipe, measures, training, held_out, settings, progress)
+            evaluation = evaluate(pipe, measures, training, held_out, settings, progress, crew)
+        if not crew.writes:
+            return
         data, page = write_report(evaluation, self.out)
         text = [*lines(evaluation.numbers), "", f"numbers: {data}", f"pictures: {page}"]
         print_results(self.json, evaluation.numbers, text)

@@ -47,7 +47,8 @@ class Font:
     Example: glyffuser font "gold" "a river of fire" --out MyGlyphs.ttf
 
     Type :gold: in that font and the glyph appears. Beside the font are written its prompts, its licence, a specimen
-    (HTML and PNG), and, in a folder, the pictures.
+    (HTML and PNG), and, in a folder, the pictures. The first meaning is drawn from --seed, the next from the seed after
+    it, and so on.
     """
 
     prompts: Positional[tuple[str, ...]] = ()
@@ -93,9 +94,14 @@ class Font:
         self.request.check()
         prompts = self.prompts if self.prompt_list is None else tuple(read_list(self.prompt_list))
         pipe = open_pipeline(self.model)
-        prompts = tuple(pipe.text_encoder.check(prompt) for prompt in prompts)
+        prompts = tuple(pipe.read(prompt) for prompt in prompts)
         check_prompts(prompts, self.request.n)
-        requests = [dataclasses.replace(self.request, prompt=prompt) for prompt in prompts]
+        # A seed for each meaning: under one seed all would begin as the same noise and come out with like right halves.
+        first = self.request.seed
+        requests = [
+            dataclasses.replace(self.request, prompt=prompt, seed=(first + i) % 2**64)
+            for i, prompt in enumerate(prompts)
+        ]
         with Progress("denoising") as progress:
             drawn = sample_to_folder(pipe, requests, self.out.with_name(f"{self.out.stem}-pictures"), progress)
         return [one.json for one in drawn]

@@ -1,5 +1,6 @@
 """`glyffuser guide`, `figures` and `map`: the visual guide, its figures as files, its map as a single page."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +35,10 @@ class Guide:
     """A run folder with metrics.jsonl and samples/, for the figure of training; default: --model, if it is one."""
     judges: Path | None = None
     """A folder that `glyffuser train-judges` wrote, for the figures that read glyphs; default: the bundled judges."""
+    latent: Path | None = None
+    """A latent model or an autoencoder that `glyffuser train` wrote, for the figure of latent diffusion."""
+    upscaler: Path | None = None
+    """A folder that `glyffuser train --preset upscale512` wrote, for the figure of the cascade."""
     only: UseAppendAction[tuple[str, ...]] = ()
     """Build only this figure; may be repeated. The others are shown as last built."""
     quick: Flag = False
@@ -50,7 +55,9 @@ class Guide:
         from glyffuser.guide.site.pages import write_site
 
         specs = check_names(self.only)
-        inputs = inputs_of(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
+        inputs = inputs_of(
+            self.data, self.model, self.run_folder, self.judges, self.quick, self.seed, self.latent, self.upscaler
+        )
         with Progress("figures") as progress:
             built = build(specs, inputs, progress.at)
         others = [made_before(spec, inputs) for spec in FIGURES.values() if spec not in specs]
@@ -79,6 +86,10 @@ class Figures:
     """A run folder, for the figure of training; default: --model, if it is one."""
     judges: Path | None = None
     """A folder that `glyffuser train-judges` wrote; default: the bundled judges."""
+    latent: Path | None = None
+    """A latent model or an autoencoder that `glyffuser train` wrote, for the figure of latent diffusion."""
+    upscaler: Path | None = None
+    """A folder that `glyffuser train --preset upscale512` wrote, for the figure of the cascade."""
     quick: Flag = False
     """Fewer steps and samples."""
     seed: int = 0
@@ -97,7 +108,9 @@ class Figures:
         from glyffuser.guide.build import build, check_names, export
 
         specs = check_names(self.names)
-        inputs = inputs_of(self.data, self.model, self.run_folder, self.judges, self.quick, self.seed)
+        inputs = inputs_of(
+            self.data, self.model, self.run_folder, self.judges, self.quick, self.seed, self.latent, self.upscaler
+        )
         with Progress("figures") as progress:
             built = build(specs, inputs, progress.at)
         files = [str(file) for one in built if one.folder for file in export(one, self.out)]
@@ -141,7 +154,14 @@ class Map:
 
 
 def inputs_of(
-    data: Path, model: str, run: Path | None = None, judges: Path | None = None, quick: bool = False, seed: int = 0
+    data: Path,
+    model: str,
+    run: Path | None = None,
+    judges: Path | None = None,
+    quick: bool = False,
+    seed: int = 0,
+    latent: Path | None = None,
+    upscaler: Path | None = None,
 ) -> Any:
     """The inputs of the figures. If the default data set is missing, it is built, which takes some seconds."""
     from glyffuser.generate.pipeline import model_folder
@@ -155,7 +175,7 @@ def inputs_of(
     folder = model_folder(folder)
     if not (folder / "model_index.json").is_file() and model != "bundled":
         raise UserError(f"{folder} is not a model folder (it has no model_index.json); name one that `train` wrote")
-    if not data.is_file():
+    if not data.exists():
         if data != DATA:
             raise UserError(f"{data} does not exist; build it with `glyffuser dataset build --out {data}`")
         _build_data(data)
@@ -163,7 +183,26 @@ def inputs_of(
         raise UserError(f"{judges} holds no recogniser; name a folder that `glyffuser train-judges` wrote")
     if not 0 <= seed < 2**32:
         raise UserError(f"seed must be between 0 and 2^32 - 1, not {seed}")
-    return Inputs(data, folder, run, judges, quick, seed)
+    _check_class(latent, "--latent", "Autoencoder", "GlyffuserPipeline")
+    _check_class(upscaler, "--upscaler", "Upscaler")
+    return Inputs(data, folder, run, judges, quick, seed, latent=latent, upscaler=upscaler)
+
+
+def _check_class(folder: Path | None, option: str, *fitting: str) -> None:
+    """UserError unless a run or model folder, where one is named, says that it holds one of these classes."""
+    if folder is None:
+        return
+    places = [part / name for part in (folder / "model", folder) for name in ("model_index.json", "config.json")]
+    there = next((place for place in places if place.is_file()), None)
+    try:
+        found = None if there is None else json.loads(there.read_text(encoding="utf-8")).get("_class_name")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{option}: cannot read {there}: {error}; copy the folder again") from error
+    if found not in fitting:
+        raise UserError(
+            f"{option}: {folder} holds {'no network' if found is None else f'a network of class {found}'}; "
+            f"name a folder that `glyffuser train` wrote, with a network of class {' or '.join(fitting)}"
+        )
 
 
 def _build_data(data: Path) -> None:

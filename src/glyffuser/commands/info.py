@@ -2,7 +2,9 @@
 
 import os
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,12 +17,14 @@ PACKAGES = ("glyffuser", "torch", "diffusers", "transformers", "accelerate", "py
 
 
 def collect() -> dict[str, Any]:
-    """Versions, device, threads, whether bfloat16 is fast here, the bundled weights and the data set."""
+    """Versions, device, processor, threads, whether bfloat16 is fast here, the bundled weights and the data set."""
     facts: dict[str, Any] = {name: _version(name) for name in PACKAGES}
     device = default_device()
     facts |= {
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "processor": processor(),
+        "instructions": instructions(),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "bf16": "fast" if bfloat16_is_fast(device) else "emulated (float32 is used)",
@@ -32,6 +36,21 @@ def collect() -> dict[str, Any]:
         facts["bundled_weights"] = "missing; train a model with: glyffuser train"
     facts["data"] = str(DATA) if DATA.is_file() else f"no {DATA}; build it with: glyffuser dataset build"
     return facts
+
+
+def processor() -> str:
+    """What the processor calls itself."""
+    listed = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", listed.read_text(), re.MULTILINE) if listed.is_file() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def instructions() -> str:
+    """The widest vector instructions that torch uses here, and those for bfloat16."""
+    names = [torch.backends.cpu.get_cpu_capability()]
+    names += ["AVX512-BF16"] if torch.cpu._is_avx512_bf16_supported() else []
+    names += ["AMX"] if torch.cpu._is_amx_tile_supported() else []
+    return ", ".join(names)
 
 
 def _version(name: str) -> str:

@@ -4,11 +4,13 @@ import sys
 import time
 from typing import Any
 
+from glyffuser.base.processes import rank
+
 PLAIN_SECONDS = 5.0  # between progress lines if stderr is not a terminal
 
 
 class Progress:
-    """A context in which work reports its progress; called as (done, total)."""
+    """A context in which work reports its progress; called as (done, total). Of several processes, one shows it."""
 
     def __init__(self, what: str):
         from rich.console import Console
@@ -18,7 +20,7 @@ class Progress:
         self.what, self.start, self.told = what, time.monotonic(), time.monotonic()
         self.first: float | None = None  # where a resumed run began: earlier work says nothing about the speed
         self.bar: Any = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and rank() == 0:
             self.bar = RichProgress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -48,7 +50,7 @@ class Progress:
             return
         now = time.monotonic()
         self.first = fraction if self.first is None else self.first
-        if now - self.told >= PLAIN_SECONDS and fraction > self.first:
+        if rank() == 0 and now - self.told >= PLAIN_SECONDS and fraction > self.first:
             left = (now - self.start) * (1 - fraction) / (fraction - self.first)
             print(f"{text}, {fraction:.0%}, {left:.0f} s left", file=sys.stderr, flush=True)
             self.told = now

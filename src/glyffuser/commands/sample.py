@@ -1,19 +1,23 @@
 """`glyffuser sample`: draw glyphs."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
 from glyffuser.commands.export import OUTLINES
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, need_extra, open_pipeline, print_results
-from glyffuser.generate.request import Request
+from glyffuser.config import SAMPLER
+from glyffuser.generate.request import LIST, Request
 
 ENGINES = ("torch", "onnx")
+NO_PROMPT = 'give at least one English meaning, for example: glyffuser sample "gold"'
 
 
 @dataclass
@@ -23,11 +27,13 @@ class Sample:
     Example: glyffuser sample "gold" "a kind of fish" -n 16
 
     Writes one PNG per glyph, and per prompt a grid and a JSON with the settings. The same command gives the same
-    pictures.
+    pictures. Several processes share the work: torchrun --nproc-per-node 2 -m glyffuser sample --list prompts.txt
     """
 
     prompts: Positional[tuple[str, ...]] = ()
-    """English meanings, each in quotes."""
+    """English meanings, each in quotes; none for a model that takes no text."""
+    listed: Annotated[Path | None, arg(name="list")] = None
+    """A text file (UTF-8) with more meanings, one a line."""
     request: OmitArgPrefixes[Request] = field(default_factory=Request)
     new: Flag = False
     """Leave out glyphs that exist as characters, and draw others in their place; the default with --best-of."""
@@ -51,38 +57,62 @@ class Sample:
     """Print the results as JSON."""
 
     def run(self) -> None:
-        if self.again is not None and (self.prompts or self.request != Request() or self.new or self.no_new):
+        if LIST in (self.request.sampler, self.request.spacing):
+            self._list()
+            return
+        prompts = [*self.prompts, *([] if self.listed is None else read_list(self.listed))]
+        if self.again is not None and (prompts or self.request != Request() or self.new or self.no_new):
             raise UserError("--again takes prompt and settings from its file; leave out all others")
         if self.new and self.no_new:
             raise UserError("--new and --no-new ask for opposite things; give one of them")
-        if self.again is None and not self.prompts:
-            raise UserError('give at least one English meaning, for example: glyffuser sample "gold"')
+        if self.again is None and not prompts and self.model == "bundled":
+            raise UserError(NO_PROMPT)
         if self.upscaler and self.again is None and self.request.upscale is None:
             raise UserError("--upscaler says how glyphs are enlarged; say how large with --upscale, for example 512")
         if self.svg:
             need_extra("export", *OUTLINES)
         with importing():
+            from glyffuser.base.processes import Crew
             from glyffuser.generate.cascade import load_upscalers
             from glyffuser.generate.files import read_record, sample_to_folder
+            from glyffuser.judge.novelty import load_ideographs
 
-        upscalers = load_upscalers(self.upscaler)
-        pipe = self._pipeline()
+        crew = Crew.joined()
+        with ThreadPoolExecutor(1) as beside:  # unpacking them leaves the interpreter free for the model meanwhile
+            beside.submit(load_ideographs)  # which keeps them, or complains again when they are needed
+            upscalers = load_upscalers(self.upscaler)
+            pipe = self._pipeline()
+        prompts = prompts or ([""] if pipe.unconditional else [])
+        if self.again is None and not prompts:
+            raise UserError(NO_PROMPT)
         if self.again is not None:
             requests = [read_record(self.again, pipe, upscalers)]
         else:
             new = self.new if self.new or self.no_new else None
-            requests = [dataclasses.replace(self.request, prompt=prompt, new=new) for prompt in self.prompts]
+            requests = [dataclasses.replace(self.request, prompt=prompt, new=new) for prompt in prompts]
         with Progress("denoising") as progress:
-            results = sample_to_folder(pipe, requests, self.out, progress, upscalers)
+            results = sample_to_folder(pipe, requests, self.out, progress, upscalers, crew)
         drawings = self._outlines([glyph for r in results for glyph in r.glyphs]) if self.svg else {}
         lines = [
-            f"{r.prompt}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, all in {r.grid}{existing(r.existing)}"
+            f"{r.prompt or 'no prompt'}: {len(r.glyphs)} glyphs in {r.seconds:.1f} s, "
+            f"all in {r.grid}{existing(r.existing)}"
             for r in results
         ]
         lines += [f"{len(drawings)} outlines, each beside its picture: *.svg"] if drawings else []
         facts = [
             dataclasses.asdict(r) | ({"svg": [drawings[g] for g in r.glyphs]} if drawings else {}) for r in results
         ]
+        print_results(self.json, facts, lines)
+
+    def _list(self) -> None:
+        """What samplers, or spacings, there are, and what each is good for."""
+        from glyffuser.generate.measured import read_table, sampler_list, spacing_list
+
+        table = read_table()
+        if self.request.sampler == LIST:
+            facts, lines = sampler_list(SAMPLER_NAMES, SPACINGS[0], table)
+        else:
+            facts, lines = spacing_list(SPACINGS, SAMPLER, table)
         print_results(self.json, facts, lines)
 
     def _outlines(self, glyphs: list[Path]) -> dict[Path, Path]:
@@ -102,6 +132,19 @@ class Sample:
             from glyffuser.export.engine import with_onnx
 
         return with_onnx(open_pipeline(self.model), self.onnx)
+
+
+def read_list(path: Path) -> list[str]:
+    """The meanings in a file, one a line; UserError for a file that cannot be read or holds none."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text in UTF-8"
+        raise UserError(f"cannot read the list {path}: {reason}") from error
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise UserError(f"the list {path} holds no meanings; write one a line")
+    return prompts
 
 
 def existing(chars: list[str]) -> str:

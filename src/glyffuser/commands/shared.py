@@ -11,6 +11,7 @@ from typing import Any
 from tyro.conf import FlagCreatePairsOff
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.processes import rank
 
 Flag = FlagCreatePairsOff[bool]  # gives --json, without a --no-json
 
@@ -50,7 +51,9 @@ def open_pipeline(model: str) -> Any:
 
 
 def print_results(as_json: bool, facts: Any, lines: list[str] | None = None) -> None:
-    """Results on stdout: JSON for machines, lines for people (default: one per fact)."""
+    """Results on stdout, of the first process: JSON for machines, lines for people (default: one per fact)."""
+    if rank():
+        return
     if as_json:
         print(json.dumps(facts, ensure_ascii=False, indent=1, default=str))
         return

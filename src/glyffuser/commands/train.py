@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import UseAppendAction, arg
 
+from glyffuser.base.processes import rank
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, print_results
 from glyffuser.config import DATA, PRESETS, Config, load_config, override, preset, set_field
@@ -68,6 +70,12 @@ class Train:
         return adjusted(config, self.set, self.data, self.max_minutes, self.max_steps), out
 
 
+def begun(out: Path, begin: Callable[[], Config]) -> Config:
+    """The configuration of the run in the folder `out`; that which `begin` makes where there is none."""
+    path = out / "config.toml"
+    return load_config(path) if path.is_file() else begin()
+
+
 def adjusted(
     config: Config, assignments: tuple[str, ...], data: Path | None, max_minutes: float | None, max_steps: int | None
 ) -> Config:
@@ -88,14 +96,19 @@ def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
         from glyffuser.train.setup import setup
         from glyffuser.train.state import State
 
+    def begin() -> "tuple[Parts, State]":
+        with Progress("reading captions, fitting the tower") as progress:
+            parts = setup(config, progress, folder.tower(), folder.autoencoder())
+        return parts, State.begin(parts, folder.checkpoints)
+
     folder = RunFolder(out if dry_run else output_folder(out), config)
-    with Progress("reading captions, fitting the tower") as progress:
-        parts = setup(config, progress, folder.tower(), folder.autoencoder())
-    state = State.begin(parts, folder.checkpoints)
     if dry_run:
-        foretell(parts, state, as_json)
-    else:
-        train(parts, state, folder, as_json)
+        foretell(*begin(), as_json)
+        return
+    with contextlib.closing(folder):
+        if os.environ.get("RANK", "0") == "0":  # of several processes (torchrun), the one that writes
+            folder.claim()
+        train(*begin(), folder, as_json)
 
 
 def foretell(parts: "Parts", state: "State", as_json: bool) -> None:
@@ -148,7 +161,9 @@ def _stopping(stop: "Stop") -> Iterator[None]:
         if stop.requested:
             raise KeyboardInterrupt
         stop.requested = True
-        print("stopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
+        if rank() == 0:
+            again = "press Ctrl-C" if number == signal.SIGINT else "send SIGTERM"
+            print(f"stopping after this step, with a checkpoint; {again} again to stop at once", file=sys.stderr)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -5,7 +5,7 @@ TOML goes in and out, so that the config.toml in a run folder alone repeats the 
 """
 
 from glyffuser.config.fields import dump_config, load_config, override, set_field
-from glyffuser.config.presets import PRESETS, STUDENTS, preset
+from glyffuser.config.presets import ALIGNED, PRESETS, STUDENTS, preset
 from glyffuser.config.settings import (
     BUNDLED,
     DATA,
@@ -13,6 +13,7 @@ from glyffuser.config.settings import (
     INTERVAL,
     SAMPLER,
     STEPS,
+    AlignConfig,
     Config,
     DataConfig,
     DiffusionConfig,
@@ -23,6 +24,7 @@ from glyffuser.config.settings import (
 )
 
 __all__ = [
+    "ALIGNED",
     "BUNDLED",
     "DATA",
     "GUIDANCE",
@@ -31,6 +33,7 @@ __all__ = [
     "SAMPLER",
     "STEPS",
     "STUDENTS",
+    "AlignConfig",
     "Config",
     "DataConfig",
     "DiffusionConfig",

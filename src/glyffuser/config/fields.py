@@ -19,6 +19,7 @@ from glyffuser.base.names import (
     PRECISIONS,
     PREDICTION_TYPES,
     SCHEDULES,
+    TEXT_ROUTES,
     TIMESTEPS,
     WEIGHTINGS,
 )
@@ -27,6 +28,7 @@ from glyffuser.config.settings import Config
 # What a setting may be, where its type does not say enough.
 CHOICES = {
     "model.kind": KINDS + COMPANIONS,
+    "model.text_route": TEXT_ROUTES,
     "diffusion.schedule": SCHEDULES,
     "diffusion.prediction_type": PREDICTION_TYPES,
     "diffusion.timesteps": TIMESTEPS,
@@ -51,6 +53,7 @@ FRACTIONS = {
     ),
     *("train.decay", "train.beta1", "train.beta2", "train.ema_decay"),
 }
+MOST = 2**31 - 1  # of a whole number: what libraries take it for an index or a size
 LOWEST = {
     "diffusion.T": 2,
     "model.num_class_embeds": 0,
@@ -72,7 +75,7 @@ def override(config: Config, assignments: list[str]) -> Config:
             raise UserError(f"--set {assignment}: write it as section.key=value, for example train.lr=1e-4")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text
         set_field(config, key.strip(), value)
     return config
@@ -84,7 +87,7 @@ def load_config(path: str | Path, base: Config | None = None) -> Config:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOML's own error is a ValueError
         raise UserError(f"{path} is not valid TOML: {error}") from error
     config = base or Config()
     for section, values in tables.items():
@@ -144,9 +147,10 @@ def _in_range(key: str, value: Any) -> Any:
             raise UserError(f"{key} must be one of {', '.join(CHOICES[key])}, not {item!r}")
         if isinstance(item, str | bool):
             continue
-        low, high = LOWEST.get(key, 1 if isinstance(item, int) else 0), 1 if key in FRACTIONS else math.inf
+        low = LOWEST.get(key, 1 if isinstance(item, int) else 0)
+        high = 1 if key in FRACTIONS else MOST if isinstance(item, int) else math.inf
         if not low <= item <= high or item == math.inf:
-            limits = f"between {low} and {high}" if high == 1 else f"{low} or more"
+            limits = f"between {low} and {high}" if high == 1 or item > high else f"{low} or more"
             raise UserError(f"{key} must be {limits}, not {item}")
     return value
 

@@ -64,6 +64,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.block_out_channels": (256,),
         "model.layers_per_block": 7,
     },
+    # The recipe of `cpu` without any text: glyphs alone; not measured yet.
+    "unconditional": {
+        **CPU,
+        "data.composition": 0.0,
+        "model.text_route": "none",
+        "model.num_class_embeds": 0,
+        "text.tower": 0,
+    },
     # The recipe of `cpu` for a data set of several fonts, whose style the network is told; not measured yet.
     "styles": {
         **CPU,
@@ -160,6 +168,22 @@ STUDENTS: dict[str, dict[str, Any]] = {
         "train.max_minutes": 240.0,
         "train.decay": 0.5,
     },
+}
+
+
+# What `glyffuser align` changes in the preset `cpu`. Short and slow, as for fine-tuning; the averages must follow it.
+ALIGNED: dict[str, Any] = {
+    "train.optimizer": "adamw",
+    "train.lr": 1e-5,
+    "train.warmup_steps": 20,
+    "train.batch_size": 16,
+    "train.max_steps": 300,
+    "train.max_minutes": 0.0,
+    "train.decay": 0.5,
+    "train.ema_decay": 0.95,
+    "train.log_every": 5,
+    "train.preview_every": 50,
+    "train.checkpoint_every": 50,
 }
 
 

@@ -17,7 +17,7 @@ INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: below, t
 class DataConfig:
     """What the model learns from."""
 
-    path: str = str(DATA)  # the file that `glyffuser dataset build` wrote
+    path: str = str(DATA)  # the file, or the folder of shards, that `glyffuser dataset build` wrote
     definition: float = 0.3  # chance that a caption is the whole definition,
     sense: float = 0.5  # a single sense of it ("gold"), so that one-word prompts work;
     mixture: float = 0.2  # or some of its senses in another order
@@ -39,7 +39,7 @@ class DataConfig:
 class TextConfig:
     """What reads the prompt."""
 
-    encoder: str = "minilm"  # "minilm" (from its pip package), "t5", a hub id, or a local folder
+    encoder: str = "minilm"  # "minilm" (from its pip package), "t5", "clip", a hub id, or a local folder
     max_length: int = 96  # longer prompts are cut, in tokens
     words_only: bool = False  # whether the network sees the words alone, without punctuation and a text's marks
     tower: int = 0  # width of the vector that a tower, fitted first, reads from a text; 0 = no tower
@@ -58,6 +58,7 @@ class ModelConfig:
     layers_per_block: int = 2  # residual blocks per level; all blocks of a transformer
     attention_levels: tuple[bool, ...] = (False, True)  # which levels attend to themselves and to the text
     attention_head_dim: int = 64  # width of one attention head
+    text_route: str = "both"  # how the text reaches the network: attention to its tokens, one vector, both or none
     mlp_ratio: float = 2.0  # MLP width in the transformer blocks; 0 = none, in a U-Net only
     num_class_embeds: int = 0  # 215 = the network can also be told a radical, for those who wish for one; 0 = not
     components: int = 0  # the so many commonest parts of characters can be told to the network by name; 0 = none
@@ -76,6 +77,7 @@ class DiffusionConfig:
 
     schedule: str = "flow"  # how noise grows: of SCHEDULES
     T: int = 1000  # number of timesteps
+    zero_terminal: bool = False  # whether a linear or cosine schedule is rescaled to end in nothing but noise
     shift: float = 3.0  # resolution shift of flow matching: above 1, more of both happens at high noise
     prediction_type: str = "sample"  # what the network answers: of PREDICTION_TYPES
     timesteps: str = "logit_normal"  # how training timesteps are drawn: of TIMESTEPS
@@ -88,7 +90,8 @@ class TrainConfig:
 
     init: str = ""  # a model folder whose weights the run starts from, where names and shapes match; "" = from scratch
     seed: int = 0  # of initial weights, data order and noise
-    batch_size: int = 64  # glyphs per step and process
+    batch_size: int = 64  # glyphs per step, of all processes together
+    accumulate: int = 1  # parts that each process takes its share of a step in, one after the other, to save memory
     max_steps: int = 100_000  # optimiser steps; the learning rate decays over the last `decay` of them
     max_minutes: float = 0.0  # stop cleanly after this many minutes in all, the decay done; 0 = no limit
     optimizer: str = "adamw"  # of OPTIMIZERS
@@ -121,6 +124,18 @@ class DistilConfig:
 
 
 @dataclass
+class AlignConfig:
+    """What a model learns from pairs of glyphs, of which one was preferred (train/align.py). `glyffuser align` fills
+    this in.
+    """
+
+    pairs: str = ""  # the file that `glyffuser label` wrote; "" = the network learns from the data set
+    reference: str = ""  # the model or run folder that the network begins as, and is held to
+    beta: float = 1000.0  # how strongly it is held: the higher, the less it may move
+    digest: str = ""  # of the choices that the run began with, so that it goes on with no others; "" = any
+
+
+@dataclass
 class Config:
     """One run."""
 
@@ -130,3 +145,4 @@ class Config:
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     distil: DistilConfig = field(default_factory=DistilConfig)
+    align: AlignConfig = field(default_factory=AlignConfig)

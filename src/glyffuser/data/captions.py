@@ -5,7 +5,7 @@ glyphs are listed once, so that each is encoded once; a training step then only 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,28 +18,39 @@ class Captions:
 
     `choices[kind]` holds caption numbers, glyph after glyph; those of glyph i are
     choices[kind][starts[kind][i] : starts[kind][i + 1]]. Kinds: 0 whole definition, 1 single sense, 2 mixture, and
-    then those that `build_captions` was given.
+    then those that `build_captions` was given. `owners`: of each glyph, whose captions it has (N,), where that is not
+    its own number: several fonts draw one character.
     """
 
     texts: list[str]
     choices: list[np.ndarray]
     starts: list[np.ndarray]
+    owners: np.ndarray | None = None
+
+    def shared(self, owners: np.ndarray) -> "Captions":
+        """The same captions for glyphs (N,) that are told apart by more than their meaning: `owners` of them."""
+        return replace(self, owners=owners)
 
     def draw(self, glyphs: np.ndarray, weights: Sequence[float], drop: float, rng: np.random.Generator) -> np.ndarray:
+        """A caption number for each glyph number (n,) -> (n,), as `pick` says."""
+        return self.pick(glyphs, weights, drop, rng.random((3, len(glyphs))))
+
+    def pick(self, glyphs: np.ndarray, weights: Sequence[float], drop: float, chances: np.ndarray) -> np.ndarray:
         """A caption number for each glyph number (n,) -> (n,); kinds by `weights`, 0 (empty) with chance `drop`.
 
-        Kinds beyond the weights given are not drawn.
+        Three numbers in [0, 1) decide for each, `chances` (3, n). Kinds beyond the weights given are not drawn.
         """
-        n = len(glyphs)
+        kind_chance, position, drop_chance = chances
+        if self.owners is not None:
+            glyphs = self.owners[glyphs]
         edges = np.cumsum(weights) / np.sum(weights)
-        kinds = np.searchsorted(edges, rng.random(n), side="right").clip(max=len(edges) - 1)
-        position, dropped = rng.random(n), rng.random(n) < drop
-        drawn = np.zeros(n, dtype=np.int64)
+        kinds = np.searchsorted(edges, kind_chance, side="right").clip(max=len(edges) - 1)
+        drawn = np.zeros(len(glyphs), dtype=np.int64)
         for kind, (choices, starts) in enumerate(zip(self.choices, self.starts, strict=True)):
             here = kinds == kind
             first, last = starts[glyphs[here]], starts[glyphs[here] + 1]
             drawn[here] = choices[(first + position[here] * (last - first)).astype(np.int64)]
-        return np.where(dropped, 0, drawn)
+        return np.where(drop_chance < drop, 0, drawn)
 
 
 def build_captions(

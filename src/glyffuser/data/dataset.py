@@ -1,41 +1,50 @@
-"""The data set: one Parquet file of glyph pictures with their definitions; building it, reading it.
+"""The data set: glyph pictures with their definitions, in one Parquet file or in shards; building it, reading it.
 
-The file opens in glyffuser, in any Parquet reader, and as pictures in Hugging Face's `datasets`.
+The files open in glyffuser, in any Parquet reader, and as pictures in Hugging Face's `datasets`.
 """
 
 import hashlib
-import io
-import json
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import DAMAGED, UserError
 from glyffuser.base.files import atomic_path
-from glyffuser.data.fonts import FontFace, Rasteriser
+from glyffuser.data.drawing import Drawing, Tally
+from glyffuser.data.fonts import FontFace
+from glyffuser.data.schema import (
+    REPEATING,
+    SCHEMA_VERSION,
+    SIZES,
+    SPLITS,
+    Row,
+    Split,
+    damaged,
+    info_of,
+    open_file,
+    pyarrow,
+    read_png,
+    schema,
+)
+from glyffuser.data.shards import ShardWriter, check_replaceable, open_shards, write_manifest
 from glyffuser.data.styles import style_of
 from glyffuser.data.unihan import Unihan, clean_definition, split_senses
 
-SCHEMA_VERSION = 1
-SIZES = range(16, 1025)  # pixels; below 16 a character is a blob
 TEST_PER_MILLE = 20
-_METADATA_KEY = b"glyffuser"
-_PNG_LEVEL = 1  # of zlib: pictures 16 % larger than at level 6, in half the time
-
-Split = Literal["train", "test"]
-Row = dict[str, Any]
+ORDER = 0  # the seed of the order of rows in shards
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build wrote, and how many it left out, by reason. `rows` counts (character, font) pairs."""
+    """What a build wrote, and how many it left out, by reason. `rows` counts (character, font) pairs; `shards`
+    the files of a folder, 0 where one file is all.
+    """
 
     path: Path
     rows: int
@@ -43,19 +52,19 @@ class BuildReport:
     splits: dict[str, int]
     senses: int
     skipped: dict[str, int]
+    shards: int
     bytes: int
     seconds: float
 
 
 @dataclass(frozen=True)
-class GlyphData:
-    """A data set in memory; row i of each field belongs to glyph i.
+class GlyphFacts:
+    """What is known of N glyphs besides their pictures; row i of each field belongs to glyph i.
 
-    images: uint8 (N, size, size), ink 0, paper 255; codepoints: int32 (N,); radicals: int16 (N,), 1..214;
-    strokes: int16 (N,); chars, definitions, fonts, styles: N strings; senses: N lists of strings; info: as `read_info`.
+    codepoints: int32 (N,); radicals: int16 (N,), 1..214; strokes: int16 (N,); chars, definitions, fonts, styles: N
+    strings; senses: N lists of strings; info: as `read_info`.
     """
 
-    images: np.ndarray
     codepoints: np.ndarray
     chars: list[str]
     definitions: list[str]
@@ -67,15 +76,37 @@ class GlyphData:
     info: dict[str, Any]
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.chars)
+
+    def facts(self, rows: np.ndarray) -> "GlyphFacts":
+        """What is known of some of the glyphs, by row number."""
+        return GlyphFacts(**_chosen(self, GlyphFacts, rows))
+
+    def characters(self) -> tuple["GlyphFacts", np.ndarray]:
+        """One glyph of each of the M characters, by code point; and of every glyph, which of them it draws (N,)."""
+        _, first, which = np.unique(self.codepoints, return_index=True, return_inverse=True)
+        return self.facts(first), which
+
+
+@dataclass(frozen=True)
+class GlyphData(GlyphFacts):
+    """A data set in memory. images: uint8 (N, size, size), ink 0, paper 255."""
+
+    images: np.ndarray
 
     def select(self, rows: np.ndarray) -> "GlyphData":
         """Some of the glyphs, by row number."""
-        names = ("chars", "definitions", "senses", "fonts", "styles")
-        lists = {name: [getattr(self, name)[i] for i in rows] for name in names}
-        arrays = {name: getattr(self, name)[rows] for name in ("images", "codepoints", "radicals", "strokes")}
-        fields: dict[str, Any] = {**arrays, **lists}
-        return replace(self, **fields)
+        return GlyphData(**_chosen(self, GlyphData, rows))
+
+
+def _chosen(glyphs: GlyphFacts, kind: type[GlyphFacts], rows: np.ndarray) -> dict[str, Any]:
+    """The fields of `kind`, for some of the glyphs."""
+
+    def some(values: Any) -> Any:
+        return values[rows] if isinstance(values, np.ndarray) else [values[i] for i in rows]
+
+    chosen = {field.name: some(getattr(glyphs, field.name)) for field in fields(kind) if field.name != "info"}
+    return chosen | {"info": glyphs.info}
 
 
 def split_of(codepoint: int) -> Split:
@@ -91,118 +122,78 @@ def build_dataset(
     size: int = 128,
     progress: Callable[[int, int], None] | None = None,
     codepoints: Iterable[int] | None = None,
+    shards: int = 0,
 ) -> BuildReport:
     """Draw every character that has a definition with every font, and write one Parquet file, ordered by code point.
 
     `size` is the side of the pictures in pixels, 16..1024; `progress(done, total)` counts (character, font) pairs;
     `codepoints` limits the build to some characters. The same input gives the same bytes on the same machine.
+    With `shards` above 0, write a folder with so many files for training and one for testing instead
+    (data/shards.py), in little memory, however many glyphs there are.
     Raises UserError if the size, the fonts or the output cannot be used, or if no glyph is left.
     """
-    start = time.perf_counter()
-    pa, pq = _pyarrow()
+    start, out = time.perf_counter(), Path(out)
+    pyarrow()
     if size not in SIZES:
         raise UserError(f"size {size} is out of range; choose {SIZES.start} to {SIZES.stop - 1} pixels")
     names = [face.name for face in fonts]
     if not fonts or len(set(names)) < len(names):
         raise UserError(f"no font, or two with the same name ({', '.join(names)}); give every --font once")
-    skipped = Counter(dict.fromkeys(("empty definition", "no radical", "not in font", "blank"), 0))
+    tally = Tally()
     chosen = sorted(unihan.entries if codepoints is None else unihan.entries.keys() & set(codepoints))
-    rows = list(_rows(fonts, unihan, chosen, size, skipped, progress or (lambda done, total: None)))
-    if not rows:
-        raise UserError("no glyph is left to write; choose a font that covers characters that have a definition")
-    facts: dict[str, Any] = {
+    meanings = list(_meanings(unihan, chosen, tally))
+    shared = {
         "schema_version": SCHEMA_VERSION,
         "fonts": names,
         "styles": sorted({face.hand for face in fonts}),
         "size": size,
         "unihan": unihan.version,
-        "rows": len(rows),
-        "characters": len({row["codepoint"] for row in rows}),
-        "splits": {split: sum(row["split"] == split for row in rows) for split in ("train", "test")},
-        "senses": len({sense for row in rows for sense in row["senses"]}),
-        "skipped": dict(skipped),
     }
-    table = pa.Table.from_pylist(rows, schema=_schema(pa).with_metadata(_metadata(facts)))
-    repeating = ["font", "style", "split"]
-    with atomic_path(out) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=2048, use_dictionary=repeating)
+    drawing = Drawing(meanings, fonts, size, tally, progress or (lambda done, total: None))
+    facts = _write_shards(drawing, out, shared, shards) if shards else _write_file(drawing, out, shared)
     kept = {key: facts[key] for key in ("rows", "characters", "splits", "senses", "skipped")}
-    return BuildReport(Path(out), **kept, bytes=Path(out).stat().st_size, seconds=time.perf_counter() - start)
+    files = list(out.glob("*.parquet")) if shards else [out]
+    size_on_disk = sum(file.stat().st_size for file in files)
+    seconds = time.perf_counter() - start
+    return BuildReport(out, **kept, shards=len(files) if shards else 0, bytes=size_on_disk, seconds=seconds)
 
 
-def read_info(path: str | Path) -> dict[str, Any]:
-    """Return what the file says about itself.
-
-    That is: schema_version, fonts, styles, size, unihan (its version), rows, characters, splits, senses (distinct),
-    skipped. Files of earlier versions say nothing of styles, which fonts' names then tell.
-    Raises UserError if the file is missing, not a Parquet file, or not one of ours.
-    """
-    return _info(_open(path), path)
-
-
-def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
-    """Read the data set, or one split of it, into memory: 16 kB per glyph at 128 pixels.
-
-    Raises UserError as `read_info` does, and if the split does not exist or has no glyph, or a picture is damaged.
-    """
-    if split not in ("train", "test", None):
-        raise UserError(f"there is no split {split!r}; choose train or test")
-    file = _open(path)
-    info = _info(file, path)
-    try:
-        table = file.read()
-        columns = {name: table[name].to_pylist() for name in table.column_names if name != "definition_raw"}
-        kept = [row for row, name in enumerate(columns["split"]) if split in (name, None)]
-        images = np.empty((len(kept), info["size"], info["size"]), np.uint8)  # (N, size, size)
-
-        def decode(places: range) -> None:
-            for place in places:
-                images[place] = np.asarray(Image.open(io.BytesIO(columns["image"][kept[place]]["bytes"])))
-
-        with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes
-            parts = [range(start, min(start + 512, len(kept))) for start in range(0, len(kept), 512)]
-            list(pool.map(decode, parts))  # list() raises what a thread raised
-    except (OSError, ValueError) as error:  # pyarrow's and Pillow's errors are among these
-        raise UserError(f"{path} is damaged ({error}); build it again with `glyffuser dataset build`") from error
-    if not kept:
-        raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
-
-    def column(name: str) -> list[Any]:
-        return [columns[name][row] for row in kept]
-
-    return GlyphData(
-        images=images,
-        codepoints=np.array(column("codepoint"), np.int32),
-        chars=column("char"),
-        definitions=column("definition"),
-        senses=column("senses"),
-        radicals=np.array(column("radical"), np.int16),
-        strokes=np.array(column("strokes"), np.int16),
-        fonts=column("font"),
-        styles=column("style") if "style" in columns else [style_of(font) for font in column("font")],
-        info=info,
-    )
+def _write_file(drawing: Drawing, out: Path, shared: dict[str, Any]) -> dict[str, Any]:
+    """Write one file in the order of code points; returns its facts."""
+    pa, pq = pyarrow()
+    rows = list(drawing.rows(np.arange(len(drawing))))
+    facts = shared | drawing.tally.facts()
+    table = pa.Table.from_pylist(rows, schema=schema(facts))
+    with atomic_path(out) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=2048, use_dictionary=REPEATING)
+    return facts
 
 
-def _rows(
-    fonts: list[FontFace],
-    unihan: Unihan,
-    codepoints: list[int],
-    size: int,
-    skipped: Counter[str],
-    progress: Callable[[int, int], None],
-) -> Iterator[Row]:
-    """Yield the rows in order; count in `skipped` what gives none: characters, or (character, font) pairs."""
-    rasterisers = [Rasteriser(face, size) for face in fonts]
-    for done, codepoint in enumerate(codepoints):
-        if done % 256 == 0:
-            progress(done * len(fonts), len(codepoints) * len(fonts))
+def _write_shards(drawing: Drawing, out: Path, shared: dict[str, Any], shards: int) -> dict[str, Any]:
+    """Write a folder of shards, rows in a random order that is the same every time; returns its facts."""
+    expected = drawing.covered("train")
+    if not 1 <= shards <= max(expected, 1):
+        raise UserError(f"{shards} shards for {expected} training glyphs; choose between 1 and that with --shards")
+    check_replaceable(out)
+    with atomic_path(out) as temporary:
+        temporary.mkdir()
+        writer = ShardWriter(temporary, shared, -(-expected // shards))
+        for row in drawing.rows(np.random.default_rng(ORDER).permutation(len(drawing))):
+            writer.add(row)
+        facts = shared | drawing.tally.facts()
+        write_manifest(temporary, facts, writer.close())
+    return facts
+
+
+def _meanings(unihan: Unihan, codepoints: list[int], tally: Tally) -> Iterator[Row]:
+    """What rows say of characters, whatever the font; count those that cannot be in a data set."""
+    for codepoint in codepoints:
         entry = unihan.entries[codepoint]
         definition = clean_definition(entry.definition_raw)
         if not definition or not entry.radical:
-            skipped["no radical" if definition else "empty definition"] += 1
+            tally.skipped["no radical" if definition else "empty definition"] += 1
             continue
-        meaning = {
+        yield {
             "codepoint": codepoint,
             "char": chr(codepoint),
             "definition": definition,
@@ -212,81 +203,91 @@ def _rows(
             "strokes": entry.strokes,
             "split": split_of(codepoint),
         }
-        for rasteriser in rasterisers:
-            if codepoint not in rasteriser.face.covered:
-                skipped["not in font"] += 1
-            elif (picture := rasteriser.render(chr(codepoint))).min() == 255:
-                skipped["blank"] += 1
-            else:
-                image = {"bytes": _png(picture), "path": f"U+{codepoint:04X}.png"}
-                yield {**meaning, "font": rasteriser.face.name, "style": rasteriser.face.hand, "image": image}
-    progress(len(codepoints) * len(fonts), len(codepoints) * len(fonts))
 
 
-def _png(picture: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=_PNG_LEVEL)
-    return buffer.getvalue()
+def read_info(path: str | Path) -> dict[str, Any]:
+    """Return what a data set, a file or a folder of shards, says about itself.
+
+    That is: schema_version, fonts, styles, size, unihan (its version), rows, characters, splits, senses (distinct),
+    skipped; of a folder, shards too, the number of files. Files of earlier versions say nothing of styles, which fonts'
+    names then tell; a single shard says nothing of what only the whole can know.
+    Raises UserError if the file is missing, not a Parquet file, or not one of ours, and as `open_shards` does.
+    """
+    return opened(path, None)[0]
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def opened(path: str | Path, split: Split | None) -> tuple[dict[str, Any], list[tuple[Path, Any]]]:
+    """What a data set says about itself, and its files, opened: those that may hold glyphs of the split.
+
+    Raises UserError as `read_info` does, and if there is no such split.
+    """
+    path = Path(path)
+    if split not in (*SPLITS, None):
+        raise UserError(f"there is no split {split!r}; choose train or test")
+    if path.is_dir():
+        info, files = open_shards(path, split)
+    else:
+        file = open_file(path)
+        info, files = info_of(file, path), [(path, file)]
+    return info, files
+
+
+def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
+    """Read the data set, or one split of it, into memory: 16 kB per glyph at 128 pixels. By code point and font.
+
+    Raises UserError as `read_info` does, and if the split does not exist or has no glyph, or a picture is damaged.
+    """
+    info, files = opened(path, split)
+    columns = _read(files)
+    kept = [row for row, name in enumerate(columns["split"]) if split in (name, None)]
+    if Path(path).is_dir():  # shards are in an order of their own
+        place = {font: number for number, font in enumerate(info["fonts"])}
+        kept.sort(key=lambda row: (columns["codepoint"][row], place.get(columns["font"][row], len(place))))
+    if not kept:
+        raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
+    images = np.empty((len(kept), info["size"], info["size"]), np.uint8)  # (N, size, size)
+
+    def decode(places: range) -> None:
+        for place in places:
+            images[place] = read_png(columns["image"][kept[place]]["bytes"], info["size"])
+
     try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UserError("pyarrow is missing; pip install 'glyffuser[data]'") from error
-    return pyarrow, pyarrow.parquet
+        with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes
+            parts = [range(start, min(start + 512, len(kept))) for start in range(0, len(kept), 512)]
+            list(pool.map(decode, parts))  # list() raises what a thread raised
+        return _in_memory({name: [values[row] for row in kept] for name, values in columns.items()}, images, info)
+    except DAMAGED as error:  # Pillow's errors are among these
+        raise damaged(path, error) from error
 
 
-def _schema(pa: Any) -> Any:
-    return pa.schema([
-        ("codepoint", pa.int32()),
-        ("char", pa.string()),
-        ("definition", pa.string()),
-        ("definition_raw", pa.string()),
-        ("senses", pa.list_(pa.string())),
-        ("radical", pa.int16()),
-        ("strokes", pa.int16()),
-        ("font", pa.string()),
-        ("style", pa.string()),
-        ("split", pa.string()),
-        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-    ])  # fmt: skip
+def _in_memory(columns: dict[str, list[Any]], images: np.ndarray, info: dict[str, Any]) -> GlyphData:
+    """The data set of some columns; TypeError or ValueError where a value is none of its kind."""
+    texts = [columns[name] for name in ("char", "definition", "font")]
+    if not all(isinstance(text, str) for text in [*texts[0], *texts[1], *texts[2]]) or None in columns["senses"]:
+        raise TypeError("a text is missing")
+    return GlyphData(
+        codepoints=np.array(columns["codepoint"], np.int32),
+        chars=texts[0],
+        definitions=texts[1],
+        senses=columns["senses"],
+        radicals=np.array(columns["radical"], np.int16),
+        strokes=np.array(columns["strokes"], np.int16),
+        fonts=texts[2],
+        styles=columns["style"] if "style" in columns else [style_of(font) for font in texts[2]],
+        info=info,
+        images=images,
+    )
 
 
-def _metadata(facts: dict[str, Any]) -> dict[bytes, bytes]:
-    """Our facts, and the column types as Hugging Face's `datasets` stores them, so that it shows pictures."""
-
-    def value(dtype: str) -> dict[str, str]:
-        return {"dtype": dtype, "_type": "Value"}
-
-    features: dict[str, Any] = {"codepoint": value("int32"), "radical": value("int16"), "strokes": value("int16")}
-    features |= {name: value("string") for name in ("char", "definition", "definition_raw", "font", "style", "split")}
-    # datasets 4 calls a Sequence a List, and still reads the older name.
-    features |= {"senses": {"feature": value("string"), "_type": "Sequence"}, "image": {"_type": "Image"}}
-    return {
-        _METADATA_KEY: json.dumps(facts).encode(),
-        b"huggingface": json.dumps({"info": {"features": features}}).encode(),
-    }
-
-
-def _open(path: str | Path) -> Any:
-    pa, pq = _pyarrow()
-    if not Path(path).is_file():
-        raise UserError(f"{path} does not exist; build it with `glyffuser dataset build --out {path}`")
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} is not a Parquet file; build one with `glyffuser dataset build`") from error
-
-
-def _info(file: Any, path: str | Path) -> dict[str, Any]:
-    """The facts in the file's metadata, if they are of this schema; UserError otherwise."""
-    raw = (file.schema_arrow.metadata or {}).get(_METADATA_KEY)
-    info = json.loads(raw) if raw else {}
-    if info.get("schema_version") != SCHEMA_VERSION:
-        raise UserError(
-            f"{path} is a Parquet file of another schema ({info.get('schema_version', 'not by glyffuser')}); "
-            "build one with `glyffuser dataset build`"
-        )
-    return info | {"rows": file.metadata.num_rows}
+def _read(files: list[tuple[Path, Any]]) -> dict[str, list[Any]]:
+    """The columns of all files, end to end."""
+    columns: dict[str, list[Any]] = defaultdict(list)
+    for path, file in files:
+        try:
+            table = file.read()
+            for name in table.column_names:
+                if name != "definition_raw":
+                    columns[name] += table[name].to_pylist()
+        except DAMAGED as error:  # pyarrow's errors are among these
+            raise damaged(path, error) from error
+    return columns

@@ -2,7 +2,7 @@
 
 import io
 import re
-import struct
+import sys
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import DAMAGED, UserError
 from glyffuser.data.styles import PLAIN, check_style, style_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DEFAULT_FAMILY = "Noto Sans CJK SC"
 DEBIAN_NOTO = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")  # Debian's package fonts-noto-cjk
+KINDS = (b"\0\1\0\0", b"OTTO", b"true", b"ttcf")  # how font files begin
+LARGEST = 2**29  # bytes of a font file
+SPRAWL = 8  # picture sides: a glyph larger than so many is damaged
 EM_SCALE = 0.875  # em box / picture side: nearly every glyph of a CJK font then stays off the border
 _IDEOGRAPHIC_BOTTOM = -0.12  # of the em box over the baseline, in em: the value that CJK fonts share
 # Ideographs: the zero, extension A, the main block, compatibility ideographs, the ideographic planes.
@@ -92,10 +95,29 @@ def _choose(path: Path, faces: list["TTFont"], index: int | None) -> FontFace:
     if index >= len(faces):
         raise UserError(f"{path} has no face {index}; choose one of {listing}")
     face = faces[index]
+    _check_map(face)
     covered = frozenset(face.getBestCmap() or {})
     if not any(_within(_CJK, codepoint) for codepoint in covered):
         raise UserError(f"{path} covers no Chinese character; choose a CJK font with --font")
     return FontFace(path, index, _name(face, 16, 1) or path.stem, _name(face, 17, 2), covered, _em_bottom(face))
+
+
+def _check_map(font: "TTFont") -> None:
+    """ValueError for a character map whose ranges would take minutes or gigabytes to write out: it is made to."""
+    for table in font["cmap"].tables if "cmap" in font else ():
+        raw = vars(table).get("data") or b""  # of a table that nobody has read yet
+        if table.format == 4:
+            codes = np.frombuffer(raw[8 : len(raw) // 2 * 2], ">u2").astype(np.int64)
+            segments = int.from_bytes(raw[:2], "big") // 2
+            last, first = codes[:segments], codes[segments + 1 : 2 * segments + 1]
+        elif table.format in (12, 13):
+            groups = np.frombuffer(raw[: len(raw) // 12 * 12], ">u4").reshape(-1, 3).astype(np.int64)
+            first, last = groups[:, 0], groups[:, 1]
+        else:
+            continue
+        n = min(len(first), len(last))
+        if np.maximum(last[:n] - first[:n] + 1, 0).sum() > 2 * sys.maxunicode:
+            raise ValueError("its character map lists more characters than there are")
 
 
 class Rasteriser:
@@ -114,12 +136,16 @@ class Rasteriser:
         """Return uint8 (size, size); all 255 if the glyph has no ink."""
         try:
             return self._draw(char)
-        except OSError as error:
+        except UserError:
+            raise
+        except (*DAMAGED, Image.DecompressionBombError) as error:
             raise UserError(f"cannot draw {char} with {self.face.path} ({error}); choose another --font") from error
 
     def _draw(self, char: str) -> np.ndarray:
         font, (x, y) = self._font, self._origin(self._font, char)
         left, top, right, bottom = font.getbbox(char, anchor="ls")  # encloses the ink, the origin and the advance
+        if max(right - left, bottom - top) > SPRAWL * self.size:
+            raise ValueError(f"it is {right - left:g} x {bottom - top:g} pixels large at a size of {font.size:g}")
         if min(x + left, y + top) < 1 or max(x + right, y + bottom) > self.size - 1:
             font, x, y = self._fit(char)
         picture = Image.new("L", (self.size, self.size), 255)
@@ -148,7 +174,7 @@ class Rasteriser:
             return ImageFont.truetype(
                 str(self.face.path), pixels, self.face.index, layout_engine=ImageFont.Layout.BASIC
             )
-        except OSError as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise UserError(f"cannot draw with {self.face.path} ({error}); choose another --font") from error
 
 
@@ -181,11 +207,17 @@ def _open_faces(path: Path) -> list["TTFont"]:
     except ImportError as error:
         raise UserError("fontTools is missing; pip install 'glyffuser[data]'") from error
     try:
+        if (size := path.stat().st_size) > LARGEST:
+            raise UserError(f"{path} has {size >> 20} MiB, too many for a font; choose another --font")
         data = path.read_bytes()
+        if data[:4] not in KINDS:  # compressed fonts (WOFF) can hold far more than they have
+            raise UserError(f"{path} is not a TrueType or OpenType font (.ttf, .otf or .ttc); choose another --font")
         if data[:4] == b"ttcf":
             return list(TTCollection(io.BytesIO(data), lazy=True).fonts)
         return [TTFont(io.BytesIO(data), lazy=True)]
-    except (TTLibError, OSError, ImportError, struct.error, AssertionError) as error:
+    except UserError:
+        raise
+    except (TTLibError, *DAMAGED) as error:
         raise UserError(f"{path} is not a TrueType or OpenType font ({error}); choose another --font") from error
 
 

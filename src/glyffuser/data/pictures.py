@@ -1,52 +1,170 @@
-"""Pictures of a data set that would not fit in memory: kept as the PNGs of the file, each decoded when asked for."""
+"""Pictures of a data set that would not fit in memory: kept as PNGs, or left in shards; each decoded when asked for."""
 
-import io
+import sys
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from glyffuser.base.errors import UserError
-from glyffuser.data.dataset import Split, read_info
+from glyffuser.base.errors import DAMAGED, UserError
+from glyffuser.data.dataset import GlyphData, GlyphFacts, Split, load_dataset, opened
+from glyffuser.data.order import WINDOW
+from glyffuser.data.schema import damaged, pyarrow, read_png
 
 
 @dataclass(frozen=True)
 class Pictures:
     """The glyphs of one split as PNGs: at 512 pixels some 10 kB each, where decoded ones take 256 kB.
 
-    pngs: N files; chars: N characters; radicals: int16 (N,), 1..214; size: side in pixels.
+    pngs: N files; chars: N characters; radicals: int16 (N,), 1..214; size: side in pixels; blocks: where each of K
+    blocks begins that can be read alone, and the end, (K + 1,), or None where all are in memory.
     """
 
-    pngs: list[bytes]
+    pngs: Sequence[bytes]
     chars: list[str]
     radicals: np.ndarray
     size: int
+    blocks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pngs)
 
     def __getitem__(self, row: int) -> np.ndarray:
         """One picture, uint8 (size, size), ink 0, paper 255; UserError if it is damaged."""
+        png = self.pngs[row]
         try:
-            return np.asarray(Image.open(io.BytesIO(self.pngs[row])))
-        except OSError as error:
+            return read_png(png, self.size)
+        except DAMAGED as error:
             raise UserError(
                 f"the picture of {self.chars[row]} is damaged ({error}); build the data set again"
             ) from error
 
 
-def read_pictures(path: str | Path, split: Split) -> Pictures:
-    """The pictures of one split, undecoded. Raises UserError as `read_info` does, and if the split has none."""
-    size = read_info(path)["size"]
-    from pyarrow import parquet
+class BlockReader(Sequence[bytes]):
+    """The pictures in the files of a data set, as PNGs, read a row group at a time; keeps those that it read last.
 
+    Args:
+        files: paths, and what pyarrow opened there.
+        held: row groups that are kept. Whoever reads in a `GlyphOrder` by `blocks` reads each one once a pass.
+    """
+
+    def __init__(self, files: list[tuple[Path, Any]], held: int = WINDOW):
+        self.places = [(path, file, group) for path, file in files for group in range(file.num_row_groups)]
+        rows = [file.metadata.row_group(group).num_rows for _, file, group in self.places]
+        self.blocks = np.cumsum([0, *rows])
+        self.held = held
+        self.kept: OrderedDict[int, Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self.blocks[-1])
+
+    def __getitem__(self, row: Any) -> Any:
+        """The PNG of one glyph; UserError if its file is damaged."""
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        block = int(np.searchsorted(self.blocks, row, side="right")) - 1
+        return self._block(block)[int(row - self.blocks[block])].as_py()
+
+    def _block(self, number: int) -> Any:
+        """The PNGs of one block, in the order of the file."""
+        if number in self.kept:
+            self.kept.move_to_end(number)
+            return self.kept[number]
+        path, file, group = self.places[number]
+        if len(self.kept) == self.held:
+            self.kept.popitem(last=False)  # first, so that there are never more
+        try:
+            table = file.read_row_group(group, columns=["image.bytes"], use_threads=False)
+        except DAMAGED as error:  # pyarrow's errors are among these
+            raise damaged(path, error) from error
+        self.kept[number] = table["image"].combine_chunks().field("bytes")
+        return self.kept[number]
+
+
+@dataclass(frozen=True)
+class GlyphStream(GlyphFacts):
+    """A data set whose pictures are read when they are asked for."""
+
+    pictures: Pictures
+
+
+def open_dataset(path: str | Path, split: Split) -> GlyphData | GlyphStream:
+    """A split of a data set, to learn from: of one file, in memory; of shards, in as little memory as may be.
+
+    What is known of the glyphs is in memory in either case; of shards it takes some fifty bytes a glyph, and texts
+    once for each character. Raises UserError as `load_dataset` does.
+    """
+    return open_stream(path, split) if Path(path).is_dir() else load_dataset(path, split)
+
+
+def open_stream(path: str | Path, split: Split, held: int = WINDOW) -> GlyphStream:
+    """A split of a data set in shards, of whose pictures no more than `held` row groups are in memory."""
+    info, files = opened(path, split)
+    facts, pngs = _facts(path, split, info, files), BlockReader(files, held)
+    pictures = Pictures(pngs, facts.chars, facts.radicals, info["size"], pngs.blocks)
+    return GlyphStream(**vars(facts), pictures=pictures)
+
+
+def read_pictures(path: str | Path, split: Split) -> Pictures:
+    """The pictures of one split, undecoded; those of shards are read when they are asked for.
+
+    Raises UserError as `read_info` does, and if the split has none.
+    """
+    if Path(path).is_dir():
+        return open_stream(path, split).pictures
+    ((info, ((_, file),)), (_, pq)) = opened(path, split), pyarrow()
     try:
-        table = parquet.read_table(path, columns=["image", "char", "radical", "split"])
-    except (OSError, ValueError) as error:  # pyarrow's errors are among these
-        raise UserError(f"{path} is damaged ({error}); build it again with `glyffuser dataset build`") from error
-    table = table.filter(parquet.filters_to_expression([("split", "==", split)]))
+        table = file.read(columns=["image", "char", "radical", "split"])
+    except DAMAGED as error:  # pyarrow's errors are among these
+        raise damaged(path, error) from error
+    table = table.filter(pq.filters_to_expression([("split", "==", split)]))
     if not len(table):
         raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
     pngs = [image["bytes"] for image in table["image"].to_pylist()]
-    return Pictures(pngs, table["char"].to_pylist(), np.array(table["radical"].to_pylist(), np.int16), size)
+    radicals = np.array(table["radical"].to_pylist(), np.int16)
+    return Pictures(pngs, table["char"].to_pylist(), radicals, info["size"])
+
+
+TEXTS = ("char", "definition", "senses")  # the same whichever font draws a character
+
+
+def _facts(path: str | Path, split: Split, info: dict[str, Any], files: list[tuple[Path, Any]]) -> GlyphFacts:
+    """What shards say of their glyphs but for the pictures, in the order of their rows. UserError as `open_dataset`."""
+    texts: dict[int, list[Any]] = {}  # of a code point
+    numbers: dict[str, list[np.ndarray]] = {
+        name: [np.empty(0, np.int32)] for name in ("codepoint", "radical", "strokes")
+    }
+    names: dict[str, list[str]] = {"font": [], "style": []}
+    for file_path, file in files:
+        try:
+            table = file.read(columns=["codepoint", *TEXTS, "radical", "strokes", "font", "style", "split"])
+        except DAMAGED as error:  # pyarrow's errors are among these
+            raise damaged(file_path, error) from error
+        if table["split"].unique().to_pylist() != [split]:
+            raise UserError(f"the shard {file_path} holds glyphs of another split than {split}; build it again")
+        for name, values in numbers.items():
+            values.append(table[name].to_numpy())
+        for name, strings in names.items():
+            strings += map(sys.intern, table[name].to_pylist())
+        points, rows = np.unique(table["codepoint"].to_numpy(), return_index=True)
+        new = [row for point, row in zip(points.tolist(), rows.tolist(), strict=True) if point not in texts]
+        for row in table.take(np.array(new, np.int64)).to_pylist():
+            texts[row["codepoint"]] = [row[name] for name in TEXTS]
+    if not names["font"]:
+        raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
+    codepoints, radicals, strokes = (np.concatenate(values) for values in numbers.values())
+    chars, definitions, senses = ([texts[point][i] for point in codepoints.tolist()] for i in range(len(TEXTS)))
+    return GlyphFacts(
+        codepoints=codepoints,
+        chars=chars,
+        definitions=definitions,
+        senses=senses,
+        radicals=radicals.astype(np.int16),
+        strokes=strokes.astype(np.int16),
+        fonts=names["font"],
+        styles=names["style"],
+        info=info,
+    )

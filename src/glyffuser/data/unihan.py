@@ -6,19 +6,22 @@ The Unihan database is described in Unicode Standard Annex #38, https://www.unic
 import bz2
 import gzip
 import re
+import sys
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import DAMAGED, UserError
 
 FIELDS = ("kDefinition", "kRSUnicode", "kTotalStrokes")
 DEBIAN_FOLDER = Path("/usr/share/unicode")  # Debian's package unicode-data
+LARGEST = 2**27  # bytes of a file; all of Unihan together have some 2^25, but a small ZIP can hold a lot
+LONGEST = 2000  # bytes of a value; definitions have some hundred
+RADICALS, STROKES = 214, 999
 _HEADER_BYTES = 8192  # the comment block at the top of a Unihan file is about 1 kB
 _OPENERS: dict[str, Callable[..., Any]] = {".txt": open, ".bz2": bz2.open, ".gz": gzip.open}
 
@@ -55,9 +58,10 @@ def read_unihan(source: str | Path | None = None) -> Unihan:
             raise UserError(f"{name} in {place} is truncated (its last line is not '# EOF'); fetch it again")
         found = re.search(r"^# Unicode version: *([\d.]+)", header, re.MULTILINE)
         version = version or (found.group(1).rstrip(".") if found else "")
-        pattern = rb"^U\+([0-9A-F]+)\t(" + "|".join(FIELDS).encode() + rb")\t(.*)$"
+        pattern = rb"^U\+([0-9A-F]{4,6})\t(" + "|".join(FIELDS).encode() + rb")\t(.*)$"
         for codepoint, field, value in re.findall(pattern, data, re.MULTILINE):
-            values[field.decode()][int(codepoint, 16)] = value
+            if _is_character(number := int(codepoint, 16)):
+                values[field.decode()][number] = value[:LONGEST]
     for field in FIELDS:
         if not values[field]:
             raise UserError(
@@ -66,8 +70,8 @@ def read_unihan(source: str | Path | None = None) -> Unihan:
     entries = {
         codepoint: Entry(
             raw.decode("utf-8", "replace").strip(),
-            _first_number(values["kRSUnicode"].get(codepoint, b"")),
-            _first_number(values["kTotalStrokes"].get(codepoint, b"")),
+            _first_number(values["kRSUnicode"].get(codepoint, b""), RADICALS),
+            _first_number(values["kTotalStrokes"].get(codepoint, b""), STROKES),
         )
         for codepoint, raw in sorted(values["kDefinition"].items())
     }
@@ -106,22 +110,36 @@ def _files_with_fields(place: Path) -> Iterator[tuple[str, bytes]]:
                             yield from _content_if_needed(name, stream)
         else:
             raise UserError(f"{place} does not exist; name a folder or ZIP that holds the Unihan_*.txt files")
+    except UserError:
+        raise
     except zipfile.BadZipFile as error:
         raise UserError(f"{place} is not a whole ZIP file ({error}); fetch it again, or name a folder") from error
-    except (OSError, EOFError, RuntimeError, zlib.error) as error:
+    except DAMAGED as error:
         raise UserError(f"cannot read the Unihan files in {place} ({error}); fetch them again") from error
 
 
 def _content_if_needed(name: str, stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     header = stream.read(_HEADER_BYTES)
     if any(re.search(rb"^#\t" + field.encode() + rb"\s*$", header, re.MULTILINE) for field in FIELDS):
-        yield name, header + stream.read()
+        data = header + stream.read(LARGEST)
+        if len(data) > LARGEST:
+            raise UserError(f"{name} holds more than {LARGEST >> 20} MiB; give the files as Unicode publishes them")
+        yield name, data
 
 
-def _first_number(value: bytes) -> int:
-    """The first whole number: the radical in b"120'.5 9.3" (apostrophes mark simplified forms) is 120."""
-    found = re.match(rb"\d+", value)
-    return int(found.group()) if found else 0
+def _is_character(codepoint: int) -> bool:
+    """Whether there can be such a character: surrogates, which are halves of others, are none."""
+    return codepoint <= sys.maxunicode and not 0xD800 <= codepoint <= 0xDFFF
+
+
+def _first_number(value: bytes, most: int) -> int:
+    """The first whole number: the radical in b"120'.5 9.3" (apostrophes mark simplified forms) is 120.
+
+    0 if there is none, or one above `most`.
+    """
+    found = re.match(rb"\d{1,4}(?!\d)", value)
+    number = int(found.group()) if found else 0
+    return number if number <= most else 0
 
 
 def _numbers(version: str) -> list[int]:

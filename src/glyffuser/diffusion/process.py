@@ -36,7 +36,8 @@ class Process:
 
     Args:
         schedule: the noise schedule of training.
-        prediction_type: what the network outputs, one of `PREDICTIONS`: ValueError for another.
+        prediction_type: what the network outputs, one of `PREDICTIONS`: ValueError for another, and for "epsilon" where
+            the schedule ends in nothing but noise, from which it would say nothing of the image.
     """
 
     schedule: Schedule = field(default_factory=Schedule)
@@ -46,17 +47,20 @@ class Process:
         if self.prediction_type not in PREDICTIONS:
             known = ", ".join(PREDICTIONS)
             raise ValueError(f"unknown prediction type {self.prediction_type!r}; choose one of {known}")
+        if self.schedule.zero_terminal and self.prediction_type == "epsilon":
+            raise ValueError("epsilon cannot be learnt with zero_terminal; predict v_prediction, say, instead")
 
     def to_config(self) -> dict[str, Any]:
         """The process under the names that diffusers gives such settings, as a network's config.json holds it."""
         s = self.schedule
         process = {"schedule": s.name, "num_train_timesteps": s.T, "shift": s.shift}
-        return process | {"prediction_type": self.prediction_type}
+        return process | {"rescale_betas_zero_snr": s.zero_terminal, "prediction_type": self.prediction_type}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Process":
-        """The process that a network's config holds."""
-        schedule = Schedule(config["schedule"], config["num_train_timesteps"], config["shift"])
+        """The process that a network's config holds; older ones say nothing of the last timestep."""
+        rescaled = config.get("rescale_betas_zero_snr", False)
+        schedule = Schedule(config["schedule"], config["num_train_timesteps"], config["shift"], rescaled)
         return cls(schedule, config["prediction_type"])
 
     def target(self, x0: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:

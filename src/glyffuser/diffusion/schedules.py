@@ -19,6 +19,7 @@ from glyffuser.base.names import SCHEDULES, SPACINGS, TIMESTEPS
 
 BETA_START, BETA_END = 1e-4, 0.02  # Ho et al. 2020, section 4
 FLOW_T_MIN, FLOW_T_MAX = 1e-3, 1 - 1e-3  # sigma stays finite and above zero
+LAST_SIGNAL = 1e-5  # signal scale of the last timestep with zero_terminal, for 0: sigma stays finite here too
 
 
 def linear_betas(T: int) -> Tensor:
@@ -33,6 +34,18 @@ def cosine_betas(T: int, s: float = 0.008) -> Tensor:
     return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999)
 
 
+def zero_terminal_betas(betas: Tensor) -> Tensor:
+    """Variances (T,) that leave LAST_SIGNAL, or less, of the signal in the end (Lin et al. 2024, algorithm 1).
+
+    The signal scale is shifted and stretched, so that it keeps its first value.
+    """
+    signal = torch.cumprod(1 - betas, dim=0).sqrt()
+    signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
+    signal[-1] = (signal[-2] / 2).clamp(max=LAST_SIGNAL)
+    alpha_bar = signal**2
+    return torch.cat([betas[:1], 1 - alpha_bar[1:] / alpha_bar[:-1]])
+
+
 @dataclass(frozen=True)
 class Schedule:
     """One noise schedule.
@@ -42,21 +55,27 @@ class Schedule:
         T: number of training timesteps.
         shift: resolution shift of flow matching, t' = s t / (1 + (s - 1) t) (Esser et al. 2024, equation 23); it
             multiplies every sigma by s. It shifts random timesteps and sampling grids, not `sigma` and `timestep`.
+        zero_terminal: whether a linear or cosine schedule is rescaled to end in nothing but noise, from which sampling
+            starts (Lin et al. 2024, Common diffusion noise schedules, algorithm 1).
     """
 
     name: str = "flow"
     T: int = 1000
     shift: float = 1.0
+    zero_terminal: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in SCHEDULES:
             raise ValueError(f"unknown schedule {self.name!r}; choose one of {', '.join(SCHEDULES)}")
+        if self.zero_terminal and self.name == "flow":
+            raise ValueError("flow matching ends in nothing but noise as it is; zero_terminal is for linear and cosine")
 
     def betas(self) -> Tensor:
         """Variance of q(xt given x(t-1)) for t = 0 ... T-1, float64 (T,). Flow matching has none: ValueError."""
         if self.name == "flow":
             raise ValueError("flow matching has no betas")
-        return linear_betas(self.T) if self.name == "linear" else cosine_betas(self.T)
+        betas = linear_betas(self.T) if self.name == "linear" else cosine_betas(self.T)
+        return zero_terminal_betas(betas) if self.zero_terminal else betas
 
     def alpha_bar(self) -> Tensor:
         """Signal power alpha^2 of xt for t = 0 ... T-1, float64 (T,)."""
@@ -110,16 +129,18 @@ class Schedule:
         return float(self.sigma(torch.tensor(0.0)))
 
     def sample_timesteps(self, n: int, distribution: str, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n training timesteps, float64 (n,) in [0, T).
+        """Draw n training timesteps, float64 (n,) in [0, T), as `timesteps_at` says."""
+        return self.timesteps_at(torch.rand(n, dtype=torch.float64, generator=generator), distribution)
+
+    def timesteps_at(self, u: Tensor, distribution: str) -> Tensor:
+        """The training timesteps, float64 (n,) in [0, T), below which shares u (n,), in [0, 1), of all lie.
 
         `distribution`: "uniform" (whole timesteps for linear and cosine, any real for flow), or "logit_normal", which
         puts most of them at medium noise levels (Esser et al. 2024, equation 19). Flow timesteps are then shifted.
         """
-        if distribution == "uniform":
-            u = torch.rand(n, dtype=torch.float64, generator=generator)
-        elif distribution == "logit_normal":
-            u = torch.randn(n, dtype=torch.float64, generator=generator).sigmoid()
-        else:
+        if distribution == "logit_normal":
+            u = torch.special.ndtri(u).sigmoid()
+        elif distribution != "uniform":
             raise ValueError(f"unknown timestep distribution {distribution!r}; choose one of {', '.join(TIMESTEPS)}")
         if self.name == "flow":
             return self.T * shifted(u, self.shift)

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from glyffuser.base.pictures import to_grey
+from glyffuser.base.processes import LONE, Crew
 from glyffuser.config import GUIDANCE, STEPS
 from glyffuser.generate.draw import Tick, draw
 from glyffuser.generate.pipeline import GlyffuserPipeline
@@ -53,10 +54,10 @@ QUICK = EvaluationSettings(
 
 
 class Artist:
-    """Draws glyphs of a model as the settings say, and counts the work done."""
+    """Draws glyphs of a model as the settings say, shared by the processes of a crew, and counts the work done."""
 
-    def __init__(self, pipe: GlyffuserPipeline, settings: EvaluationSettings, tick: Tick):
-        self.pipe, self.settings, self.tick = pipe, settings, tick
+    def __init__(self, pipe: GlyffuserPipeline, settings: EvaluationSettings, tick: Tick, crew: Crew = LONE):
+        self.pipe, self.settings, self.tick, self.crew = pipe, settings, tick, crew
         self.done, self.total = 0, work(settings, takes_radical(pipe))
 
     def draw(
@@ -75,13 +76,15 @@ class Artist:
         """
         s = replace(self.settings, **changed)
         before = self.done
+        if self.pipe.unconditional:
+            prompts = [""] * len(prompts)  # so that the rates of hits are those of chance
 
         def advance(done: int, total: int) -> None:
             self.done = before + len(prompts) * s.steps * done // total
             self.tick(self.done, self.total)
 
         request = Request(steps=s.steps, guidance=s.guidance, sampler=s.sampler, seed=s.seed + seed, radical=radical)
-        return draw(self.pipe, prompts, request, numbers=numbers, tick=advance, finish=finish)
+        return draw(self.pipe, prompts, request, numbers=numbers, tick=advance, finish=finish, crew=self.crew)
 
     def gold(self, text: str, seeds: int, radical: int | None = None) -> np.ndarray:
         """Glyphs of a gold prompt, 16 a seed, as `glyffuser sample` draws them."""

@@ -126,10 +126,10 @@ def own_ranks(
     return {"generated": summary(glyphs), "real": summary(real)}
 
 
-def shares(glyphs: Judged, per_prompt: int = 1) -> dict[str, float]:
+def shares(glyphs: Judged, per_prompt: int = 1, prompts: Sequence[Prompt] = PROMPTS) -> dict[str, float]:
     """Hit rate and flagged share of some glyphs for each prompt, and, of two or more, how they vary."""
     found = {
-        "rate": float(prompt_hits(glyphs, per_prompt).double().mean()),
+        "rate": float(prompt_hits(glyphs, per_prompt, prompts).double().mean()),
         "flagged": float(glyphs.flagged.double().mean()),
     }
     return found | ({"variety": variety(glyphs.features, per_prompt)} if per_prompt > 1 else {})

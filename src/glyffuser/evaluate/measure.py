@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.processes import LONE, Crew
 from glyffuser.base.weights import weights_hash
 from glyffuser.data.dataset import GlyphData
 from glyffuser.evaluate.artist import DEFINITIONS, Artist, EvaluationSettings, curve_rows
@@ -80,14 +81,16 @@ def evaluate(
     held_out: GlyphData,
     settings: EvaluationSettings,
     progress: Tick = quiet,
+    crew: Crew = LONE,
 ) -> Evaluation:
     """Measure a model. `training` and `held_out` are the splits of one data set, of the model's picture size.
 
-    Same arguments, same numbers (but for the seconds). `progress(done, total)` counts glyphs times steps.
+    Same arguments, same numbers (but for the seconds), however many processes of `crew` share the drawing; each of them
+    measures all that was drawn, and gets the same evaluation. `progress(done, total)` counts glyphs times steps.
     Raises UserError where a metric would rest on too few glyphs.
     """
     check(pipe, training, held_out, settings)
-    artist, judges = Artist(pipe, settings, progress), measures.judges
+    artist, judges = Artist(pipe, settings, progress, crew), measures.judges
     gold, seconds = draw_gold(artist, judges)
     texts = [p.text for p in PROMPTS for _ in range(settings.per_prompt)]
     prompts = judges(artist.draw(texts, range(len(texts))))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.files import sha256
 from glyffuser.base.weights import weights_hash
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser
@@ -43,7 +44,13 @@ def with_onnx(pipe: GlyffuserPipeline, folder: Path) -> OnnxPipeline:
         raise UserError(f"{folder} holds another model; write this one with: glyffuser onnx --model ... --out ...")
     made = OnnxPipeline(**pipe.components)
     try:
-        made.session = open_session(folder / facts["parts"]["denoiser"]["file"], torch.get_num_threads())
+        part = facts["parts"]["denoiser"]
+        file = folder / Path(part["file"]).name  # beside it, whatever it says
+        if sha256(file) != part["sha256"]:
+            raise UserError(f"{file} is damaged, or of another export than {SETTINGS}; export the model again")
+        made.session = open_session(file, torch.get_num_threads())
+    except UserError:
+        raise
     except Exception as error:  # onnxruntime has a class of its own for each of its complaints, and no common one
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"cannot open the denoiser in {folder}: {reason}; export it again") from error

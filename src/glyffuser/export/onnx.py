@@ -14,7 +14,6 @@ import json
 import logging
 import math
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 
 from glyffuser import __version__
 from glyffuser.base.errors import UserError
-from glyffuser.base.files import atomic_path, output_folder
+from glyffuser.base.files import atomic_path, output_folder, scratch_path, sha256
 from glyffuser.base.pictures import MARGIN
 from glyffuser.base.weights import weights_hash
 from glyffuser.config import INTERVAL, SAMPLER
@@ -125,18 +124,19 @@ def export_onnx(
         raise UserError("a latent model cannot be written as ONNX files; take one that works on pixels")
     out = output_folder(out)
     written = []
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_path(out / "export") as folder:
+        folder.mkdir()
         made = parts(pipe)
         for i, part in enumerate(made):
             report(i / len(made), f"exporting the {part.name.replace('_', ' ')}")
-            path = Path(folder) / f"{part.name}.onnx"
+            path = folder / f"{part.name}.onnx"
             write(part, path)
             reduce(path, precision, pipe)
             written.append(Exported(out / path.name, path.stat().st_size, difference(part, path)))
-        save_tokenizer(pipe, Path(folder) / TOKENIZER)
-        facts = settings(pipe, made, precision)
-        (Path(folder) / SETTINGS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        for path in sorted(Path(folder).iterdir()):
+        save_tokenizer(pipe, folder / TOKENIZER)
+        facts = settings(pipe, made, precision, folder)
+        (folder / SETTINGS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        for path in sorted(folder.iterdir(), key=lambda path: (path.name == SETTINGS, path.name)):  # it comes last
             with atomic_path(out / path.name) as temporary:
                 shutil.copyfile(path, temporary)
     report(1.0, "done")
@@ -233,8 +233,8 @@ def save_tokenizer(pipe: GlyffuserPipeline, path: Path) -> None:
     tokenizer.save(str(path))
 
 
-def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str) -> dict[str, Any]:
-    """Everything that a sampler needs beside the files, as JSON has it; a limit at infinity is null."""
+def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str, folder: Path) -> dict[str, Any]:
+    """Everything that a sampler needs beside the files in `folder`, as JSON has it; a limit at infinity is null."""
     config, process = pipe.unet.config, pipe.unet.process
     schedule = process.schedule
     facts: dict[str, Any] = {
@@ -254,7 +254,12 @@ def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str) -> dict[
         "max_length": pipe.text_encoder.limit,
         "tokenizer": TOKENIZER,
         "parts": {
-            part.name: {"file": f"{part.name}.onnx", "inputs": list(part.inputs), "outputs": list(part.outputs)}
+            part.name: {
+                "file": f"{part.name}.onnx",
+                "sha256": sha256(folder / f"{part.name}.onnx"),
+                "inputs": list(part.inputs),
+                "outputs": list(part.outputs),
+            }
             for part in made
         },
     }

@@ -19,6 +19,7 @@ from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
 from glyffuser.base.noise import noise_source, seeded
 from glyffuser.base.pictures import to_grey
+from glyffuser.base.processes import LONE, Crew
 from glyffuser.diffusion.conditions import Small
 from glyffuser.diffusion.guidance import Denoiser, denoiser
 from glyffuser.diffusion.samplers import SAMPLERS
@@ -62,12 +63,16 @@ def enlarge(
     steps: int = STEPS,
     noise: float = NOISE,
     tick: Tick = quiet,
+    crew: Crew = LONE,
 ) -> np.ndarray:
     """Glyphs uint8 (N, H, H), ink 0, paper 255, through each upscaler: uint8 (N, S, S).
 
-    Glyph k takes noise of (seed, numbers[k], stage), by default its own k, whatever else is enlarged with it.
+    Glyph k takes noise of (seed, numbers[k], stage), by default its own k, whatever else is enlarged with it. The
+    processes of `crew` share the glyphs.
     """
     numbers = range(len(images)) if numbers is None else numbers
+    if crew.size > 1 and chain:
+        return crew.shared(len(images), lambda rows: enlarge(chain, images[rows], seed, numbers[rows], steps, noise))
     batches = [slice(first, first + BATCH) for first in range(0, len(images), BATCH)]
     total, count = len(chain) * len(batches) * steps, 0
     for upscaler in chain:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.processes import LONE, Crew
+from glyffuser.data.radicals import RADICALS
 from glyffuser.generate.draw import BATCH, Tick, draw, taken
 from glyffuser.generate.edits import edit_settings
 from glyffuser.generate.mixtures import together
@@ -29,9 +31,18 @@ class Chosen:
     matches: list[Match]
 
 
-def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selector: Judges | None, tick: Tick) -> Chosen:
+def choose(
+    pipe: GlyffuserPipeline,
+    request: Request,
+    table: Ideographs,
+    selector: Judges | None,
+    tick: Tick,
+    images: np.ndarray | None = None,
+    crew: Crew = LONE,
+) -> Chosen:
     """Draw what a request wants, n times `best_of` glyphs, and keep n.
 
+    `images` are these glyphs, where they are drawn already. The processes of `crew` share what is drawn here.
     Where only new glyphs are wanted, further ones are drawn in the place of those that exist in `table`, up to 8 times
     as many; there may then be fewer than `best_of` for each to choose from. `selector` chooses the best; it may be None
     where `best_of` is 1. `tick(done, total)` counts steps, and replacing adds to both. Raises UserError where not even
@@ -47,9 +58,11 @@ def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selecto
             tick(before + done, before + total)
 
         numbers = range(drawn, drawn + missing)
-        images = draw(pipe, [request.prompt] * missing, request, numbers=numbers, tick=on)
+        if images is None:
+            images = draw(pipe, [request.prompt] * missing, request, numbers=numbers, tick=on, crew=crew)
         drawn, before = drawn + missing, before + batches(missing) * each
         pool = joined(pool, Chosen(images, list(numbers), table.nearest(images)), request.only_new)
+        images = None
         missing = min(wanted - len(pool.numbers), PATIENCE * wanted - drawn)
     if len(pool.numbers) < request.n:
         raise UserError(
@@ -58,9 +71,11 @@ def choose(pipe: GlyffuserPipeline, request: Request, table: Ideographs, selecto
         )
     if selector is None or request.best_of == 1:
         return pool
-    texts, weights = together([request.prompt])
-    expected = selector.expect(pipe.text_encoder, texts)  # (K, 214)
-    expected = torch.logsumexp(expected + weights.clamp(min=1e-9).log(), dim=0)  # of a mixture, any of its meanings
+    expected = torch.zeros(len(RADICALS))  # without a prompt any radical is as good: form alone decides
+    if not pipe.unconditional:
+        texts, weights = together([request.prompt])
+        wanted_each = selector.expect(pipe.text_encoder, texts) + weights.clamp(min=1e-9).log()  # (K, 214)
+        expected = torch.logsumexp(wanted_each, dim=0)  # of a mixture, any of its meanings
     return part(pool, best(selector.merit(selector(pool.images), expected), request.n))
 
 

@@ -1,4 +1,4 @@
-"""Drawing many glyphs, a batch at a time, each from its own noise. Samples, measures and figures call this."""
+"""Drawing many glyphs, a batch at a time, each from its own noise, by one process or by several that share them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,9 +8,11 @@ from torch import Tensor
 
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
+from glyffuser.base.processes import LONE, Crew
 from glyffuser.generate.edits import edit_settings
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
+from glyffuser.generate.steady import in_calls
 
 BATCH = 16  # glyphs denoised at a time: more is no faster on a CPU and takes more memory
 USUAL = Request()
@@ -28,6 +30,11 @@ def taken(settings: dict[str, Any]) -> int:
     return steps if edit is None else edit.taken(steps)
 
 
+def decoded(pipe: GlyffuserPipeline, x: Tensor) -> Tensor:
+    """The images of a batch that `stream` made, of a latent model decoded; a row is the same in any batch."""
+    return in_calls(lambda rows: pipe.decode(x[rows]), len(x), x.device)
+
+
 def draw(
     pipe: GlyffuserPipeline,
     prompts: Sequence[str],
@@ -36,22 +43,28 @@ def draw(
     numbers: Sequence[int] | None = None,
     tick: Tick = quiet,
     finish: Callable[[Tensor], np.ndarray] = to_grey,
+    crew: Crew = LONE,
 ) -> np.ndarray:
     """One finished glyph per prompt, drawn as `request` says, uint8 (N, H, W), ink 0, paper 255.
 
-    Glyph k starts from the noise of (request.seed, numbers[k]), by default its own k, whatever else is drawn with it.
-    `tick` counts batches times steps. The prompt and n of `request` are ignored. `finish` makes something
-    else of a batch of images (B, 1, H, W) in [-1, 1].
+    Glyph k starts from the noise of (request.seed, numbers[k]), by default its own k, and is the same whatever else is
+    drawn with it, and by whom of `crew`, whose processes share the glyphs and all get all of them. `tick` counts
+    batches times steps of this process. The prompt and n of `request` are ignored. `finish` makes something else of a
+    batch of images (B, 1, H, W) in [-1, 1], uint8 too.
     """
     numbers = range(len(prompts)) if numbers is None else numbers
     settings = request.settled(pipe.usual).settings() | edit_settings(pipe, request)
     steps = taken(settings)
-    batches = [slice(first, first + BATCH) for first in range(0, len(prompts), BATCH)]
-    done = []
-    for i, batch in enumerate(batches):
-        generators = [seeded(request.seed, k) for k in numbers[batch]]
-        for step in pipe.stream(list(prompts[batch]), generator=generators, **settings):
-            x = step.x
-            tick(i * steps + step.i + 1, len(batches) * steps)
-        done.append(finish(pipe.decode(x)))
-    return np.concatenate(done)
+
+    def work(rows: slice) -> np.ndarray:
+        batches = [slice(first, min(first + BATCH, rows.stop)) for first in range(rows.start, rows.stop, BATCH)]
+        done = []
+        for i, batch in enumerate(batches):
+            generators = [seeded(request.seed, k) for k in numbers[batch]]
+            for step in pipe.stream(list(prompts[batch]), generator=generators, alike=True, **settings):
+                x = step.x
+                tick(i * steps + step.i + 1, len(batches) * steps)
+            done.append(finish(decoded(pipe, x)))
+        return np.concatenate(done)
+
+    return crew.shared(len(prompts), work)

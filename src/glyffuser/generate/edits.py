@@ -12,6 +12,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.pictures import read_image
 from glyffuser.data.components import Part, listed, named, places
 from glyffuser.data.fonts import Rasteriser, default_font
 from glyffuser.data.standing import side_of, typical
@@ -137,12 +138,12 @@ def _contents(source: str, hint: str) -> str:
         return source
     path = Path(source)
     try:
-        with Image.open(path) as opened:
-            clear = opened.convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        clear = read_image(path, "RGBA")
+    except (OSError, ValueError) as error:  # of a name that no file can have, too
         reason = "it is not a picture" if isinstance(error, UnidentifiedImageError) else None
+        shown = source if len(source) <= 200 else f"{source[:200]}..."
         raise UserError(
-            f"cannot read {source}: {reason or getattr(error, 'strerror', None) or error}; {hint}"
+            f"cannot read {shown}: {reason or getattr(error, 'strerror', None) or error}; {hint}"
         ) from error
     paper = Image.new("RGBA", clear.size, "white")
     buffer = io.BytesIO()
@@ -153,8 +154,8 @@ def _contents(source: str, hint: str) -> str:
 def _open(text: str) -> Image.Image:
     """The picture in a text; UserError if it is damaged."""
     try:
-        return Image.open(io.BytesIO(base64.b64decode(text.removeprefix(EMBEDDED)))).convert("L")
-    except (OSError, ValueError, SyntaxError) as error:
+        return read_image(io.BytesIO(base64.b64decode(text.removeprefix(EMBEDDED))), "L")
+    except (OSError, ValueError) as error:
         raise UserError(f"the picture in this record is damaged ({error}); draw it anew") from error
 
 

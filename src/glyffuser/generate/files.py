@@ -3,20 +3,22 @@
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, write_text
 from glyffuser.base.pictures import grid
+from glyffuser.base.processes import LONE, Crew
 from glyffuser.base.weights import weights_hash
 from glyffuser.generate.cascade import enlarge, plan
-from glyffuser.generate.choose import batches, choose, steps_of
-from glyffuser.generate.draw import Tick, quiet
+from glyffuser.generate.choose import choose, steps_of
+from glyffuser.generate.draw import BATCH, Tick, draw, quiet
 from glyffuser.generate.edits import embedded
 from glyffuser.generate.mixtures import read_mixture
 from glyffuser.generate.pipeline import GlyffuserPipeline
@@ -48,50 +50,79 @@ def sample_to_folder(
     out: str | Path,
     progress: Tick = quiet,
     upscalers: Sequence[Upscaler] = (),
+    crew: Crew = LONE,
 ) -> list[Sampled]:
     """Draw the glyphs of each request into the folder `out`: same requests, same pictures, byte for byte.
 
     Glyph k of a seed starts from its own noise, whatever n is; `choose` says which are kept. The bundled selector
     chooses; the judges, who score, do not. Where a request wants larger glyphs, `upscalers` enlarge what is kept.
-    `progress(done, total)` counts denoising steps.
+    `progress(done, total)` counts glyphs times steps. Requests that differ in nothing but prompts are drawn together.
+    The processes of `crew` share the glyphs; the first of them writes, and the others get an empty list.
     Raises UserError before anything is written if a setting is out of range.
     """
     out = output_folder(out)
-    requests = [embedded(replace(r, prompt=pipe.text_encoder.check(r.prompt))).settled(pipe.usual) for r in requests]
+    requests = [embedded(replace(r, prompt=pipe.read(r.prompt))).settled(pipe.usual) for r in requests]
     for request in requests:
         request.check()
         for text in read_mixture(request.prompt).texts:
-            pipe.text_encoder.check(text)
+            pipe.read(text)
     selector = load_selector() if any(request.best_of > 1 for request in requests) else None
     if selector is not None:
         selector.check(pipe.text_encoder)
     chains = [chain_of(pipe, request, upscalers) for request in requests]
     table = load_ideographs()
-    works = [batches(request.n * request.best_of) * steps_of(pipe, request) for request in requests]
-    results = []
-    for i, (request, slug) in enumerate(zip(requests, slugs([r.prompt for r in requests]), strict=True)):
+    works = [request.n * request.best_of * steps_of(pipe, request) for request in requests]
+    model, names, results = weights_hash(pipe.unet), slugs([r.prompt for r in requests]), []
+    for group in groups(requests, crew.size * BATCH):
 
-        def tick(done: int, total: int, before: int = sum(works[:i]), planned: int = works[i]) -> None:
-            progress(before + planned * done // total, sum(works))
+        def tick(done: int, total: int, group: range = group) -> None:
+            planned = sum(works[group.start : group.stop])
+            progress(sum(works[: group.start]) + planned * done // total, sum(works))
 
         start = time.perf_counter()
-        chosen = choose(pipe, request, table, selector, tick)
-        large = enlarge(chains[i], chosen.images, request.seed, chosen.numbers)
-        facts = {
-            **replace(request, sampler=request.sampler or pipe.sampler_name).record(),
-            "model": weights_hash(pipe.unet),
-            "engine": pipe.engine,
-            **({"upscalers": [weights_hash(upscaler) for upscaler in chains[i]]} if chains[i] else {}),
-            "kept": chosen.numbers,
-            "nearest": [
-                {"char": match.char, "distance": round(match.distance, 3), "exists": match.exists}
-                for match in chosen.matches
-            ],
-            "seconds": round(time.perf_counter() - start, 3),
-        }
-        glyphs = [Image.fromarray(image) for image in large]
-        results.append(_write(out, f"{slug}-{request.seed}", glyphs, facts))
+        drawn = _drawn(pipe, [requests[i] for i in group], tick, crew)
+        shared = (time.perf_counter() - start) / len(group)
+        for i, images in zip(group, drawn, strict=True):
+            request, start = requests[i], time.perf_counter()
+            chosen = choose(pipe, request, table, selector, quiet, images, crew)
+            large = enlarge(chains[i], chosen.images, request.seed, chosen.numbers, crew=crew)
+            facts = {
+                **replace(request, sampler=request.sampler or pipe.sampler_name).record(),
+                "model": model,
+                "engine": pipe.engine,
+                **({"upscalers": [weights_hash(upscaler) for upscaler in chains[i]]} if chains[i] else {}),
+                "kept": chosen.numbers,
+                "nearest": [
+                    {"char": match.char, "distance": round(match.distance, 3), "exists": match.exists}
+                    for match in chosen.matches
+                ],
+                "seconds": round(shared + time.perf_counter() - start, 3),
+            }
+            if crew.writes:
+                glyphs = [Image.fromarray(image) for image in large]
+                results.append(_write(out, f"{names[i]}-{request.seed}", glyphs, facts))
     return results
+
+
+def groups(requests: Sequence[Request], most: int) -> Iterator[range]:
+    """Requests that can be drawn in one go, as ranges: neighbours that differ in nothing but prompts, none of them a
+    mixture, up to `most` glyphs; a single one may have more.
+    """
+    start = 0
+    for i in range(1, len(requests) + 1):
+        alike = i < len(requests) and replace(requests[i], prompt="") == replace(requests[start], prompt="")
+        plain = alike and all(len(read_mixture(requests[j].prompt).texts) == 1 for j in (start, i))
+        if not plain or (i + 1 - start) * requests[start].n * requests[start].best_of > most:
+            yield range(start, i)
+            start = i
+
+
+def _drawn(pipe: GlyffuserPipeline, group: Sequence[Request], tick: Tick, crew: Crew) -> list[np.ndarray]:
+    """The glyphs of each request of a group, uint8 (n * best_of, H, W), numbered from 0."""
+    wanted = group[0].n * group[0].best_of
+    prompts = [request.prompt for request in group for _ in range(wanted)]
+    numbers = [*range(wanted)] * len(group)
+    return np.split(draw(pipe, prompts, group[0], numbers=numbers, tick=tick, crew=crew), len(group))
 
 
 def chain_of(pipe: GlyffuserPipeline, request: Request, upscalers: Sequence[Upscaler]) -> list[Upscaler]:
@@ -119,7 +150,8 @@ def read_record(path: Path, pipe: GlyffuserPipeline, upscalers: Sequence[Upscale
         raise UserError(f"{path} was drawn by the engine {engine}, this is {pipe.engine}; see --engine and --onnx")
     before = facts.get("upscalers", [])
     if before != [weights_hash(upscaler) for upscaler in chain_of(pipe, request, upscalers)]:
-        raise UserError(f"{path} was enlarged by {', '.join(before)}, others than those; pass them with --upscaler")
+        known = ", ".join(map(str, before)) if isinstance(before, list) else before
+        raise UserError(f"{path} was enlarged by {known}, others than those; pass them with --upscaler")
     return request
 
 

@@ -1,9 +1,9 @@
 """Paths: from the glyphs of one request to those of another, in glyphs between them.
 
-Prompts become mixtures, with weights that move from one to the other (generate/mixtures.py): what the denoiser expects
-of each is mixed, not what it is told, since half of a radical's number means nothing. Noise moves along the sphere from
-one seed's to the other's (Shoemake 1985), at the start and in every step, so that it stays standard normal and near
-glyphs are alike; by any sampler but dpm-sde, which draws a new path for each.
+Prompts and styles become mixtures, with weights that move from one to the other (generate/mixtures.py, hands.py): what
+the denoiser expects of each is mixed, not what it is told, since half of a radical's number means nothing. Noise moves
+along the sphere from one seed's to the other's (Shoemake 1985), at the start and in every step, so that it stays
+standard normal and near glyphs are alike; by any sampler but dpm-sde, which draws a new path for each.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,28 +24,32 @@ from glyffuser.generate.request import Request
 
 
 class Stretch(NamedTuple):
-    """Some glyphs of a path, a batch for `GlyffuserPipeline.stream`: their prompts, and the noise of all (as
-    `generator`).
+    """Some glyphs of a path, a batch for `GlyffuserPipeline.stream`: their prompts, the noise of all (as `generator`),
+    and their styles, or None.
     """
 
     prompts: list[str]
     noise: Noise
+    styles: list[str] | None
 
 
 def path(start: Request, end: Request, places: Sequence[tuple[float, int]]) -> Iterator[Stretch]:
     """Glyphs on the way from one request to another, at most 16 at a time.
 
     `places`: how far along each is, 0 to 1, and its number under the seeds. At 0 and 1 they are those of the requests.
-    UserError where the requests differ in more than prompt and seed.
+    UserError where the requests differ in more than prompt, seed and style, or only one of them has a style.
     """
-    if replace(start, prompt=end.prompt, seed=end.seed) != end:
-        raise UserError("the two ends of a path may differ in prompt and seed alone; give both the same settings")
+    if replace(start, prompt=end.prompt, seed=end.seed, style=end.style) != end:
+        raise UserError("the ends of a path may differ in prompt, seed and style alone; give both the same settings")
+    if (start.style is None) != (end.style is None):
+        raise UserError("a path between styles needs one at both ends")
     for first in range(0, len(places), BATCH):
         part = places[first : first + BATCH]
         ends = [noise_source([seeded(r.seed, number) for _, number in part], len(part)) for r in (start, end)]
         shares = [share for share, _ in part]
-        prompts = [_prompt(start.prompt, end.prompt, share) for share in shares]
-        yield Stretch(prompts, between(ends[0], ends[1], shares))
+        prompts = [_mixed(start.prompt, end.prompt, share) for share in shares]
+        styles = [_mixed(start.style, end.style, share) for share in shares] if start.style and end.style else None
+        yield Stretch(prompts, between(ends[0], ends[1], shares), styles)
 
 
 def draw_path(
@@ -65,7 +69,7 @@ def draw_path(
     steps, batches = taken(settings), -(-len(places) // BATCH)
     done = []
     for i, stretch in enumerate(path(start, end, places)):
-        for step in pipe.stream(stretch.prompts, generator=stretch.noise, **settings):
+        for step in pipe.stream(stretch.prompts, generator=stretch.noise, **settings | {"style": stretch.styles}):
             x = step.x
             tick(i * steps + step.i + 1, batches * steps)
         done.append(to_grey(pipe.decode(x)))
@@ -73,8 +77,8 @@ def draw_path(
     return drawn.reshape(len(shares), len(numbers), *drawn.shape[1:])
 
 
-def _prompt(one: str, other: str, share: float) -> str:
-    """The prompt at a share of the way; the ends as they were."""
+def _mixed(one: str, other: str, share: float) -> str:
+    """The prompt, or the style, at a share of the way; the ends as they were."""
     if one == other or share == 0:
         return one
     if share == 1:

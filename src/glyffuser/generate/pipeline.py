@@ -13,6 +13,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
 from diffusers.utils.logging import disable_progress_bar
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
@@ -29,14 +30,18 @@ from glyffuser.diffusion.editing import Edit, composed
 from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
 from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.hands import blended, shares_of
 from glyffuser.generate.mixtures import together
 from glyffuser.generate.request import Usual
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
+from glyffuser.generate.steady import steady
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.build import saved_class
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower
+
+LIBRARIES = ("glyffuser", "diffusers")  # where the parts of a model may come from
 
 
 @dataclass
@@ -77,6 +82,7 @@ class GlyffuserPipeline(DiffusionPipeline):
     def from_pretrained(cls, folder: str | Path = BUNDLED, **kwargs: Any) -> "GlyffuserPipeline":
         """Load from a folder in diffusers' layout (default: the bundled model), on the CPU, in float32."""
         kwargs.setdefault("local_files_only", True)
+        kwargs.setdefault("use_safetensors", True)  # weights in any other form are pickles, which can run code
         return super().from_pretrained(folder, **kwargs)
 
     @classmethod
@@ -148,8 +154,9 @@ class GlyffuserPipeline(DiffusionPipeline):
         latents: Tensor | None = None,
         radical: int | None = None,
         parts: Sequence[Part] = (),
-        style: str | None = None,
+        style: str | Sequence[str] | None = None,
         edit: Edit | None = None,
+        alike: bool = False,
     ) -> Iterator[GlyphStep]:
         """The generator behind `__call__`: yields a GlyphStep per step; the last x is the result.
 
@@ -167,20 +174,28 @@ class GlyffuserPipeline(DiffusionPipeline):
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
             radical: Kangxi number, 1 ... 214, for all glyphs, or 0: the text alone; for a network that takes one.
             parts: components with their places, for a network that is told of them.
-            style: one of those that the network knows, for all glyphs; default: none in particular.
+            style: one of those that the network knows, or shares of several, see generate/hands.py; for all glyphs, or
+                for those of each prompt; default: none in particular.
             edit: a picture to start from or to hold a part of; our own samplers alone can do that.
+            alike: whether a glyph is to be the same to the last bit whatever is drawn with it, see generate/steady.py.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
         """
         config, usual = self.unet.config, self.usual
         num_inference_steps = usual.steps if num_inference_steps is None else num_inference_steps
         guidance_scale = usual.guidance if guidance_scale is None else guidance_scale
-        texts, weights = together([prompt] if isinstance(prompt, str) else list(prompt))
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        texts, weights = together(prompts)
         self.check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
         self.check_sampler(sampler, spacing, eta)
-        cond = self.condition(texts, num_images_per_prompt, style)
+        styles, shares = shares_of(style, len(prompts))
+        cond = self.condition(texts, num_images_per_prompt, styles[0])
         several = weights.repeat_interleave(num_images_per_prompt, dim=1) if len(weights) > 1 else None
-        D = self.denoiser(guidance_scale, negative_prompt, guidance_interval, several, style)
+        guided = partial(self.denoiser, guidance_scale, negative_prompt, guidance_interval, several, alike=alike)
+        D = guided(styles[0])
+        if len(styles) > 1:
+            each = [(self._style(name), guided(name)) for name in styles]
+            D = blended(each, shares.repeat_interleave(num_images_per_prompt, dim=1))
         shape = (len(cond) // len(weights), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
@@ -212,13 +227,15 @@ class GlyffuserPipeline(DiffusionPipeline):
         guidance_interval: tuple[float, float] = INTERVAL,
         weights: Tensor | None = None,
         style: str | None = None,
+        alike: bool = False,
     ) -> Denoiser:
         """The network as a denoiser D(x, sigma, cond), with guidance unless the scale is 1.
 
         `condition` makes the cond that it expects; with `weights` (K, B), that of K prompts for each of B glyphs. What
         guidance steers away from is in the same style: it strengthens the meaning, and leaves the hand alone.
+        `alike`: as in `stream`.
         """
-        D = self.unguided()
+        D = steady(self.unguided()) if alike else self.unguided()
         if weights is None and guidance_scale == 1:
             return D
         negative = self.condition([negative_prompt or ""], style=style)
@@ -257,7 +274,9 @@ class GlyffuserPipeline(DiffusionPipeline):
         """
         texts = list(dict.fromkeys(prompts))
         rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
-        states, mask = (part.to(self.device) for part in self.text_encoder.encode(texts))
+        # One by one, so that not even the last bit of what a network is told of a text depends on other texts.
+        read = [[part.to(self.device) for part in self.text_encoder.encode([text])] for text in texts]
+        states, mask = (pad_sequence([one[k][0] for one in read], batch_first=True) for k in (0, 1))
         radical = pooled = parts = hand = None
         if self.styles or style is not None:
             hand = torch.full((len(texts),), self._style(style), device=self.device)
@@ -265,7 +284,7 @@ class GlyffuserPipeline(DiffusionPipeline):
             radical = torch.zeros(len(texts), dtype=torch.long, device=self.device)
         if self.tower is not None:
             with torch.no_grad():
-                pooled = self.tower(states, mask)
+                pooled = torch.cat([self.tower(*one) for one in read])
         if self.unet.config.get("components"):
             parts = torch.zeros(len(texts), *numbered([], "").shape, dtype=torch.long, device=self.device)
         return Condition(states, mask, radical, pooled, parts, hand)[rows]
@@ -308,10 +327,25 @@ class GlyffuserPipeline(DiffusionPipeline):
             raise UserError(f"the radical must be between 1 and {len(RADICALS)}, or 0 for none, not {radical}")
         return torch.full_like(cond.radical, radical)
 
+    @property
+    def unconditional(self) -> bool:
+        """Whether the network takes no text; then the only prompt is the empty one."""
+        return self.unet.config.get("text_route") == "none"
+
+    def read(self, prompt: str) -> str:
+        """The prompt, stripped; UserError for one that cannot be read, or for any where the model takes no text."""
+        if not self.unconditional:
+            return self.text_encoder.check(prompt)
+        if prompt.strip():
+            raise UserError("this model takes no text, it was trained without; leave the prompt out")
+        return ""
+
     def check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:
         """UserError for a prompt that cannot be read or a setting out of range."""
         for prompt in prompts or [""]:
-            self.text_encoder.check(prompt)
+            self.read(prompt)
+        if self.unconditional and guidance != 1:
+            raise UserError("this model takes no text that guidance could strengthen; leave --guidance out, or at 1")
         if images < 1:
             raise UserError(f"the number of glyphs must be 1 or more, not {images}")
         if not 1 <= steps <= self.schedule.T:
@@ -347,16 +381,39 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
     if not index.is_file():
         raise UserError(f"{folder} is not a model folder (it has no model_index.json); name one that `train` wrote")
     try:
-        name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+        facts = json.loads(index.read_text(encoding="utf-8"))
+        name = facts.get("_class_name")
         if name != GlyffuserPipeline.__name__:
             raise UserError(f"{folder} holds a {name}, not a {GlyffuserPipeline.__name__}")
+        _check_parts(index, facts)
         check_weights(folder / "unet", saved_class(folder / "unet"))
         if (folder / "vae").is_dir():
             check_weights(folder / "vae", Autoencoder)
         disable_progress_bar()
-        return GlyffuserPipeline.from_pretrained(folder)
+        pipe = GlyffuserPipeline.from_pretrained(folder)
+        _check_usual(folder, pipe)
+        return pipe
     except UserError:
         raise
     except BROKEN as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"cannot load the model in {folder}: {reason}; export or copy it again") from error
+
+
+def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
+    """UserError for a scheduler that says of steps, guidance or sampler what cannot be."""
+    steps, guidance = pipe.usual
+    if not isinstance(steps, int) or not isinstance(guidance, int | float):
+        raise UserError(f"the scheduler in {folder} has {steps!r} steps and the guidance {guidance!r}; export it again")
+    if isinstance(pipe.scheduler, GlyffuserScheduler) and pipe.sampler_name not in list(SAMPLERS):
+        raise UserError(f"the scheduler in {folder} names the unknown sampler {pipe.sampler_name!r}; export it again")
+
+
+def _check_parts(index: Path, facts: dict[str, Any]) -> None:
+    """UserError if a model names a part of another package: loading it would import whatever it names."""
+    for part, place in facts.items():
+        library = place[0] if isinstance(place, list) and place else None
+        if library is not None and str(library).partition(".")[0] not in LIBRARIES:
+            raise UserError(
+                f"{index} takes its {part} from {library!r}; parts of a model come from {' or '.join(LIBRARIES)}"
+            )

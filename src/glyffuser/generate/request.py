@@ -16,11 +16,14 @@ from glyffuser.config import GUIDANCE, INTERVAL, STEPS
 
 MAX_GLYPHS = 4096  # per prompt and call
 STRENGTH = 0.75  # of an edit that holds nothing
+LIST = "list"  # in place of a sampler or a spacing: say what there is
 SIDES = ("left", "right", "top", "bottom")  # that can be kept
 PART_HELP = (
     "What the glyphs are made of: a part such as 氵, or, with its place (left, right, top, bottom, around, inside, "
     "middle), 馬:right; may be given several times."
 )
+SAMPLER_HELP = f"One of {', '.join(SAMPLER_NAMES)}; default: the model's own choice. {LIST} says what each is good for."
+SPACING_HELP = f"How noise levels lie over the steps: {', '.join(SPACINGS)}. {LIST} says what each is good for."
 LATER = ("init", "strength", "keep", "parts", "style", "upscale")  # fields that older records have not
 
 
@@ -41,10 +44,8 @@ class Request:
     """Glyphs per prompt."""
     steps: int | None = None
     """Denoising steps; default: the model's own choice."""
-    sampler: Annotated[str | None, arg(help=f"One of {', '.join(SAMPLER_NAMES)}; default: the model's own choice.")] = (
-        None
-    )
-    spacing: Annotated[str, arg(help=f"How noise levels lie over the steps: {', '.join(SPACINGS)}.")] = SPACINGS[0]
+    sampler: Annotated[str | None, arg(help=SAMPLER_HELP)] = None
+    spacing: Annotated[str, arg(help=SPACING_HELP)] = SPACINGS[0]
     eta: float | None = None
     """How much fresh noise ddim adds at each step: 0 is none, 1 as much as ddpm; other samplers do not take it."""
     guidance: float | None = None
@@ -66,7 +67,8 @@ class Request:
     parts: UseAppendAction[Annotated[tuple[str, ...], arg(name="with", metavar="PART", help=PART_HELP)]] = ()
     """What the glyphs are made of, as `data/components.py: named` reads it."""
     style: str | None = None
-    """The hand it is written in, for a model that knows several, such as serif; default: none in particular."""
+    """The hand it is written in, for a model that knows several: one of them, or shares, such as "sans:1, serif:1";
+    default: none in particular."""
     upscale: int | None = None
     """Enlarge the glyphs to so many pixels, by the networks that --upscaler names; default: as they are drawn."""
     best_of: int = 1

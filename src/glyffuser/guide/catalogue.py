@@ -22,7 +22,7 @@ class FigureSpec:
     title: str
     place: str
     cost: float = 5.0  # seconds, roughly, for progress
-    needs: str = "data model"  # what it is made from, out of: data, model, run, judges
+    needs: str = "data model"  # what it is made from, out of: data, model, run, judges, latent, upscaler
     version: int = 1  # raise it when you change what is drawn or said, so that cached figures are drawn anew
 
     @property
@@ -57,8 +57,8 @@ _TABLE = [
     FigureSpec("gold", 3, "Gold", "steering.gold:gold", 60, "model judges", version=2),
     FigureSpec("guidance", 3, "How hard to pull", "steering.guidance:guidance", 62, "data model judges", version=2),
     FigureSpec("attention", 3, "Which word drew which stroke", "steering.attention:attention", 10, version=2),
-    FigureSpec("latent", 3, "Diffusion in a smaller space", "steering.not_built:latent"),
-    FigureSpec("cascade", 3, "Small first, then large", "steering.not_built:cascade"),
+    FigureSpec("latent", 3, "Diffusion in a smaller space", "steering.latent:latent", 15, "data model latent"),
+    FigureSpec("cascade", 3, "Small first, then large", "steering.cascade:cascade", 8, "model upscaler"),
     FigureSpec("neighbours", 3, "New, or copied?", "steering.neighbours:neighbours", 11, version=2),
 ]
 FIGURES = {spec.id: spec for spec in _TABLE}

@@ -20,7 +20,7 @@ import numpy as np
 from glyffuser.base.errors import UserError
 from glyffuser.config import BUNDLED, DATA
 from glyffuser.data.dataset import GlyphData, load_dataset, read_info
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.pipeline import load_pipeline, model_folder
 from glyffuser.guide.drawn import Missing
 from glyffuser.judge.judges import BUNDLED_JUDGES, load_part
 
@@ -30,8 +30,14 @@ if TYPE_CHECKING:
     from glyffuser.generate.pipeline import GlyffuserPipeline
     from glyffuser.guide.maths.map_layout import Atlas
     from glyffuser.judge.recogniser import Recogniser
+    from glyffuser.networks.autoencoder import Autoencoder
+    from glyffuser.networks.upscaler import Upscaler
 
 NEW_CACHE = "guide"  # a folder beside the data set
+LATENT = (
+    "train one with `glyffuser train --preset autoencoder --out runs/autoencoder` (20 minutes) and pass it with "
+    "--latent runs/autoencoder"
+)
 
 
 class Inputs:
@@ -42,6 +48,8 @@ class Inputs:
         model: a model folder in diffusers' layout.
         run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
         judges: a folder that `glyffuser train-judges` wrote, for figures that read glyphs; default: the bundled ones.
+        latent: a latent model, or an autoencoder, for the figure of latent diffusion; default: `model`, if it is one.
+        upscaler: a folder that `glyffuser train --preset upscale512` wrote, for the figure of the cascade; or none.
         quick: fewer steps and samples; see `count`.
         seed: of everything random.
         cache: where coordinates and finished figures are cached; default: the folder "guide" beside the data set.
@@ -58,10 +66,14 @@ class Inputs:
         seed: int = 0,
         cache: str | Path | None = None,
         progress: Callable[[float], None] | None = None,
+        latent: str | Path | None = None,
+        upscaler: str | Path | None = None,
     ):
         self.data_path, self.model_path = Path(data), Path(model)
         self.run_path = None if run is None else Path(run)
         self.judges_path = BUNDLED_JUDGES if judges is None else Path(judges)
+        self.latent_path = None if latent is None else Path(latent)
+        self.upscaler_path = None if upscaler is None else Path(upscaler)
         self.quick, self.seed = quick, seed
         self.cache = self.data_path.parent / NEW_CACHE if cache is None else Path(cache)
         self.progress = progress or (lambda part: None)
@@ -104,7 +116,7 @@ class Inputs:
         return f"no model in {self.model_path}; train one with `glyffuser train` and pass it with --model"
 
     def _data_file(self) -> Path:
-        if not self.data_path.is_file():
+        if not self.data_path.exists():
             raise Missing(
                 f"no data set {self.data_path}; build it with: glyffuser dataset build --out {self.data_path}"
             )
@@ -121,13 +133,13 @@ class Inputs:
             raise Missing(f"the data set {self.data_path} has no {char}; build one with a font that covers it")
         return self.rows[char]
 
-    def x0(self, rows: "int | list[int] | np.ndarray") -> "Tensor":
-        """Clean images of rows of `data`: float32 (B, 1, H, W) in [-1, 1], at the model's size."""
+    def x0(self, rows: "int | list[int] | np.ndarray", size: int | None = None) -> "Tensor":
+        """Clean images of rows of `data`: float32 (B, 1, H, W) in [-1, 1], at the model's size or another."""
         import torch
         import torch.nn.functional as F
 
         pictures = torch.from_numpy(self.data.images[np.atleast_1d(rows)]).float() / 127.5 - 1  # (B, H, W)
-        size = self.pipe.unet.config.sample_size
+        size = self.pipe.unet.config.sample_size if size is None else size
         return F.interpolate(pictures[:, None], (size, size), mode="area")
 
     @cached_property
@@ -136,6 +148,38 @@ class Inputs:
         if not (self.model_path / "model_index.json").is_file():
             raise Missing(self._no_model())
         return load_pipeline(self.model_path)
+
+    @cached_property
+    def latent_pipe(self) -> "GlyffuserPipeline | None":
+        """A model that works among latents: that which is named, or the guide's own; None where neither is one."""
+        if self.latent_path is None:
+            return self.pipe if self.pipe.vae is not None else None
+        if not (model_folder(self.latent_path) / "model_index.json").is_file():
+            return None
+        pipe = load_pipeline(self.latent_path)
+        if pipe.vae is None:
+            raise Missing(f"{self.latent_path} holds a model that works on pixels; {LATENT}")
+        return pipe
+
+    @cached_property
+    def autoencoder(self) -> "Autoencoder":
+        """What turns glyphs into latents and back."""
+        from glyffuser.networks.autoencoder import Autoencoder
+        from glyffuser.networks.build import load_companion
+
+        if self.latent_pipe is not None:
+            return self.latent_pipe.vae
+        if self.latent_path is None:
+            raise Missing(f"no autoencoder is named, and one has to be trained first; {LATENT}")
+        return load_companion(self.latent_path, Autoencoder)
+
+    @cached_property
+    def upscaler(self) -> "Upscaler | None":
+        """What enlarges glyphs, if one is named."""
+        from glyffuser.networks.build import load_companion
+        from glyffuser.networks.upscaler import Upscaler
+
+        return None if self.upscaler_path is None else load_companion(self.upscaler_path, Upscaler)
 
     @cached_property
     def run(self) -> Path:
@@ -165,17 +209,26 @@ class Inputs:
     @cached_property
     def data_hash(self) -> str:
         """16 hex digits over the data set's pictures and texts."""
-        return files_hash([self._data_file()])
+        path = self._data_file()
+        return files_hash(path.iterdir() if path.is_dir() else [path])
 
     def key(self, needs: str) -> list[Any]:
-        """What a figure is made from that needs some of "data", "model", "run" and "judges": part of its cache name."""
+        """What a figure is made from that needs some of what `hashes` lists: part of its cache name."""
         hashes = {
             "data": lambda: self.data_hash,
             "model": lambda: files_hash(self.model_path.glob("*/*")),
             "run": lambda: files_hash([] if self.run_path is None else self.run_path.glob("metrics.jsonl")),
             "judges": lambda: files_hash(self.judges_path.glob("recogniser/*")),
+            "latent": lambda: files_hash([] if self.latent_path is None else network_files(self.latent_path)),
+            "upscaler": lambda: files_hash([] if self.upscaler_path is None else network_files(self.upscaler_path)),
         }
         return [self.quick, self.seed, *(hashes[need]() for need in needs.split())]
+
+
+def network_files(folder: Path) -> list[Path]:
+    """The files of a model, a run's among them, that say which network it is: configs and weights."""
+    folder = folder / "model" if (folder / "model").is_dir() else folder
+    return [path for pattern in ("*.json", "*.safetensors") for path in folder.rglob(pattern)]
 
 
 @functools.cache

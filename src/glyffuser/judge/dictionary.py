@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glyffuser.base.errors import UserError
-from glyffuser.base.files import atomic_path
+from glyffuser.base.errors import DAMAGED, UserError
+from glyffuser.base.files import atomic_path, unpacked
 from glyffuser.data.dataset import GlyphData
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.judges import load_contrastive
@@ -26,6 +25,7 @@ from glyffuser.judge.recogniser import Recogniser
 from glyffuser.text.encoder import TextEncoder
 
 FILE = "dictionary.xz"
+LARGEST = 2**28  # bytes, unpacked
 
 
 class Found(NamedTuple):
@@ -127,11 +127,11 @@ def packed(dictionary: Dictionary) -> bytes:
 def load_dictionary(folder: Path) -> Dictionary:
     """The one that `save_contrastive` wrote in a folder. UserError where it is missing or damaged."""
     try:
-        with np.load(io.BytesIO(lzma.decompress((folder / FILE).read_bytes())), allow_pickle=False) as found:
+        with np.load(io.BytesIO(unpacked(folder / FILE, LARGEST)), allow_pickle=False) as found:
             definitions = found["definitions"].tobytes().decode().split("\n")
             vectors = (F.normalize(torch.from_numpy(found[name]).float(), dim=1) for name in ("pictures", "meanings"))
             return Dictionary(found["codepoints"], definitions, *vectors)
-    except (OSError, lzma.LZMAError, ValueError, KeyError, BadZipFile) as error:
+    except DAMAGED as error:
         raise UserError(
             f"cannot read the dictionary {folder / FILE}: {getattr(error, 'strerror', None) or error}; "
             "write it again with `glyffuser train-judges --contrastive`"

@@ -154,7 +154,7 @@ def load_part(folder: Path, name: str) -> Any:
     if not (folder / name / "config.json").is_file():
         raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser train-judges` wrote")
     try:
-        return NETWORKS[name].from_pretrained(folder / name)
+        return NETWORKS[name].from_pretrained(folder / name, use_safetensors=True)
     except BROKEN as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"cannot load the {name} in {folder}: {reason}; train or copy it again") from error

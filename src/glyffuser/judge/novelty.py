@@ -19,19 +19,19 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from glyffuser.base.errors import UserError
-from glyffuser.base.files import write_bytes
+from glyffuser.base.errors import DAMAGED, UserError
+from glyffuser.base.files import unpacked, write_bytes
 from glyffuser.data.dataset import GlyphData
 from glyffuser.data.fonts import FontFace, Rasteriser, ideographs
 from glyffuser.judge.recogniser import grey_pictures
 
 BUNDLED_IDEOGRAPHS = Path(__file__).parent / "weights" / "ideographs.xz"
+LARGEST = 2**28  # bytes of the table, unpacked
 SIZE = 128  # pixels; distances are counted in these, other pictures are resized
 EXISTS = 4.0  # pixels: a glyph no farther than this from a character is that character
 FARTHEST = 0.005  # share of a glyph's ink that may lie farther
@@ -40,6 +40,7 @@ REACH = 12  # pixels beyond which distances are not told apart
 CANDIDATES = 32  # ideographs that are measured exactly
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # set in a byte
 CELL = 8  # pixels a cell of the sketches is wide, by which candidates are found
+BLOCK = 256  # pictures sketched at a time: few enough for a core's cache (benchmarks/pairs.py)
 
 
 class Match(NamedTuple):
@@ -218,7 +219,9 @@ def draw_ideographs(face: FontFace, progress: Callable[[int, int], None]) -> Ide
 
 def _table(codepoints: np.ndarray, packed: np.ndarray, font: str) -> Ideographs:
     seen = packed.any(axis=(1, 2))
-    return Ideographs(codepoints[seen].astype(np.uint32), packed[seen], sketch(packed[seen]), font)
+    packed = packed[seen]
+    sketches = [sketch(packed[first : first + BLOCK]) for first in range(0, max(1, len(packed)), BLOCK)]
+    return Ideographs(codepoints[seen].astype(np.uint32), packed, np.concatenate(sketches), font)
 
 
 def save_ideographs(table: Ideographs, path: Path) -> None:
@@ -232,9 +235,9 @@ def save_ideographs(table: Ideographs, path: Path) -> None:
 def load_ideographs(path: str | Path = BUNDLED_IDEOGRAPHS) -> Ideographs:
     """The table that `save_ideographs` wrote; default: the bundled one. UserError where it is missing or damaged."""
     try:
-        with np.load(io.BytesIO(lzma.decompress(Path(path).read_bytes())), allow_pickle=False) as found:
+        with np.load(io.BytesIO(unpacked(Path(path), LARGEST)), allow_pickle=False) as found:
             return _table(found["codepoints"], found["packed"], str(found["font"]))
-    except (OSError, lzma.LZMAError, ValueError, KeyError, BadZipFile) as error:
+    except DAMAGED as error:
         raise UserError(
             f"cannot read the table of ideographs {path}: {getattr(error, 'strerror', None) or error}; "
             "write it again with `glyffuser dataset ideographs`"

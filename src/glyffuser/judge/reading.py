@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder
-from glyffuser.base.pictures import heat
+from glyffuser.base.pictures import heat, read_image
 from glyffuser.data.radicals import RADICALS
 from glyffuser.judge.judges import Judges
 
@@ -84,18 +84,17 @@ def read_picture(path: Path) -> np.ndarray:
 def open_picture(path: Path) -> Image.Image:
     """A picture of a glyph in its own size: square, 8-bit grey. UserError says what is wrong with it."""
     try:
-        with Image.open(path) as image:
-            colours = np.asarray(image.convert("RGB")).astype(np.int16)
-            picture = image.convert("L")
+        coloured = read_image(path, "RGB")
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}") from error
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is no picture that can be read") from error
-    width, height = picture.size
+    except OSError as error:
+        reason = "" if isinstance(error, UnidentifiedImageError) else f": {error.strerror or error}"
+        raise UserError(f"{path} is no picture that can be read{reason}") from error
+    width, height = coloured.size
     if width != height:
         raise UserError(f"{path} is {width} x {height} pixels; a glyph must be square")
     if width < SMALLEST:
         raise UserError(f"{path} is {width} pixels wide; at least {SMALLEST} are needed to see strokes")
-    if np.ptp(colours, axis=2).max() > GREY:
+    if np.ptp(np.asarray(coloured).astype(np.int16), axis=2).max() > GREY:
         raise UserError(f"{path} has colours; a glyph must be black ink on white paper")
-    return picture
+    return coloured.convert("L")

@@ -1,6 +1,7 @@
 """Which network: the one that settings describe, or the class of a saved one."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ NETWORKS: dict[str, type[ConditionedNetwork]] = {"unet": UNet, "transformer": Tr
 
 # One entry a name of COMPANIONS in base/names.py.
 BESIDE: dict[str, type[ModelMixin]] = {"upscaler": Upscaler, "autoencoder": Autoencoder}
+
+
+LIMITS = {"sample_size": 1024, "in_channels": 64, "layers_per_block": 256, "num_train_timesteps": 100_000}
 
 
 def build_network(kind: str, **settings: Any) -> ConditionedNetwork:
@@ -49,12 +53,22 @@ def kind_of(network: ConditionedNetwork) -> str:
 
 def saved_class(folder: Path) -> type[ConditionedNetwork]:
     """The class of the network saved in `folder`, by its config.json; UserError for an unknown one."""
-    name = ConditionedNetwork.load_config(folder).get("_class_name")
+    config = ConditionedNetwork.load_config(folder)
+    check_limits(folder, config)
+    name = config.get("_class_name")
     for network in NETWORKS.values():
         if network.__name__ == name:
             return network
     known = ", ".join(network.__name__ for network in NETWORKS.values())
     raise UserError(f"{folder} holds a network of class {name}, which this version does not know; it knows {known}")
+
+
+def check_limits(folder: Path, config: Mapping[str, Any]) -> None:
+    """UserError for a saved network that would take all memory, or no end of time: no file has to be large for that."""
+    for name, most in LIMITS.items():
+        value = config.get(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise UserError(f"{folder} has a {name} of {value!r}, not of 1 to {most}; export or copy the model again")
 
 
 def load_companion(folder: Path, wanted: type[ModelMixin]) -> Any:
@@ -64,11 +78,13 @@ def load_companion(folder: Path, wanted: type[ModelMixin]) -> Any:
     if not (at / "config.json").is_file():
         raise UserError(f"{folder} holds no {name} (it has no config.json); name a folder that `train` wrote")
     try:
-        found = wanted.load_config(at).get("_class_name")
+        config = wanted.load_config(at)
+        check_limits(at, config)
+        found = config.get("_class_name")
         if found != name:
             raise UserError(f"{folder} holds a network of class {found}, not {name}")
         check_weights(at, wanted)
-        return wanted.from_pretrained(at).eval()
+        return wanted.from_pretrained(at, use_safetensors=True).eval()
     except UserError:
         raise
     except BROKEN as error:

@@ -10,6 +10,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
+from glyffuser.base.errors import UserError
+from glyffuser.base.names import TEXT_ROUTES
 from glyffuser.data.components import SIDES
 from glyffuser.diffusion.conditions import Condition, Small
 from glyffuser.diffusion.process import Process
@@ -40,14 +42,21 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         num_class_embeds: int,
         components: str = "",
         styles: Sequence[str] = (),
+        text_route: str = TEXT_ROUTES[0],
     ) -> None:
-        """Make the layers of the conditioning vector, of `cond_dim` channels; `width` is the timestep embedding's."""
+        """Make the layers of the conditioning vector, of `cond_dim` channels; `width` is the timestep embedding's.
+
+        UserError for a text_route that does not exist, or that takes no vector where there is a tower.
+        """
+        check_route(text_route, pooled_dim)
         self.time_mlp = nn.Sequential(nn.Linear(width, cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
-        self.text_mlp = nn.Sequential(
-            nn.LayerNorm(pooled_dim or cross_attention_dim),
-            nn.Linear(pooled_dim or cross_attention_dim, cond_dim),
-            nn.SiLU(),
-            nn.Linear(cond_dim, cond_dim),
+        text_width = pooled_dim or cross_attention_dim
+        self.text_mlp = (
+            nn.Sequential(
+                nn.LayerNorm(text_width), nn.Linear(text_width, cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim)
+            )
+            if text_route in ("both", "pooled")
+            else None
         )
         # Zeros at first: a network trained without labels can continue with them.
         self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
@@ -110,8 +119,10 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         return NetworkOutput(sample=x) if return_dict else (x,)
 
     def _condition(self, t: Tensor, context: Tensor, mask: Tensor | None, pooled: Tensor | None) -> Tensor:
-        """The conditioning vector (B, cond_dim) without labels: timestep and text as a whole."""
+        """The conditioning vector (B, cond_dim) without labels: timestep and, where it is told, text as a whole."""
         cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
+        if self.text_mlp is None:
+            return cond
         if self.config.pooled_dim and pooled is None:
             raise ValueError("this network takes pooled_projections, one vector per text, from its tower")
         return cond + self.text_mlp(masked_mean(context, mask) if pooled is None else pooled.to(self.dtype))
@@ -123,6 +134,22 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         there = (parts[..., 0] > 0).to(cond)[..., None]  # (B, parts, 1)
         bound = self.part_embedding(parts[..., 0]) * self.place_embedding(parts[..., 1]) * there
         return bound.sum(dim=1) / there.sum(dim=1).clamp(min=1)
+
+
+def attended_dim(text_route: str, cross_attention_dim: int) -> int:
+    """The width of the token states that blocks attend to: 0 where the text reaches a network by another route."""
+    return cross_attention_dim if text_route in ("both", "attention") else 0
+
+
+def check_route(text_route: str, pooled_dim: int) -> None:
+    """UserError for an unknown route of the text, or for one without a vector where a tower makes one."""
+    if text_route not in TEXT_ROUTES:
+        raise UserError(f"model.text_route must be one of {', '.join(TEXT_ROUTES)}, not {text_route!r}")
+    if text_route in ("attention", "none") and pooled_dim:
+        raise UserError(
+            f"model.text_route {text_route} takes no vector for the whole text: leave out the tower that makes it, "
+            "with --set text.tower=0, or choose both or pooled"
+        )
 
 
 def grouped(

@@ -103,14 +103,17 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None)
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, cross-attention to the text and an MLP, each on a residual branch (Rombach et al. 2022)."""
+    """Self-attention, cross-attention to the text and an MLP, each on a residual branch (Rombach et al. 2022).
+
+    With a context_dim of 0 the text, and with an mlp_ratio of 0 the MLP, is left out.
+    """
 
     def __init__(self, channels: int, head_dim: int, context_dim: int, mlp_ratio: float, dropout: float = 0.0):
         super().__init__()
         self.norm_self = nn.LayerNorm(channels)
         self.attend_self = Attention(channels, head_dim)
-        self.norm_cross = nn.LayerNorm(channels)
-        self.attend_text = Attention(channels, head_dim, context_dim)
+        self.norm_cross = nn.LayerNorm(channels) if context_dim else None
+        self.attend_text = Attention(channels, head_dim, context_dim) if context_dim else None
         hidden = int(channels * mlp_ratio)
         self.mlp = (
             nn.Sequential(
@@ -129,7 +132,8 @@ class TransformerBlock(nn.Module):
         batch, channels, height, width = x.shape
         h = x.flatten(2).transpose(1, 2)  # (B, N, C)
         h = h + self.attend_self(self.norm_self(h))
-        h = h + self.attend_text(self.norm_cross(h), context, mask)
+        if self.norm_cross is not None and self.attend_text is not None:
+            h = h + self.attend_text(self.norm_cross(h), context, mask)
         if self.mlp is not None:
             h = h + self.mlp(h)
         return h.transpose(1, 2).view(batch, channels, height, width)

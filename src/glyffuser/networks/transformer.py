@@ -13,7 +13,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
-from glyffuser.networks.conditioned import ConditionedNetwork
+from glyffuser.base.names import TEXT_ROUTES
+from glyffuser.networks.conditioned import ConditionedNetwork, attended_dim
 from glyffuser.networks.layers import Attention, attend, zero_init
 
 # The base of the rotations' frequencies: 10,000 is for long texts, 100 for the few patches along an axis, as Heo et al.
@@ -40,8 +41,10 @@ class Transformer(ConditionedNetwork):
             mean instead.
         components: characters that it can be told as parts of the glyph, besides the text; "" = none.
         styles: names of the styles that it takes besides, in the order of their labels, from 1; none = it takes none.
-        prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, without
-            which its weights mean nothing: see `Process.to_config` and the property `process`.
+        text_route: how the text reaches it: "attention" of its blocks to the token states, "pooled", one vector for the
+            whole text beside the timestep, "both" (as Saharia et al. 2022, Imagen), or "none".
+        prediction_type, schedule, num_train_timesteps, shift, rescale_betas_zero_snr: the process that the network was
+            trained for, without which its weights mean nothing: see `Process.to_config` and the property `process`.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -63,18 +66,23 @@ class Transformer(ConditionedNetwork):
         num_train_timesteps: int,
         shift: float,
         in_channels: int = 1,
+        rescale_betas_zero_snr: bool = False,
         pooled_dim: int = 0,
         components: str = "",
         styles: tuple[str, ...] = (),
+        text_route: str = TEXT_ROUTES[0],
     ):
         super().__init__()
         check_shape(sample_size, patch_size, block_out_channels, attention_head_dim, mlp_ratio)
         (width,) = block_out_channels
-        self.build_conditioning(width, width, cross_attention_dim, pooled_dim, num_class_embeds, components, styles)
+        self.build_conditioning(
+            width, width, cross_attention_dim, pooled_dim, num_class_embeds, components, styles, text_route
+        )
+        context_dim = attended_dim(text_route, cross_attention_dim)
         pixels = in_channels * patch_size**2
         self.patch_in = nn.Linear(pixels, width)
         self.blocks = nn.ModuleList(
-            Block(width, attention_head_dim, cross_attention_dim, mlp_ratio) for _ in range(layers_per_block)
+            Block(width, attention_head_dim, context_dim, mlp_ratio) for _ in range(layers_per_block)
         )
         self.norm_out = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation_out = build_modulation(width, 2)
@@ -101,7 +109,8 @@ class Block(nn.Module):
 
     The first and the last follow adaLN-zero (Peebles and Xie 2023, section 3.2): the conditioning vector shifts and
     scales what they see and gates what they add, from nothing at first. Attention to the text, whose own output starts
-    at zero, stands between them without a gate, as in PixArt-alpha (Chen et al. 2023).
+    at zero, stands between them without a gate, as in PixArt-alpha (Chen et al. 2023); with a context_dim of 0 it is
+    left out.
     """
 
     def __init__(self, channels: int, head_dim: int, context_dim: int, mlp_ratio: float):
@@ -109,8 +118,8 @@ class Block(nn.Module):
         self.modulation = build_modulation(channels, 6)
         self.norm_self = nn.LayerNorm(channels, elementwise_affine=False)
         self.attend_self = RotaryAttention(channels, head_dim)
-        self.norm_text = nn.LayerNorm(channels)
-        self.attend_text = Attention(channels, head_dim, context_dim)
+        self.norm_text = nn.LayerNorm(channels) if context_dim else None
+        self.attend_text = Attention(channels, head_dim, context_dim) if context_dim else None
         self.norm_mlp = nn.LayerNorm(channels, elementwise_affine=False)
         self.mlp = SwiGLU(channels, int(channels * mlp_ratio))
 
@@ -118,7 +127,8 @@ class Block(nn.Module):
         """x (B, N, C), cond (B, C), context (B, L, D), mask (B, L), angles (N, head_dim/2) -> (B, N, C)."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(cond)[:, None].chunk(6, dim=-1)  # (B, 1, C)
         x = x + gate1 * self.attend_self(modulated(self.norm_self(x), shift1, scale1), angles)
-        x = x + self.attend_text(self.norm_text(x), context, mask)
+        if self.norm_text is not None and self.attend_text is not None:
+            x = x + self.attend_text(self.norm_text(x), context, mask)
         return x + gate2 * self.mlp(modulated(self.norm_mlp(x), shift2, scale2))
 
 

@@ -15,7 +15,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
-from glyffuser.networks.conditioned import ConditionedNetwork
+from glyffuser.base.names import TEXT_ROUTES
+from glyffuser.networks.conditioned import ConditionedNetwork, attended_dim
 from glyffuser.networks.layers import (
     Downsample,
     ResBlock,
@@ -59,10 +60,12 @@ class UNet(ConditionedNetwork):
             mean instead.
         components: characters that it can be told as parts of the glyph, besides the text; "" = none.
         styles: names of the styles that it takes besides, in the order of their labels, from 1; none = it takes none.
+        text_route: how the text reaches it: "attention" of its blocks to the token states, "pooled", one vector for the
+            whole text beside the timestep, "both" (as Saharia et al. 2022, Imagen), or "none".
         norm_groups: groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU.
         dropout: dropout rate inside the blocks.
-        prediction_type, schedule, num_train_timesteps, shift: the process that the network was trained for, without
-            which its weights mean nothing: see `Process.to_config` and the property `process`.
+        prediction_type, schedule, num_train_timesteps, shift, rescale_betas_zero_snr: the process that the network was
+            trained for, without which its weights mean nothing: see `Process.to_config` and the property `process`.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -87,22 +90,24 @@ class UNet(ConditionedNetwork):
         num_train_timesteps: int,
         shift: float,
         in_channels: int = 1,
+        rescale_betas_zero_snr: bool = False,
         pooled_dim: int = 0,
         components: str = "",
         styles: tuple[str, ...] = (),
+        text_route: str = TEXT_ROUTES[0],
     ):
         super().__init__()
         check_shape(sample_size, patch_size, block_out_channels, attention_levels, attention_head_dim)
         widths = list(block_out_channels)
         cond_dim = 4 * widths[0]
         self.build_conditioning(
-            widths[0], cond_dim, cross_attention_dim, pooled_dim, num_class_embeds, components, styles
+            widths[0], cond_dim, cross_attention_dim, pooled_dim, num_class_embeds, components, styles, text_route
         )
         pixels = in_channels * patch_size**2
         self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
         attention = {
             "head_dim": attention_head_dim,
-            "context_dim": cross_attention_dim,
+            "context_dim": attended_dim(text_route, cross_attention_dim),
             "mlp_ratio": mlp_ratio,
             "dropout": dropout,
         }

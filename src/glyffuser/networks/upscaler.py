@@ -39,7 +39,8 @@ class Upscaler(ModelMixin, ConfigMixin):
         norm_groups: groups of the group normalisation; 0 = normalise each pixel on its own.
         dropout: dropout rate inside the blocks.
         prediction_type: "sample", since it predicts what is to be added to the enlarged picture; UserError for another.
-        schedule, num_train_timesteps, shift: the rest of the process it was trained for: see `Process.to_config`.
+        schedule, num_train_timesteps, shift, rescale_betas_zero_snr: the rest of the process it was trained for: see
+            `Process.to_config`.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -61,6 +62,7 @@ class Upscaler(ModelMixin, ConfigMixin):
         num_train_timesteps: int,
         shift: float,
         in_channels: int = 1,
+        rescale_betas_zero_snr: bool = False,
     ):
         super().__init__()
         check_shape(sample_size, low_size, crop, patch_size * 2 ** (len(block_out_channels) - 1), prediction_type)

@@ -1,4 +1,4 @@
-"""Pages that draw: the studio on this machine, and the explorer, which is a folder that any browser opens."""
+"""Pages that draw: studio and labelling on this machine, and the explorer, a folder that any browser opens."""
 
 import os
 

@@ -109,7 +109,7 @@ class Artist:
         side = self.pipe.unet.config.sample_size
         noise = noise_source([seeded(request.seed, k) for k in range(request.n)], request.n)
         yield Frame(0, steps, grey(noise(torch.empty(request.n, 1, side, side))))
-        for step in self.pipe.stream([request.prompt] * request.n, generator=generators, **settings):
+        for step in self.pipe.stream([request.prompt] * request.n, generator=generators, alike=True, **settings):
             last = step.i + 1 == steps
             yield Frame(step.i + 1, steps, to_grey(step.x) if last else to_grey(step.x0, PREVIEW))
 

@@ -9,7 +9,6 @@ import base64
 import gzip
 import json
 import lzma
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ import jinja2
 import numpy as np
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.files import atomic_path
+from glyffuser.base.files import atomic_path, scratch_path
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.export.onnx import SETTINGS, TOKENIZER, export_onnx
 from glyffuser.guide.figures.data.glyph_map import pack, radical_name
@@ -30,6 +29,7 @@ from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.maths.map_layout import Atlas
 from glyffuser.guide.site.lettering import font_css
 from glyffuser.guide.site.template import render
+from glyffuser.serve.local import listen
 
 CHUNK = 3 * 2**20  # bytes that stand in one text; a multiple of three, so that texts join
 SIDE = 64  # pixels of a character on the map, and of what is noised when it is clicked
@@ -59,13 +59,13 @@ def write_explorer(inputs: Inputs, out: str | Path, report: Report = lambda part
     out = Path(out)
     check_folder(out)
     static = files("glyffuser.serve") / "static"
-    with atomic_path(out) as folder, tempfile.TemporaryDirectory() as model:
+    with atomic_path(out) as folder, scratch_path(out) as model:
         (folder / "assets").mkdir(parents=True)
         (folder / "data").mkdir()
         export_onnx(inputs.pipe, model, "int8", lambda part, text: report(0.4 * part, text))
-        facts = page_facts(json.loads((Path(model) / SETTINGS).read_text(encoding="utf-8")), inputs)
-        parts = {name: (Path(model) / told["file"]).read_bytes() for name, told in facts["parts"].items()}
-        parts["tokenizer"] = (Path(model) / TOKENIZER).read_bytes()
+        facts = page_facts(json.loads((model / SETTINGS).read_text(encoding="utf-8")), inputs)
+        parts = {name: (model / told["file"]).read_bytes() for name, told in facts["parts"].items()}
+        parts["tokenizer"] = (model / TOKENIZER).read_bytes()
         parts["facts"] = json.dumps(facts).encode()
         parts["wasm"] = lzma.decompress((static / "ort.wasm.xz").read_bytes())
         report(0.4, "laying out the map")
@@ -152,7 +152,4 @@ class Isolated(SimpleHTTPRequestHandler):
 
 def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
     """A server of the folder on 127.0.0.1, at any free port for 0; call its `serve_forever`."""
-    try:
-        return ThreadingHTTPServer(("127.0.0.1", port), partial(Isolated, directory=str(folder)))
-    except OSError as error:
-        raise UserError(f"cannot serve at port {port}: {error.strerror}; choose another --port") from error
+    return listen(partial(Isolated, directory=str(folder)), port)

@@ -6,7 +6,7 @@ on it is opened for a visitor.
 """
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -39,10 +39,13 @@ HEADERS = {
 
 
 class Guard:
-    """An ASGI application around another: refuses what the studio has no use for, and adds HEADERS to every answer."""
+    """An ASGI application around another: refuses what the studio has no use for, and adds HEADERS to every answer.
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]):
-        self.app = app
+    takes: how many arguments there are at an address of the API; those that a program leaves out become null.
+    """
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], takes: Mapping[str, int]):
+        self.app, self.takes = app, takes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,8 +65,14 @@ class Guard:
             await self.app(scope, _again(body, receive), _with_headers(send))
         elif (reason := wrong(body)) is not None:
             await _refuse(send, 400, reason)
-        else:
+        elif (takes := self.takes.get(scope["path"])) is None:
             await self.app(scope, _again(body, receive), _with_headers(send))
+        elif (whole := filled(body, takes)) is None:
+            await _refuse(send, 400, f"data must be a list of at most {takes} arguments")
+        else:
+            headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+            sized = {**scope, "headers": [*headers, (b"content-length", str(len(whole)).encode())]}
+            await self.app(sized, _again(whole, receive), _with_headers(send))
 
 
 def wrong(body: bytes) -> str | None:
@@ -87,6 +96,17 @@ def wrong(body: bytes) -> str | None:
         elif isinstance(value, list):
             todo += value
     return None
+
+
+def filled(body: bytes, takes: int) -> bytes | None:
+    """A JSON object whose "data" is a list, with nulls for the arguments that it leaves out; None if it has too many,
+    or no list.
+    """
+    found = json.loads(body or b"{}")
+    data = found.get("data")
+    if not isinstance(data, list) or len(data) > takes:
+        return None
+    return json.dumps({**found, "data": [*data, *[None] * (takes - len(data))]}).encode()
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -27,7 +27,12 @@ CLICKED = """element.addEventListener('click', (event) => {
   const what = 'glyph' in at.dataset ? 'glyph' : 'out';
   trigger('click', {[what]: Number(at.dataset[what])});
 });"""
-DRAWN_BY_HAND = "(...values) => { values[%d] = window.studioPad ? window.studioPad() : ''; return values; }"
+DRAWN_BY_HAND = """(...values) => {
+  values[%d] = window.studioPad ? window.studioPad() : '';
+  // On a phone what happens stands below all that can be asked for.
+  if (matchMedia('(max-width: 720px)').matches) document.getElementById('result').scrollIntoView();
+  return values;
+}"""
 
 
 @dataclass
@@ -96,7 +101,7 @@ def _wish(artist: Artist) -> tuple[list[Any], gr.Button, gr.Button]:
     n = gr.Slider(1, MOST_GLYPHS, 9, step=1, label="How many", elem_id="number")
     with gr.Row(elem_classes="seed"):
         seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed", scale=3)
-        roll = gr.Button("⚄", elem_id="dice", min_width=48, scale=0)
+        roll = gr.Button("Another seed", elem_id="dice", min_width=48, scale=0)
     roll.click(dice, None, seed, queue=False, show_progress="hidden", **PRIVATE)
     with gr.Accordion("How it is drawn", open=False, elem_id="how"):
         negative = gr.Textbox(label="Steer away from", max_length=LONGEST, lines=1)

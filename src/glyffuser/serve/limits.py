@@ -92,7 +92,7 @@ def _text(value: Any, what: str) -> str:
 
 def _checked(text: str, what: str, pipe: GlyffuserPipeline) -> str:
     """A text that the encoder reads to its end."""
-    text = pipe.text_encoder.check(text)
+    text = pipe.read(text)
     most = pipe.text_encoder.config.max_length
     for part in read_mixture(text).texts:
         tokens = len(pipe.text_encoder.tokenizer(pipe.text_encoder.check(part)).input_ids)

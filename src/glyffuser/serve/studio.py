@@ -1,5 +1,6 @@
 """The studio as a web application, and the server that runs it."""
 
+import inspect
 import ipaddress
 import os
 import socket
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from glyffuser.base.errors import UserError
+from glyffuser.serve.api import Api
 from glyffuser.serve.drawing import Artist
 from glyffuser.serve.guard import Guard
 from glyffuser.serve.layout import STATIC, build_page
@@ -84,7 +86,8 @@ def build_app(artist: Artist, folder: Path, auth: tuple[str, str] | None = None,
         css_paths=STATIC / "studio.css",
         allowed_paths=[str(folder)],
     )
-    guarded: Any = Guard(app)
+    takes = len(inspect.signature(Api.draw).parameters) - 1  # without self
+    guarded: Any = Guard(app, {"/gradio_api/call/draw": takes, "/gradio_api/run/draw": takes})
     return TrustedHostMiddleware(guarded, allowed_hosts=hosts) if hosts else guarded
 
 

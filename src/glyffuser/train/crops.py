@@ -1,4 +1,4 @@
-"""What a step of a companion sees, a function of (seed, step, process): patches large and small, or whole glyphs."""
+"""What a step of a companion sees, each a function of seed and place: patches large and small, or whole glyphs."""
 
 from collections.abc import Iterable
 
@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from glyffuser.base.noise import chances, normal
 from glyffuser.config import Config
 from glyffuser.data.order import GlyphOrder
 from glyffuser.data.pictures import Pictures
@@ -16,7 +17,7 @@ from glyffuser.train.batches import Batch
 
 
 class Crops:
-    """Draws the batch of any step; holds the data set as PNGs, and decodes what a step needs.
+    """Draws any stretch of the data order; holds the data set as PNGs, and decodes what a step needs.
 
     The small picture of a patch is the mean over its pixels, so the two agree exactly, which drawings of a font at two
     sizes do not: hinting moves strokes. Patches begin at any pixel, so edges lie anywhere within the small pixels.
@@ -24,30 +25,29 @@ class Crops:
 
     def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
         self.config, self.pictures, self.schedule, self.device = config, pictures, process.schedule, device
-        self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed)
+        self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed, pictures.blocks)
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def draw(self, step: int, rank: int, world: int) -> Batch:
-        """The examples of a step for process `rank` of `world`."""
-        c, m = self.config.train, self.config.model
-        first = (step * world + rank) * c.batch_size
-        glyphs = self.order(np.arange(first, first + c.batch_size))
-        seeds = np.random.SeedSequence([c.seed, step, rank]).generate_state(3, np.uint64)  # one a use
-        starts = np.random.default_rng(seeds[0]).integers(0, m.sample_size - m.crop + 1, (len(glyphs), 2))
+    def draw(self, first: int, count: int) -> Batch:
+        """The examples at `count` places of the order, from `first` on."""
+        seed, m = self.config.train.seed, self.config.model
+        glyphs = self.order(np.arange(first, first + count))
+        noise, low_noise, level, low_level = chances(seed, 0, first, count).T
+        chance = chances(seed, 1, first, count)
+        starts = (chance[:, :2] * (m.sample_size - m.crop + 1)).astype(np.int64)
         patches = [
             self.pictures[glyph][top : top + m.crop, left : left + m.crop]
             for glyph, (top, left) in zip(glyphs, starts, strict=True)
         ]
         x0 = torch.from_numpy(np.stack(patches))[:, None].float() / 127.5 - 1
-        generator = torch.Generator().manual_seed(int(seeds[1]))
-        torch.manual_seed(int(seeds[2]))  # for dropout
-        eps = torch.randn(x0.shape, generator=generator)
-        t = self.schedule.sample_timesteps(c.batch_size, self.config.diffusion.timesteps, generator)
+        eps = normal(x0.shape[1:], noise, x0.device)
+        t = self.schedule.timesteps_at(torch.from_numpy(level), self.config.diffusion.timesteps)
+        torch.manual_seed(int(chance[0, 2] * 2**53))  # for dropout, which alone depends on how a step is shared
         clean = smaller(x0, m.sample_size // m.low_size)
-        share = self.config.data.low_noise * torch.rand(c.batch_size, generator=generator)
-        low = Small.noised(clean, share, torch.randn(clean.shape, generator=generator))
+        share = self.config.data.low_noise * torch.from_numpy(low_level).float()
+        low = Small.noised(clean, share, normal(clean.shape[1:], low_noise, clean.device))
         small = Small(low.image.to(self.device), low.noise.to(self.device))
         return Batch(x0.to(self.device), eps.to(self.device), t, small)
 
@@ -57,17 +57,15 @@ class Wholes:
 
     def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
         self.config, self.pictures, self.device = config, pictures, device
-        self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed)
+        self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed, pictures.blocks)
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def draw(self, step: int, rank: int, world: int) -> Batch:
-        """The examples of a step for process `rank` of `world`: without noise, since none is added to glyphs."""
-        c = self.config.train
-        first = (step * world + rank) * c.batch_size
-        x0 = self.images(self.order(np.arange(first, first + c.batch_size)))
-        torch.manual_seed(int(np.random.SeedSequence([c.seed, step, rank]).generate_state(1, np.uint64)[0]))
+    def draw(self, first: int, count: int) -> Batch:
+        """The examples at `count` places of the order, from `first` on: without noise, since glyphs get none."""
+        x0 = self.images(self.order(np.arange(first, first + count)))
+        torch.manual_seed(int(chances(self.config.train.seed, 0, first, 1)[0, 0] * 2**53))  # for dropout
         return Batch(x0, torch.zeros_like(x0), torch.zeros(len(x0)), None)
 
     def images(self, rows: Iterable[int]) -> Tensor:

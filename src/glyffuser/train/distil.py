@@ -140,6 +140,7 @@ def student_config(pipe: GlyffuserPipeline, base: Config) -> Config:
         "diffusion.schedule": network["schedule"],
         "diffusion.T": network["num_train_timesteps"],
         "diffusion.shift": network["shift"],
+        "diffusion.zero_terminal": network["rescale_betas_zero_snr"],
         "diffusion.prediction_type": network["prediction_type"],
     }
     for key, value in found.items():

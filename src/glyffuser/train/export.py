@@ -17,7 +17,10 @@ def exported(parts: Parts, network: Any) -> Any:
         network.normalise(parts.batches.images(range(min(MEASURED, len(parts.batches)))))
     if parts.encoder is None:
         return network
-    scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule, **usual(parts.config.distil))
+    drawn = usual(parts.config.distil) if parts.reference is None else parts.reference.usual
+    if parts.config.model.text_route == "none":
+        drawn = {"guidance": 1.0}
+    scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule, **drawn)
     pipe = GlyffuserPipeline(network, parts.encoder, scheduler, tower=parts.tower, vae=parts.autoencoder).to(
         parts.device
     )

@@ -1,17 +1,22 @@
 """The run folder: config.toml, metrics.jsonl, scores.jsonl, tower/, autoencoder/, samples/, checkpoints/, model/."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, output_folder, remove_leftovers, write_text
+from glyffuser.base.locks import take_lock
+from glyffuser.base.weights import BROKEN
 from glyffuser.config import Config, dump_config, load_config
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.build import load_companion
 from glyffuser.text.tower import TextTower
 from glyffuser.train.checkpoint import trim_log
+
+LOCK = ".lock"  # its first line is the number of the process that trains there
 
 
 class RunFolder:
@@ -26,11 +31,30 @@ class RunFolder:
         self.path, self.config = Path(path), config
         self.checkpoints = self.path / "checkpoints"
         self._writer: Any = None
+        self._lock: int | None = None
         self._agree()
+
+    def claim(self) -> None:
+        """Keep other processes out of the folder until `close`, or until this process dies. Only its writer does so.
+
+        UserError if another process is training there. Where the file system knows no locks, there is none.
+        """
+        if self._lock is not None:
+            return
+        path = output_folder(self.path) / LOCK
+        path.touch()
+        try:
+            self._lock = take_lock(path)
+        except OSError:
+            return
+        if self._lock is None:
+            pid = path.read_text(encoding="utf-8", errors="replace").strip()
+            raise UserError(f"another process ({pid}) is training in {self.path}; wait for it, or choose another --out")
+        path.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
     def open(self, step: int, tower: TextTower | None = None, autoencoder: Autoencoder | None = None) -> None:
         """Make the folder ready for a run that goes on after `step`: its settings stand there, leftovers do not."""
-        output_folder(self.path)
+        self.claim()
         for name, part in (("tower", tower), ("autoencoder", autoencoder)):
             if part is not None and not (self.path / name).exists():
                 with atomic_path(self.path / name) as temporary:
@@ -48,7 +72,13 @@ class RunFolder:
     def tower(self) -> TextTower | None:
         """The tower that the run began with; None before its beginning, or where it has none."""
         folder = self.path / "tower"
-        return TextTower.from_pretrained(folder).requires_grad_(False) if folder.exists() else None
+        if not folder.exists():
+            return None
+        try:
+            return TextTower.from_pretrained(folder, use_safetensors=True).requires_grad_(False)
+        except BROKEN as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"cannot load the tower in {folder} ({reason}); choose another --out") from error
 
     def autoencoder(self) -> Autoencoder | None:
         """The autoencoder that the run began with; None before its beginning, or where it has none."""
@@ -69,16 +99,20 @@ class RunFolder:
             self._writer.flush()
 
     def close(self) -> None:
-        """Close what `open` opened."""
+        """Close what `open` opened, and let other processes in."""
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _agree(self) -> None:
         path = self.path / "config.toml"
         if not path.exists():
             return
         before = load_config(path)
-        for section in ("data", "text", "model", "diffusion", "distil"):
+        for section in ("data", "text", "model", "diffusion", "distil", "align"):
             old, new = asdict(getattr(before, section)), asdict(getattr(self.config, section))
             changed = [k for k in new if new[k] != old[k]]
             if changed:

@@ -64,13 +64,13 @@ def forecast(parts: Parts, state: State) -> Forecast:
 
     Checkpoints and previews, which take time too, are not counted.
     """
-    c, world = parts.config.train, parts.accelerator.num_processes
-    stepper, batch = build_stepper(parts, state), parts.batch(state.step)
+    c = parts.config.train
+    stepper, batch = build_stepper(parts, state), parts.batch(state.seen)
     parameters = list(state.network.parameters())
     times = []
     for _ in range(1 + TIMED):
         start = time.perf_counter()
-        stepper(batch, 0.0)  # returns a number, so the device has finished
+        stepper([batch] * c.accumulate, 0.0)  # returns a number, so the device has finished
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times[1:])
     moments = [part for each in state.optimizer.state.values() for part in each.values() if isinstance(part, Tensor)]
@@ -85,8 +85,8 @@ def forecast(parts: Parts, state: State) -> Forecast:
         multiply_adds=multiply_adds(state.network, batch),
         memory=memory,
         seconds_a_step=seconds,
-        glyphs_per_second=c.batch_size * world / seconds,
-        end=end(c, state.step, state.minutes, seconds, c.batch_size * world / len(parts.batches)),
+        glyphs_per_second=c.batch_size / seconds,
+        end=end(c, state.step, state.minutes, seconds, c.batch_size / len(parts.batches)),
     )
 
 

@@ -7,8 +7,8 @@
         ...
 
 It yields a `Progress` after every optimiser step, so progress bars, tests and figures need no callbacks. Which glyphs,
-captions, timesteps and noise a step sees is a function of (seed, step, process) alone; hence a run that was stopped
-goes on exactly as if it had not been.
+captions, timesteps and noise a step sees is a function of the seed and of the glyphs seen before; hence a run that was
+stopped goes on exactly as if it had not been, with another number of processes too. One process writes, the first.
 """
 
 import math
@@ -30,6 +30,7 @@ from glyffuser.train.state import State
 from glyffuser.train.step import build_stepper
 
 WORSE = 4.0  # a loss so many times its best running mean means that the run has diverged
+DRIFT = 1.5  # so many times the reference's error on glyphs that were preferred mean it, too
 
 
 class Progress(NamedTuple):
@@ -62,23 +63,33 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
     model. To close the generator instead, or to let an exception go through it, is like a kill: the folder keeps its
     last checkpoint. Raises Diverged for a loss that is NaN or runs away.
     """
-    c, main, stop = parts.config.train, parts.accelerator.is_main_process, stop or Stop()
-    if main:
-        folder.open(state.step, parts.tower, parts.autoencoder)
+    main, stop = parts.accelerator.is_main_process, stop or Stop()
+    try:
+        if main:
+            folder.open(state.step, parts.tower, parts.autoencoder)
+        yield from _steps(parts, state, folder, stop)
+    finally:
+        if main:
+            folder.close()
+
+
+def _steps(parts: Parts, state: State, folder: RunFolder, stop: Stop) -> Iterator[Progress]:
+    """The steps of `loop`, in a folder that is open."""
+    c, main = parts.config.train, parts.accelerator.is_main_process
     stepper, previews = build_stepper(parts, state), build_previews(parts, folder.path)
     before, saved_at = time.perf_counter(), state.step
     while state.step < c.max_steps and not _out_of_time(parts, state) and not _stopped(parts, stop):
         lr = learning_rate(c, state.step, state.minutes)
-        value, norm = stepper(parts.batch(state.step), lr)
+        value, norm = stepper((parts.batch(state.seen, part) for part in range(c.accumulate)), lr)
         now = time.perf_counter()
-        state.step += 1
+        state.step, state.seen = state.step + 1, state.seen + c.batch_size
         state.minutes += (now - before) / 60
-        _watch(parts, state, value, norm)
-        speed = c.batch_size * parts.accelerator.num_processes / (now - before)
+        _watch(parts, state, value, norm, stepper.facts.get("drift", 0.0))
+        speed = c.batch_size / (now - before)
         done = run_fraction(c, state.step, state.minutes)
         progress = Progress(state.step, value, norm, lr, state.minutes, speed, done)
         if main and state.step % c.log_every == 0:
-            folder.log(progress._replace(loss=state.mean_loss)._asdict())
+            folder.log(progress._replace(loss=state.mean_loss)._asdict() | stepper.facts)
         yield progress
         if main and state.step % c.checkpoint_every == 0:
             state.save(folder.checkpoints, c.keep_checkpoints)
@@ -93,21 +104,22 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
             state.save(folder.checkpoints, c.keep_checkpoints)
         with atomic_path(folder.path / "model") as temporary:
             exported(parts, state.averaged()).save_pretrained(temporary)
-        folder.close()
 
 
-def _watch(parts: Parts, state: State, value: float, norm: float) -> None:
+def _watch(parts: Parts, state: State, value: float, norm: float, drift: float) -> None:
     """Stop before a run that has gone wrong can overwrite what was good."""
     c = parts.config.train
     state.mean_loss = value if math.isnan(state.mean_loss) else 0.98 * state.mean_loss + 0.02 * value
     state.best_loss = min(state.best_loss, state.mean_loss) if state.step > c.warmup_steps else math.inf
     # After a gradient that is not finite neither are the weights; but in fp16 such steps are common, and skipped.
     lost = not math.isfinite(value) or not (math.isfinite(norm) or c.mixed_precision == "fp16")
-    # A student begins where its teacher stands, so its loss is lowest at first.
-    if lost or (parts.teacher is None and state.mean_loss > WORSE * state.best_loss):
+    # A student begins where its teacher stands, so its loss is lowest at first; that of pairs may fall to next to none.
+    held = parts.teacher is not None or parts.reference is not None
+    if lost or drift > DRIFT or (not held and state.mean_loss > WORSE * state.best_loss):
         raise Diverged(
             f"training diverged at step {state.step} (loss {value:.3g}); the last checkpoint is good: "
             f"start again with a lower learning rate, for example --set train.lr={c.lr / 2:g}"
+            + (", or with a higher align.beta" if parts.reference else "")
         )
 
 

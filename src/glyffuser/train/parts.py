@@ -11,6 +11,7 @@ from glyffuser.diffusion.process import Process
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower
+from glyffuser.train.align import Reference
 from glyffuser.train.batches import Batch
 from glyffuser.train.distil import Teacher
 
@@ -21,18 +22,19 @@ class Parts:
 
     The accelerator knows device, precision and processes; the batches hold glyphs, and what the network is told of
     them; the network, on the device, has the initial weights of the seed. A denoising network of glyphs has an encoder,
-    and may have a tower; a student has a teacher; what works among latents has an autoencoder. A companion, which reads
-    no text, has none of these.
+    and may have a tower; a student has a teacher, and a network that learns from pairs a reference; what works among
+    latents has an autoencoder. A companion, which reads no text, has none of these.
     """
 
     config: Config
     accelerator: Accelerator
-    batches: Any  # Batches, or Crops: draw(step, rank, world), and their length, the number of glyphs
+    batches: Any  # Batches, PairBatches or Crops: draw(first, count), and their length, the number of glyphs
     network: Any  # a ConditionedNetwork, or one of its companions
     encoder: TextEncoder | None = None
     tower: TextTower | None = None
     teacher: Teacher | None = None
     autoencoder: Autoencoder | None = None
+    reference: Reference | None = None
 
     @property
     def device(self) -> torch.device:
@@ -44,6 +46,11 @@ class Parts:
         """The process that a denoiser is trained for; the network's own."""
         return self.network.process
 
-    def batch(self, step: int) -> Batch:
-        """The examples of a step for this process."""
-        return self.batches.draw(step, self.accelerator.process_index, self.accelerator.num_processes)
+    def batch(self, first: int, part: int = 0) -> Batch:
+        """The examples of a step for this process: of its share, the part of that number, of `train.accumulate`.
+
+        `first` is the place in the endless data order at which the step begins: how many glyphs steps have seen before.
+        """
+        a, c = self.accelerator, self.config.train
+        count = c.batch_size // (a.num_processes * c.accumulate)
+        return self.batches.draw(first + (a.process_index * c.accumulate + part) * count, count)

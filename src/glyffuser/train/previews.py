@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judges, load_judges
 from glyffuser.judge.prompts import Prompt
 from glyffuser.networks.autoencoder import Autoencoder
+from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.upscaler import Upscaler, enlarged
 from glyffuser.train.crops import smaller
 from glyffuser.train.parts import Parts
@@ -37,25 +40,29 @@ STEPS = 20  # at most
 
 
 class Previews:
-    """Writes samples/step-<step>.png, a row a prompt, and a line of scores.jsonl in a run folder."""
+    """Writes samples/step-<step>.png, a row a prompt, and a line of scores.jsonl in a run folder.
 
-    def __init__(self, out: Path):
-        self.out = out
+    examine: gives further scores of a network, if any.
+    """
+
+    def __init__(self, out: Path, examine: Callable[[ConditionedNetwork], dict[str, float]] = lambda network: {}):
+        self.out, self.examine = out, examine
         self.judges: Judges | None = None  # loaded at the first preview: a short run needs none
 
     def __call__(self, pipe: GlyffuserPipeline, step: int) -> dict[str, float]:
         """Draw, write, and return the scores: `radical_hits`, glyphs with the right radical, and `flagged`, implausible
-        ones; both as shares.
+        ones; both as shares. A model that takes no text draws as many glyphs, and hits by chance. Of a network that
+        learns from pairs also what `train/align.py: PairBatches` examines.
         """
         self.judges = self.judges or load_judges()
-        texts = [prompt.text for prompt in PROMPTS for _ in range(SEEDS)]
-        request = Request(steps=min(STEPS, pipe.usual.steps))
-        images = draw(pipe, texts, request, numbers=[*range(SEEDS)] * len(PROMPTS))
+        texts = ["" if pipe.unconditional else prompt.text for prompt in PROMPTS for _ in range(SEEDS)]
+        numbers = [*range(len(texts))] if pipe.unconditional else [*range(SEEDS)] * len(PROMPTS)
+        images = draw(pipe, texts, Request(steps=min(STEPS, pipe.usual.steps)), numbers=numbers)
         judged = self.judges(images)
         asked = torch.tensor([prompt.radicals[0] for prompt in PROMPTS]).repeat_interleave(SEEDS)
         hits = (judged.radical.argmax(dim=1) + 1 == asked).double().mean()
         scores = {"radical_hits": float(hits), "flagged": float(judged.flagged.double().mean())}
-        return _write(self.out, step, images, scores)
+        return _write(self.out, step, images, scores | self.examine(pipe.unet))
 
 
 class Comparisons:
@@ -106,7 +113,11 @@ def _write(out: Path, step: int, pictures: np.ndarray, scores: dict[str, float])
 
 def build_previews(parts: Parts, out: Path) -> Previews | Comparisons:
     """The previews of a run, by what it trains."""
-    return Comparisons(out, parts.config.data.path) if parts.encoder is None else Previews(out)
+    if parts.encoder is None:
+        return Comparisons(out, parts.config.data.path)
+    if parts.reference is None:
+        return Previews(out)
+    return Previews(out, partial(parts.batches.examine, reference=parts.reference.network))
 
 
 def read_previews(run: Path) -> dict[int, np.ndarray]:

@@ -5,12 +5,14 @@ be looked at without being changed.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs, broadcast
 from torch import Tensor
 
 from glyffuser.base.devices import bfloat16_is_fast, default_device
@@ -20,8 +22,9 @@ from glyffuser.base.names import COMPANIONS
 from glyffuser.config import Config
 from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import common, compositions
-from glyffuser.data.dataset import GlyphData, load_dataset
-from glyffuser.data.pictures import read_pictures
+from glyffuser.data.dataset import GlyphData, GlyphFacts
+from glyffuser.data.pairs import read_pairs
+from glyffuser.data.pictures import GlyphStream, open_dataset, read_pictures
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.pipeline import load_pipeline
@@ -30,11 +33,16 @@ from glyffuser.networks.build import build_companion, build_network, load_compan
 from glyffuser.text.cache import EncodedTexts, encode_cached
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower, pooled, train_tower
+from glyffuser.train.align import PairBatches, build_reference, check_pairs, conditions, usable
 from glyffuser.train.batches import Batches
 from glyffuser.train.crops import Crops, Wholes
 from glyffuser.train.distil import build_teacher
 from glyffuser.train.latents import encoded
 from glyffuser.train.parts import Parts
+
+PATIENCE = timedelta(hours=2)  # of processes that wait for another: the first alone encodes captions
+# What accelerate can also do, but nothing here is made for: they cut weights up, and Muon needs whole matrices.
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 def setup(
@@ -57,21 +65,24 @@ def setup(
     cpu = default_device().type == "cpu"
     if cpu and c.mixed_precision == "fp16":
         raise UserError("train.mixed_precision = fp16 needs a GPU; use bf16 or no")
-    accelerator = Accelerator(mixed_precision=precision(c.mixed_precision), cpu=cpu)
+    accelerator = begin(precision(c.mixed_precision), cpu)
+    check_shares(config, accelerator.num_processes)
     if cpu:
         keep_freed_memory()
     if config.model.kind in COMPANIONS:
         return _setup_companion(config, accelerator)
+    if config.align.pairs:
+        return _setup_aligned(config, accelerator)
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
-    data = load_dataset(Path(config.data.path), split="train")
-    _check_data(config, data.images.shape[1], len(data))
-    composed = [compositions(data.chars, data.senses)] if config.data.composition else []
-    captions = build_captions(data.definitions, data.senses, composed)
+    data = open_dataset(Path(config.data.path), "train")
+    _check_data(config, data.info["size"], len(data))
+    characters, drawn = data.characters()  # texts are read once, however many fonts draw a character
+    captions = _captions(config, characters)
     master = load_pipeline(Path(config.distil.teacher)) if config.distil.teacher else None
     if master is not None and tower is None:
         tower = master.tower
-    texts, tower = _read_texts(config, data, captions, encoder, accelerator, tower, progress)
+    texts, tower = _read_texts(config, characters, captions, encoder, accelerator, tower, progress)
     if config.model.autoencoder and autoencoder is None:
         autoencoder = load_companion(Path(config.model.autoencoder), Autoencoder)
     latents, sizes = _to_latents(config, data, autoencoder, accelerator, progress, master is not None)
@@ -79,7 +90,8 @@ def setup(
     read = None if tower is None else pooled(tower, texts)
     known = common(data.chars, config.model.components)
     styles = tuple(sorted(set(data.styles))) if config.model.styled else ()
-    batches = Batches(config, data, captions, texts, read, process.schedule, styles, accelerator.device, known, latents)
+    shared = captions.shared(drawn)
+    batches = Batches(config, data, shared, texts, read, process.schedule, styles, accelerator.device, known, latents)
     torch.manual_seed(c.seed)  # here, so that nothing but the seed decides the initial weights
     network = build_network(
         **asdict(config.model) | {"components": known} | sizes,
@@ -92,9 +104,48 @@ def setup(
     return Parts(config, accelerator, batches, network.to(accelerator.device), encoder, tower, teacher, autoencoder)
 
 
+def _captions(config: Config, data: GlyphFacts) -> Captions:
+    """The captions of all characters, as the settings have them; where a network takes no text, the empty one alone."""
+    if config.model.text_route == "none":
+        return build_captions([""] * len(data), [[] for _ in data.chars])
+    composed = [compositions(data.chars, data.senses)] if config.data.composition else []
+    return build_captions(data.definitions, data.senses, composed)
+
+
+def begin(mixed_precision: str, cpu: bool) -> Accelerator:
+    """What knows device, precision and processes. Under torchrun every process has the whole network, and they average
+    their gradients. UserError where accelerate is configured to cut networks up.
+    """
+    handlers = [
+        DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+        InitProcessGroupKwargs(timeout=PATIENCE),
+    ]
+    accelerator = Accelerator(mixed_precision=mixed_precision, cpu=cpu, kwargs_handlers=handlers)
+    if accelerator.distributed_type in SHARDED:
+        raise UserError(
+            f"accelerate is configured for {accelerator.distributed_type.value}, which cuts networks up; start with "
+            "torchrun, or take it out of accelerate's configuration"
+        )
+    return accelerator
+
+
+def check_shares(config: Config, processes: int) -> None:
+    """UserError unless the glyphs of a step can be shared evenly by the processes, and by the parts of each."""
+    size, parts = config.train.batch_size, config.train.accumulate
+    shares = processes * parts
+    if size % shares:
+        by = f"{processes} processes" + (f" in {parts} parts each" if parts > 1 else "")
+        if processes == 1:
+            by = f"{parts} parts"
+        raise UserError(
+            f"a step of {size} glyphs cannot be shared evenly by {by}; "
+            f"try --set train.batch_size={-(-size // shares) * shares}"
+        )
+
+
 def _to_latents(
     config: Config,
-    data: GlyphData,
+    data: GlyphData | GlyphStream,
     autoencoder: Autoencoder | None,
     accelerator: Accelerator,
     progress: Callable[[int, int], None] | None,
@@ -113,8 +164,24 @@ def _to_latents(
         raise UserError("a latent model has no students yet; distil one that works on pixels")
     with accelerator.main_process_first():
         cache = Path(config.data.path).parent / "latents"
-        latents = encoded(autoencoder.to(accelerator.device), data.images, cache, progress)
+        images = data.images if isinstance(data, GlyphData) else data.pictures
+        latents = encoded(autoencoder.to(accelerator.device), images, cache, progress)
     return latents, {"in_channels": c.latent_channels, "sample_size": autoencoder.latent_size}
+
+
+def _setup_aligned(config: Config, accelerator: Accelerator) -> Parts:
+    """The parts of a run that learns from pairs: all but these are those of the model that it begins as."""
+    if config.distil.teacher:
+        raise UserError("a student learns from its teacher, not from pairs; leave out distil.teacher")
+    pairs, pipe = read_pairs(config.align.pairs), load_pipeline(config.align.reference)
+    check_pairs(pairs, pipe, config)
+    pipe = pipe.to(accelerator.device)
+    # Without dropout, so that it begins as the reference and differs from it by what it has learnt alone.
+    network = deepcopy(pipe.unet).train(False).requires_grad_(True)
+    cond = conditions(pipe, usable(pairs))
+    batches = PairBatches(config, pairs, cond, network.process, accelerator.device)
+    reference = build_reference(pipe)
+    return Parts(config, accelerator, batches, network, pipe.text_encoder, pipe.tower, reference=reference)
 
 
 def _setup_companion(config: Config, accelerator: Accelerator) -> Parts:
@@ -130,14 +197,17 @@ def _setup_companion(config: Config, accelerator: Accelerator) -> Parts:
 
 
 def process_of(config: Config) -> Process:
-    """The process that the settings describe."""
+    """The process that the settings describe; UserError where they contradict one another."""
     d = config.diffusion
-    return Process(Schedule(d.schedule, d.T, d.shift), d.prediction_type)
+    try:
+        return Process(Schedule(d.schedule, d.T, d.shift, d.zero_terminal), d.prediction_type)
+    except ValueError as error:
+        raise UserError(f"diffusion: {error}") from error
 
 
 def _read_texts(
     config: Config,
-    data: GlyphData,
+    characters: GlyphFacts,
     captions: Captions,
     encoder: TextEncoder,
     accelerator: Accelerator,
@@ -157,9 +227,9 @@ def _read_texts(
         tower = train_tower(
             captions,
             texts,
-            data.chars,
-            data.radicals,
-            data.strokes,
+            characters.chars,
+            characters.radicals,
+            characters.strokes,
             t.tower,
             encoder.fingerprint(),
             config.data.kinds,

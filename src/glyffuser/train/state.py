@@ -20,9 +20,10 @@ from glyffuser.train.parts import Parts
 class State:
     """The weights, their averages and the optimiser, how far they are, and how the loss has gone.
 
-    `minutes` counts the whole run, also what was trained before a restart. `mean_loss` is a running mean, NaN before
-    the first step; `best_loss` is its lowest since the warm-up, infinite before. A student of "moments" has an
-    auxiliary network, with an optimiser of its own.
+    `seen` is the number of glyphs that all steps have seen, with repetitions: the place in the endless data order from
+    which the next step goes on, whatever the number of processes. `minutes` counts the whole run, also what was trained
+    before a restart. `mean_loss` is a running mean, NaN before the first step; `best_loss` is its lowest since the
+    warm-up, infinite before. A student of "moments" has an auxiliary network, with an optimiser of its own.
     """
 
     network: ConditionedNetwork
@@ -30,6 +31,7 @@ class State:
     optimizer: torch.optim.Optimizer
     auxiliary: Auxiliary | None = None
     step: int = 0
+    seen: int = 0
     minutes: float = 0.0
     mean_loss: float = math.nan
     best_loss: float = math.inf
@@ -51,21 +53,25 @@ class State:
             network = deepcopy(parts.network)
             state.auxiliary = Auxiliary(network, build_optimizer(network, c))
         if checkpoints:
-            state.load(checkpoints)
+            state.load(checkpoints, c.batch_size)
         return state
 
-    def load(self, folder: Path) -> bool:
-        """Take over the newest whole checkpoint in `folder`; False where there is none. UserError as `resume` says."""
+    def load(self, folder: Path, batch_size: int) -> bool:
+        """Take over the newest whole checkpoint in `folder`; False where there is none. UserError as `resume` says.
+
+        Older checkpoints do not say how many glyphs they have seen: then every step had `batch_size`.
+        """
         found = resume(folder, self.network, self.ema, self.optimizer, self.auxiliary)
         if found is None:
             return False
         self.step, self.minutes, self.best_loss = (found[1][k] for k in ("step", "minutes", "best_loss"))
         self.mean_loss = found[1].get("mean_loss", math.nan)
+        self.seen = found[1].get("seen", self.step * batch_size)
         return True
 
     def save(self, folder: Path, keep: int) -> None:
         """Write a checkpoint in `folder` and forget all but the newest `keep`."""
-        extra = {"minutes": self.minutes, "mean_loss": self.mean_loss, "best_loss": self.best_loss}
+        extra = {name: getattr(self, name) for name in ("seen", "minutes", "mean_loss", "best_loss")}
         try:
             save_checkpoint(folder, self.step, self.network, self.ema, self.optimizer, extra, self.auxiliary)
         except (OSError, SafetensorError) as error:  # a full disk, most likely

@@ -1,4 +1,12 @@
-"""One optimiser step: noise a batch, ask the network, and move its weights and their averages."""
+"""One optimiser step: noise a batch, ask the network, and move its weights and their averages.
+
+With several processes each has the whole network and takes its share of the step's glyphs; gradients are averaged over
+all (DistributedDataParallel, by accelerate) before anything is made of them. So every process clips the same gradient,
+Muon orthogonalises the same matrix and the averaged weights are the same everywhere, as if there were one process.
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -6,6 +14,7 @@ from torch import Tensor
 from glyffuser.diffusion.process import noised
 from glyffuser.networks.autoencoder import Autoencoder, autoencoder_loss
 from glyffuser.networks.conditioned import arguments
+from glyffuser.train.align import Reference, preference
 from glyffuser.train.batches import Batch
 from glyffuser.train.checkpoint import Auxiliary
 from glyffuser.train.distil import Teacher, guidance_loss, moment_losses
@@ -18,15 +27,39 @@ class Stepper:
 
     def __init__(self, parts: Parts, state: State):
         self.parts, self.state, c = parts, state, parts.config.train
-        wrapped, self.optimizer = parts.accelerator.prepare(state.network, state.optimizer)
-        self.network = torch.compile(wrapped) if c.compile else wrapped
+        self.facts: dict[str, float] = {}  # of the last step, for the log, beside the loss
+        self.wrapped, self.optimizer = parts.accelerator.prepare(state.network, state.optimizer)
+        self.network = torch.compile(self.wrapped) if c.compile else self.wrapped
 
-    def __call__(self, batch: Batch, lr: float) -> tuple[float, float]:
-        """One step at the learning rate `lr`; returns the loss, a mean over processes, and the gradient's norm."""
-        value = self.loss(batch)
-        norm = self.move(value, self.state.network, self.optimizer, lr)
+    def __call__(self, batches: Iterable[Batch], lr: float) -> tuple[float, float]:
+        """One step at the learning rate `lr` from `train.accumulate` batches of equal length, drawn as they are needed;
+        returns the loss, a mean over batches and processes, and the gradient's norm.
+        """
+        values = []
+        for part, batch in enumerate(batches, start=1):
+            with self.apart(part, self.wrapped):
+                values.append(self.pull(self.loss(batch)))
+        norm = self.move(self.state.network, self.optimizer, lr)
         self.state.ema.step(self.state.network.parameters())
-        return float(self.parts.accelerator.reduce(value.detach(), "mean")), norm
+        return self.mean(values), norm
+
+    def apart(self, part: int, *networks: torch.nn.Module) -> ExitStack:
+        """A context for part 1, 2 ... of a step: gradients stay with their process until the last one."""
+        stack = ExitStack()
+        if part < self.parts.config.train.accumulate:
+            for network in networks:
+                stack.enter_context(self.parts.accelerator.no_sync(network))
+        return stack
+
+    def pull(self, value: Tensor) -> Tensor:
+        """Add the gradient of a loss, one of `train.accumulate` that a step has the mean of; returns its share."""
+        value = value / self.parts.config.train.accumulate
+        self.parts.accelerator.backward(value)
+        return value.detach()
+
+    def mean(self, values: list[Tensor]) -> float:
+        """The loss of a step, the mean over processes, from the shares that `pull` gave."""
+        return float(self.parts.accelerator.reduce(torch.stack(values).sum(), "mean"))
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss of a batch, a scalar with its graph."""
@@ -42,13 +75,12 @@ class Stepper:
         sigma = schedule.sigma(batch.t)
         return noised(batch.x0, batch.eps, sigma, schedule), sigma
 
-    def move(self, value: Tensor, network: torch.nn.Module, optimizer: torch.optim.Optimizer, lr: float) -> float:
-        """Go down the gradient of `value` at the learning rate `lr`; returns the gradient's norm."""
-        accelerator = self.parts.accelerator
+    def move(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, lr: float) -> float:
+        """Go down the gradient that was pulled together, at the learning rate `lr`; returns its norm."""
         for group in optimizer.param_groups:
             group["lr"] = lr
-        accelerator.backward(value)
-        norm = accelerator.clip_grad_norm_(network.parameters(), self.parts.config.train.grad_clip)
+        self.parts.accelerator.unscale_gradients(optimizer)  # of this one alone: another may not have moved yet
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), self.parts.config.train.grad_clip)
         optimizer.step()
         optimizer.zero_grad()
         return float(norm)
@@ -79,6 +111,26 @@ class GuidanceStepper(Stepper):
             return guidance_loss(self.network, self.teacher, process, xt, sigma, batch.cond, weighting).mean()
 
 
+class PairStepper(Stepper):
+    """Steps of a network that learns from pairs. Its facts are `accuracy`, the share of the pairs of the last batch
+    of which it prefers what was preferred, and `drift`, see `train/align.py: Preference`.
+    """
+
+    def __init__(self, parts: Parts, state: State, reference: Reference):
+        super().__init__(parts, state)
+        self.reference = reference.network
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean loss of the pairs of a batch."""
+        parts, c = self.parts, self.parts.config
+        with parts.accelerator.autocast():
+            found = preference(self.network, self.reference, parts.process, batch, c.diffusion.weighting)
+        told = torch.stack([(found.margin > 0).to(found.margin).mean(), found.drift]).detach()
+        accuracy, drift = parts.accelerator.reduce(told, "mean").tolist()
+        self.facts = {"accuracy": accuracy, "drift": drift}
+        return found.loss(c.align.beta).mean()
+
+
 class MomentStepper(Stepper):
     """Steps of a student that learns to draw in few steps, and of the auxiliary network that watches it."""
 
@@ -87,9 +139,22 @@ class MomentStepper(Stepper):
         self.teacher = teacher
         self.auxiliary, self.auxiliary_optimizer = parts.accelerator.prepare(auxiliary.network, auxiliary.optimizer)
 
-    def __call__(self, batch: Batch, lr: float) -> tuple[float, float]:
+    def __call__(self, batches: Iterable[Batch], lr: float) -> tuple[float, float]:
         """One step of both networks; returns the auxiliary network's loss, and the norm of the student's gradient."""
-        parts, state, c = self.parts, self.state, self.parts.config
+        state, values = self.state, []
+        for part, batch in enumerate(batches, start=1):
+            with self.apart(part, self.wrapped, self.auxiliary):
+                student, watching = self.losses(batch)
+                values.append(self.pull(watching))
+                self.pull(student)
+        self.move(self.auxiliary, self.auxiliary_optimizer, lr)
+        norm = self.move(state.network, self.optimizer, lr)
+        state.ema.step(state.network.parameters())
+        return self.mean(values), norm
+
+    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The mean losses of the student and of the auxiliary network."""
+        parts, c = self.parts, self.parts.config
         xt, sigma = self.noised(batch)
         with parts.accelerator.autocast():
             student, watching = moment_losses(
@@ -103,17 +168,15 @@ class MomentStepper(Stepper):
                 c.distil.steps,
                 c.diffusion.weighting,
             )
-        value = watching.mean()
-        self.move(value, self.auxiliary, self.auxiliary_optimizer, lr)
-        norm = self.move(student.mean(), state.network, self.optimizer, lr)
-        state.ema.step(state.network.parameters())
-        return float(parts.accelerator.reduce(value.detach(), "mean")), norm
+        return student.mean(), watching.mean()
 
 
 def build_stepper(parts: Parts, state: State) -> Stepper:
-    """The stepper of a run: a student's where there is a teacher."""
+    """The stepper of a run, by what it trains and from what."""
     if isinstance(parts.network, Autoencoder):
         return AutoencoderStepper(parts, state)
+    if parts.reference is not None:
+        return PairStepper(parts, state, parts.reference)
     if parts.teacher is None:
         return Stepper(parts, state)
     if state.auxiliary is None:

@@ -27,6 +27,14 @@ def unet(request, small_unet) -> UNet:
     ).eval()
 
 
+@pytest.mark.parametrize("told", [{"pooled_dim": 6}, {"text_route": "attention"}, {"text_route": "none"}])
+def test_a_network_by_any_route_of_the_text_has_its_blocks(small_unet, told):
+    unet = small_unet(**told)
+    facts = block_facts(unet)
+    assert sum(block.parameters for block in facts) == sum(p.numel() for p in unet.parameters())
+    assert ("text" in [block.name for block in facts]) == ("pooled_dim" in told)
+
+
 def test_parameters_of_the_blocks_sum_to_the_networks(unet):
     facts = block_facts(unet)
     assert sum(block.parameters for block in facts) == sum(p.numel() for p in unet.parameters())

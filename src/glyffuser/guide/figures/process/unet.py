@@ -75,6 +75,7 @@ def block_facts(unet: UNet, tokens: int = TOKENS) -> list[BlockFacts]:
         shapes = UNet.from_config(config)
         sample = torch.zeros(1, config.in_channels, config.sample_size, config.sample_size)
         text = torch.zeros(1, tokens, config.cross_attention_dim)
+        pooled = torch.zeros(1, config.pooled_dim) if config.pooled_dim else None
     sizes: dict[nn.Module, int] = {}
     blocks = list(_blocks(shapes))
 
@@ -83,7 +84,7 @@ def block_facts(unet: UNet, tokens: int = TOKENS) -> list[BlockFacts]:
 
     handles = [module.register_forward_hook(see) for _, _, modules in blocks for module in modules]
     with torch.no_grad(), counted(shapes) as counts:
-        shapes(sample, 1.0, text)
+        shapes(sample, 1.0, text, pooled_projections=pooled)
     for handle in handles:
         handle.remove()
     facts = []
@@ -108,7 +109,8 @@ def block_facts(unet: UNet, tokens: int = TOKENS) -> list[BlockFacts]:
 def _blocks(unet: UNet) -> Iterator[tuple[str, str, list[nn.Module]]]:
     """(name, part, modules) of every block; each parameter of the network is in exactly one."""
     yield "time", "time", [unet.time_mlp]
-    yield "text", "text", [module for module in (unet.class_embedding, unet.text_mlp) if module is not None]
+    if told := [module for module in (unet.class_embedding, unet.text_mlp) if module is not None]:
+        yield "text", "text", told
     yield "in", "in", [unet.stem]
     for part in ("down", "middle", "up"):
         for i, module in enumerate(getattr(unet, part), 1):

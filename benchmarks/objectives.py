@@ -1,0 +1,109 @@
+"""What a network should predict, and under which noise schedule: each trained for the same short time, and evaluated.
+
+    python benchmarks/objectives.py [--minutes 20] [--preset cpu] [--out runs/objectives] [--set section.key=value]...
+
+Every row starts from the same seed, so from the same weights and glyphs, and trains for so many minutes (resumed, if
+the folder holds a part of it); `zero` rows end in nothing but noise. Then the model is measured as by `glyffuser
+evaluate --quick`, and one line is printed: steps taken, last mean loss (of its own objective, so not comparable), hit
+rate, flagged share, precision, recall and Fréchet distance of the recogniser's features. The whole tables go to
+<out>/<row>/evaluation. `--evaluate 0` leaves the evaluation out, `--evaluate N` takes N held-out definitions. `--only`
+keeps the rows whose name holds a text.
+"""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from glyffuser.base.names import PREDICTION_TYPES, SCHEDULES
+from glyffuser.config import Config, override, preset
+from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.evaluate.artist import QUICK
+from glyffuser.evaluate.measure import Measures, evaluate
+from glyffuser.evaluate.report import write_report
+from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.judge.judges import load_contrastive, load_judges, load_selector
+from glyffuser.judge.novelty import known_ideographs
+from glyffuser.train.folder import RunFolder
+from glyffuser.train.loop import Stop, loop
+from glyffuser.train.setup import setup
+from glyffuser.train.state import State
+
+Objective = tuple[str, str, bool]  # schedule, what is predicted, whether the last timestep is noise alone
+ROWS: list[Objective] = [
+    *((schedule, kind, False) for schedule in SCHEDULES for kind in PREDICTION_TYPES),
+    *((schedule, kind, True) for schedule in ("linear", "cosine") for kind in ("v_prediction", "sample")),
+]
+
+
+def name_of(objective: Objective) -> str:
+    """ "linear-v_prediction-zero"."""
+    schedule, kind, zero = objective
+    return "-".join([schedule, kind, *(["zero"] if zero else [])])
+
+
+def configured(base: str, objective: Objective, minutes: float, changes: list[str]) -> Config:
+    """The run of a row."""
+    schedule, kind, zero = objective
+    told = [f"diffusion.schedule={schedule}", f"diffusion.prediction_type={kind}"]
+    told += [f"diffusion.zero_terminal={str(zero).lower()}", f"train.max_minutes={minutes}"]
+    return override(preset(base), [*told, *changes])
+
+
+def train(config: Config, out: Path) -> tuple[int, float]:
+    """Train a run to its end, or go on with it; returns steps and the last mean loss."""
+    folder = RunFolder(out, config)
+    parts = setup(config, tower=folder.tower())
+    state = State.begin(parts, folder.checkpoints)
+    for _ in loop(parts, state, folder, Stop()):
+        pass
+    return state.step, state.mean_loss
+
+
+def measured(out: Path, data: tuple[GlyphData, GlyphData], measures: Measures, definitions: int) -> dict[str, Any]:
+    """The numbers of an evaluation of a run's model, whose report is written beside it."""
+    pipe = load_pipeline(out)
+    settings = dataclasses.replace(QUICK, definitions=definitions, guidance=pipe.usual.guidance)
+    evaluation = evaluate(pipe, measures, *data, settings)
+    write_report(evaluation, out / "evaluation")
+    return evaluation.numbers
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=20, help="of training, a row")
+    parser.add_argument("--preset", default="cpu")
+    parser.add_argument("--out", type=Path, default=Path("runs/objectives"))
+    parser.add_argument("--set", action="append", default=[], help="section.key=value, for every row")
+    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument(
+        "--evaluate", type=int, default=QUICK.definitions, help="held-out definitions; 0 = no evaluation"
+    )
+    options = parser.parse_args()
+    rows = [row for row in ROWS if options.only in name_of(row)]
+    data: tuple[GlyphData, GlyphData] | None = None
+    measures: Measures | None = None
+    columns = ["hits %", "flagged %", "precision %", "recall %", "Fréchet"] if options.evaluate else []
+    print(f"{'objective':28} {'steps':>6} {'loss':>8}" + "".join(f" {column:>11}" for column in columns), flush=True)
+    for row in rows:
+        config, out = configured(options.preset, row, options.minutes, options.set), options.out / name_of(row)
+        steps, loss = train(config, out)
+        line = f"{name_of(row):28} {steps:6} {loss:8.4f}"
+        if options.evaluate:
+            if data is None or measures is None:
+                data = load_dataset(config.data.path, "train"), load_dataset(config.data.path, "test")
+                ideographs = known_ideographs(*data)
+                measures = Measures(load_judges(), load_selector(), ideographs, load_contrastive()[0])
+            found = measured(out, data, measures, options.evaluate)
+            fake = found["distribution"]["generated"]
+            shares = [found["meaning"]["rate"], found["plausibility"]["flagged"], fake["precision"], fake["recall"]]
+            line += "".join(f" {100 * share:11.1f}" for share in shares) + f" {fake['frechet']:11.2f}"
+        print(line, flush=True)
+        with (options.out / "table.jsonl").open("a") as file:
+            file.write(json.dumps({"objective": name_of(row), "minutes": options.minutes, "line": line}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Locks between processes: one holder at a time, and free again when the holder ends, however it ends."""
+
+import errno
+import os
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+def take_lock(path: Path) -> int | None:
+    """Take the lock of a file or folder: a descriptor that holds it until it is closed, or None if another has it.
+
+    The system lets go of it when its process dies (flock(2)). Raises OSError for what does not exist, and where the
+    system or the file system knows no locks.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(path))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,89 @@
+"""Cold starts: how long a command takes in a process of its own, up to its first picture."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from glyffuser.base.errors import UserError
+from glyffuser.bench.table import Table
+from glyffuser.bench.timing import Times
+
+OFTEN = 0.005  # seconds between looks at whether the picture is there
+COMMAND = (sys.executable, "-m", "glyffuser.commands.cli")
+# What a cold start consists of, each a process that does so much and no more.
+STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("python alone", (sys.executable, "-c", "")),
+    ("glyffuser --help", (*COMMAND, "--help")),
+    ("import torch", (sys.executable, "-c", "import torch")),
+    ("import diffusers' pipelines", (sys.executable, "-c", "from diffusers import DiffusionPipeline")),
+    ("load the bundled model", (sys.executable, "-c", "from glyffuser import load_pipeline; load_pipeline()")),
+)
+
+
+class Run(NamedTuple):
+    """One process: seconds until the first picture (or its end, where it makes none), until its end, and of work by
+    the processor.
+    """
+
+    picture: float
+    end: float
+    processor: float
+
+
+def cold(model: str, repeats: int, progress: Callable[[int, int], None] = lambda done, total: None) -> Table:
+    """Seconds of `glyffuser sample -n 1` and of the stages that lead there, each `repeats` times after one to warm up.
+
+    "Cold" is the process, not the disk: files that were read before lie in memory. Stages take turns, so that what
+    slows the machine for a while slows all. UserError where a command fails.
+    """
+    if not hasattr(os, "wait4"):
+        raise UserError("cold starts can be measured on Linux and macOS alone; leave out `cold`")
+    folder = Path(tempfile.mkdtemp(prefix="glyffuser-bench-"))
+    draw = (*COMMAND, "sample", "gold", "-n", "1", "--model", model, "--out", str(folder))
+    stages = {**dict(STAGES), "sample -n 1": draw}
+    runs: dict[str, list[Run]] = {name: [] for name in stages}
+    try:
+        for i in range(repeats + 1):
+            for name, command in stages.items():
+                made = run(command, folder / "gold-0-0.png" if command is draw else None)
+                if i:
+                    runs[name].append(made)
+            progress(i + 1, repeats + 1)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    table = Table("Cold starts", ("process", "s", "spread", "s of the processor"))
+    for name, found in runs.items():
+        first, end, work = (Times(tuple(column)) for column in zip(*found, strict=True))
+        if name == "sample -n 1":
+            table.add(f"{name}: first picture", first.median, first.spread, "")
+        table.add(name, end.median, end.spread, work.median)
+    return table
+
+
+def run(command: tuple[str, ...], picture: Path | None = None) -> Run:
+    """Run a command to its end; `picture`, if it is given, is removed before and waited for."""
+    if picture is not None:
+        picture.unlink(missing_ok=True)
+    start, seen = time.perf_counter(), None
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        while True:
+            pid, status, used = os.wait4(process.pid, os.WNOHANG)
+            now = time.perf_counter() - start
+            if seen is None and picture is not None and picture.exists():
+                seen = now
+            if pid:
+                break
+            time.sleep(OFTEN)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode or (picture is not None and seen is None):
+            said.seek(0)
+            last = said.read().decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise UserError(f"`{' '.join(command)}` failed: {last[0]}")
+    return Run(now if seen is None else seen, now, used.ru_utime + used.ru_stime)

@@ -1,0 +1,45 @@
+"""What a benchmark found, as a table."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Table:
+    """Rows under the same columns, and what has to be known to read them.
+
+    A row holds a value a column: text, whole numbers, or fractions, which are rounded to three figures in print.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, *values: Any) -> None:
+        """One more row; ValueError for another number of values than of columns."""
+        if len(values) != len(self.columns):
+            raise ValueError(f"{len(values)} values for {len(self.columns)} columns")
+        self.rows.append(values)
+
+    def lines(self) -> list[str]:
+        """The table in Markdown, its columns aligned, the notes below."""
+        cells = [[str(name) for name in self.columns], *([_plain(value) for value in row] for row in self.rows)]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
+        first, *others = (
+            "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+            for row in cells
+        )
+        rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+        return [self.title, "", first, rule, *others, *([""] if self.notes else []), *self.notes]
+
+
+def _plain(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage, whole."""
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,332 @@
+"""Damaged files of every kind that commands read: accepted or refused in one line, without hanging or half an output.
+
+By default few cases a kind; `--cases 10000` divides so many among the kinds, `--report FILE` writes the counts.
+"""
+
+import gzip
+import json
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fontTools import subset
+from fontTools.ttLib import TTFont
+from PIL import Image
+
+from glyffuser.commands.cli import main
+from glyffuser.config import dump_config
+from glyffuser.data.dataset import load_dataset
+from glyffuser.data.fonts import default_font, load_font, render
+from glyffuser.data.pictures import read_pictures
+from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.judge.dictionary import load_dictionary
+from glyffuser.judge.judges import BUNDLED_JUDGES
+from glyffuser.judge.novelty import load_ideographs
+from killing import complaining
+from mutating import Found, attacked, mutated, mutated_json
+
+CHARS = "金銀水湖"
+SHARES = {  # of a thousand cases
+    "fonts": 215,
+    "Unihan": 150,
+    "Parquet": 200,
+    "safetensors": 75,
+    "JSON of models": 75,
+    "JSON of records": 75,
+    "PNG": 165,
+    "ONNX": 50,
+    "configurations": 20,
+    "tables": 25,
+}
+SHORT = 300
+
+Case = Callable[[np.random.Generator, Path], int]
+
+
+@pytest.fixture(scope="module")
+def report(request) -> Iterator[list[tuple[str, Found]]]:
+    rows: list[tuple[str, Found]] = []
+    yield rows
+    if path := request.config.getoption("--report"):
+        lines = [
+            f"{'kind':16} {'cases':>6} {'accepted':>9} {'refused':>8} {'memory':>7} {'defects':>8} {'slowest, s':>11}"
+        ]
+        for name, found in rows:
+            c = found.counts
+            lines.append(
+                f"{name:16} {c.total():6} {c['accepted']:9} {c['refused']:8} {c['memory']:7} {c['defect']:8} "
+                f"{found.slowest:11.2f}"
+            )
+        lines.append(f"{'together':16} {sum(found.counts.total() for _, found in rows):6}")
+        Path(path).write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def attack(request, tmp_path, report) -> Callable[[str, Case], None]:
+    """Meet a kind of bad input so many times; the test fails with the defects."""
+
+    def run(name: str, case: Case) -> None:
+        cases = (request.config.getoption("--cases") or SHORT) * SHARES[name] // 1000
+        found = attacked(case, tmp_path / "cases", range(cases))
+        report.append((name, found))
+        assert found.defects == [], "\n".join(found.defects)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def fonts(tmp_path_factory) -> list[bytes]:
+    """A small font with cubic curves, one with quadratic ones and composite glyphs, and a collection."""
+    face, folder = default_font(), tmp_path_factory.mktemp("fonts")
+    cff = TTFont(face.path, fontNumber=face.index)
+    options = subset.Options(notdef_outline=True, layout_features=[], name_IDs=["*"])
+    cutter = subset.Subsetter(options)
+    cutter.populate(text=CHARS)
+    cutter.subset(cff)
+    cff.save(folder / "small.otf")
+    from glyffuser.export.collect import named
+    from glyffuser.export.font import EM, Naming, build_font
+    from glyffuser.export.latin import letters
+    from glyffuser.export.outline import trace
+
+    glyphs = named(["gold"], [trace(render(face, "金"))])
+    quadratic = build_font(glyphs, letters(face, EM), Naming("My", "Me", "Free", "https://example.org", "1.0"))
+    name = quadratic.getBestCmap()[glyphs[0].codepoint]
+    for table in quadratic["cmap"].tables:
+        table.cmap = {ord(char): name for char in CHARS}
+    quadratic.save(folder / "small.ttf")
+    otf, ttf = ((folder / f"small.{kind}").read_bytes() for kind in ("otf", "ttf"))
+    return [otf, ttf]
+
+
+MEANINGS = ("gold; metal", "silver", "water, fluid", "lake")
+FIELDS = ("kDefinition", "kRSUnicode", "kTotalStrokes")
+UNIHAN = "\n".join([
+    *("# Unihan_Readings.txt", "# Unicode version: 15.0.0", *(f"#\t{field}" for field in FIELDS)),
+    *(
+        f"U+{ord(char):04X}\t{field}\t{value}"
+        for char, meaning in zip(CHARS, MEANINGS, strict=True)
+        for field, value in zip(FIELDS, (meaning, "85.4", "8"), strict=True)
+    ),
+    "# EOF\n",
+])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def unihan(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unihan")
+    (folder / "Unihan_Readings.txt").write_text(UNIHAN)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def font_file(fonts, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("font") / "small.otf"
+    path.write_bytes(fonts[0])
+    return path
+
+
+def run(*argv: object) -> int:
+    return main([str(word) for word in argv])
+
+
+def build(font: Path, unihan: Path, folder: Path, size: int = 32) -> int:
+    more = ("--size", size, "--out", folder / "out" / "x.parquet")
+    return run("dataset", "build", "--font", font, "--unihan", unihan, *more)
+
+
+def test_fonts(attack, fonts, unihan):
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        kind = int(rng.integers(2))
+        font = folder / f"font.{('otf', 'ttf')[kind]}"
+        font.write_bytes(mutated(fonts[kind], rng))
+        return build(font, unihan, folder)
+
+    attack("fonts", case)
+
+
+def test_unihan(attack, font_file):
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        place = folder / "unihan"
+        place.mkdir()
+        match int(rng.integers(3)):
+            case 0:
+                (place / "Unihan_Readings.txt").write_bytes(mutated(UNIHAN.encode(), rng))
+            case 1:
+                (place / "Unihan_Readings.txt.gz").write_bytes(mutated(gzip.compress(UNIHAN.encode()), rng))
+            case 2:
+                place = folder / "Unihan.zip"
+                with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+                    archive.writestr("Unihan_Readings.txt", UNIHAN)
+                place.write_bytes(mutated(place.read_bytes(), rng))
+        return build(font_file, place, folder)
+
+    attack("Unihan", case)
+
+
+def test_parquet(attack, tiny_data, tmp_path):
+    table = tmp_path / "few.parquet"
+    import pyarrow.parquet as pq
+
+    pq.write_table(pq.read_table(tiny_data).slice(0, 4), table)
+    good = table.read_bytes()
+
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        path = folder / "x.parquet"
+        # Half of the changes at the end, where Parquet has its description.
+        path.write_bytes(mutated(good, rng) if rng.random() < 0.5 else mutated(good[::-1], rng)[::-1])
+        match int(rng.integers(3)):
+            case 0:
+                return run("dataset", "info", path)
+            case 1:
+                return complaining(lambda: load_dataset(path))
+        return complaining(lambda: [picture for k in range(4) for picture in read_pictures(path, "train")[k]])
+
+    attack("Parquet", case)
+
+
+def copied(model: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(model, folder / "model"))
+
+
+def draw(model: Path, folder: Path, *more: object) -> int:
+    return run("sample", "gold", "-n", 1, "--steps", 1, "--model", model, "--out", folder / "out", *more)
+
+
+def test_safetensors(attack, tiny_model):
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        model = copied(tiny_model, folder)
+        weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+        weights.write_bytes(mutated(weights.read_bytes(), rng))
+        return draw(model, folder)
+
+    attack("safetensors", case)
+
+
+def test_json_of_models(attack, tiny_model):
+    names = ("model_index.json", "unet/config.json", "scheduler/scheduler_config.json", "text_encoder/config.json")
+
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        model = copied(tiny_model, folder)
+        path = model / names[int(rng.integers(len(names)))]
+        path.write_text(mutated_json(path.read_text(), rng))
+        return draw(model, folder)
+
+    attack("JSON of models", case)
+
+
+def test_json_of_records(attack, tiny_model, tmp_path):
+    assert draw(tiny_model, tmp_path) == 0
+    good = (tmp_path / "out" / "gold-0.json").read_text()
+
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        (folder / "record.json").write_text(mutated_json(good, rng))
+        match int(rng.integers(2)):
+            case 0:
+                again = ("--again", folder / "record.json", "--model", tiny_model, "--out", folder / "out")
+                return run("sample", *again)
+        shutil.copyfile(tmp_path / "out" / "gold-0-0.png", folder / "gold-0-0.png")
+        return run("font", "--from", folder, "--out", folder / "out" / "x.ttf")
+
+    attack("JSON of records", case)
+
+
+def mutated_chunks(data: bytes, rng: np.random.Generator) -> bytes:
+    """A PNG with damaged contents of chunks, whose lengths and checksums are right: what lies behind them is met."""
+    made, at = data[:8], 8
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        name, content = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
+        if rng.random() < 0.5:
+            content = mutated(content, rng)
+            if name == b"IDAT" and rng.random() < 0.5:
+                content = zlib.compress(mutated(zlib.decompress(data[at + 8 : at + 8 + size]), rng))
+        made += len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
+        at += 12 + size
+    return made
+
+
+def test_png(attack, tiny_model, tmp_path):
+    path = tmp_path / "good.png"
+    Image.fromarray(render(default_font(), "金", 64)).save(path)
+    good = path.read_bytes()
+
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        picture = folder / "picture.png"
+        picture.write_bytes(mutated(good, rng) if rng.random() < 0.5 else mutated_chunks(good, rng))
+        if rng.random() < 0.8:
+            return run("svg", picture, "--out", folder / "out")
+        return draw(tiny_model, folder, "--init", picture)
+
+    attack("PNG", case)
+
+
+def test_configurations(attack, tiny_config, tmp_path):
+    """Numbers and names of a TOML file, and its bytes."""
+    tiny_config.train.max_steps = 1
+    good = dump_config(tiny_config)
+
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        text = good
+        if rng.random() < 0.3:
+            text = mutated(good.encode(), rng).decode("utf-8", "replace")
+        else:
+            lines = good.splitlines()
+            at = int(rng.integers(len(lines)))
+            value = json.dumps(json.loads(mutated_json("[1]", np.random.default_rng(rng.integers(1000)))))
+            lines[at] = lines[at].partition("=")[0] + "= " + value.strip("[]") if "=" in lines[at] else "[x]"
+            text = "\n".join(lines)
+        (folder / "config.toml").write_text(text)
+        return run("train", "--config", folder / "config.toml", "--out", folder / "out", "--dry-run")
+
+    attack("configurations", case)
+
+
+def test_tables(attack):
+    """The compressed tables of characters, of which the bundled ones are too large to be attacked often."""
+    names = ("ideographs.xz", "contrastive/dictionary.xz")
+    good = [(BUNDLED_JUDGES / name).read_bytes() for name in names]
+
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        kind = int(rng.integers(2))
+        path = folder / Path(names[kind]).name
+        path.write_bytes(mutated(good[kind], rng))
+        return complaining(lambda: load_ideographs.__wrapped__(path) if kind == 0 else load_dictionary(folder))
+
+    attack("tables", case)
+
+
+@pytest.mark.slow
+def test_onnx(request, attack, tiny_model, tmp_path):
+    """With sums that are right, so that onnxruntime meets the damage, and with those that are not."""
+    if request.config.getoption("--cases") is None:
+        pytest.skip("in the long run only: --cases")
+    from glyffuser.base.files import sha256
+
+    pipe = load_pipeline(tiny_model)
+    from glyffuser.export.onnx import export_onnx
+
+    export_onnx(pipe, tmp_path / "onnx")
+
+    def case(rng: np.random.Generator, folder: Path) -> int:
+        onnx = Path(shutil.copytree(tmp_path / "onnx", folder / "onnx"))
+        path = onnx / "denoiser.onnx"
+        path.write_bytes(mutated(path.read_bytes(), rng))
+        settings = onnx / "glyffuser.json"
+        facts = json.loads(settings.read_text())
+        if rng.random() < 0.8:
+            facts["parts"]["denoiser"]["sha256"] = sha256(path)
+        text = json.dumps(facts)
+        settings.write_text(text if rng.random() < 0.8 else mutated_json(text, rng))
+        return draw(tiny_model, folder, "--engine", "onnx", "--onnx", onnx)
+
+    attack("ONNX", case)
+
+
+def test_fonts_are_read_as_the_cases_have_them(fonts, font_file):
+    """Otherwise the damage would never be reached."""
+    assert load_font(font_file).covered >= {ord(char) for char in CHARS}

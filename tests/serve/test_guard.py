@@ -1,0 +1,81 @@
+"""What the studio refuses before gradio sees it, and what cannot be read through it."""
+
+import http.client
+from pathlib import Path
+
+import pytest
+
+from glyffuser.serve.guard import LARGEST_BODY, wrong
+from studio_client import ask
+
+ROOT = Path(__file__).parents[2]
+SECRET = "nothing that a visitor may read"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no JSON",
+        b"[1]",
+        b'{"data": [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}]}',
+        b'{"data": [[{"u\\u0072l": "http://example.org/"}]]}',
+        b'{"prompt": {"path": "x"}}',
+        b"[" * 100_000,
+    ],
+)
+def test_bodies_that_are_refused(body):
+    assert wrong(body) is not None
+
+
+def test_bodies_that_are_let_through():
+    assert wrong(b"") is None
+    assert wrong(b'{"data": ["gold", 3, null], "event_data": {"glyph": 2}}') is None
+
+
+def test_no_files_go_in_and_none_come_out(studio):
+    assert ask(f"{studio.url}/gradio_api/upload", b"x")[0] == 404
+    assert ask(f"{studio.url}/gradio_api/proxy=http://example.org/")[0] == 404
+    assert ask(f"{studio.url}/gradio_api/call/draw", b'{"data": [{"path": "/etc/passwd"}]}')[0] == 400
+    assert ask(f"{studio.url}/gradio_api/call/draw", b" " * (LARGEST_BODY + 1))[0] == 413
+    for path in ("/etc/passwd", ROOT / "README.md", f"{studio.folder}/../../etc/passwd", "http://example.org/"):
+        assert ask(f"{studio.url}/gradio_api/file={path}")[0] in (400, 403, 404)
+    assert ask(f"{studio.url}/health", headers={"host": "evil.example"})[0] == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../../../../../../etc/passwd",
+        "/static/../../../../../../etc/passwd",
+        "/assets/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/gradio_api/file=../../../../../../etc/passwd",
+        "/gradio_api/file=%2fproc%2fself%2fenviron",
+        "/gradio_api/file=file:///etc/passwd",
+        "/gradio_api/custom_component/../../etc/passwd",
+        "/gradio_api/heartbeat/../file=/etc/passwd",
+    ],
+)
+def test_paths_lead_nowhere(studio, path):
+    """Sent as they stand: most clients would tidy such paths up."""
+    connection = http.client.HTTPConnection(studio.url.removeprefix("http://"), timeout=30)
+    connection.putrequest("GET", path, skip_host=False)
+    connection.endheaders()
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status in (400, 403, 404, 422), path
+    assert b"root:" not in body
+    assert b"PATH=" not in body
+    connection.close()
+
+
+def test_of_the_folder_for_downloads_its_own_files_alone_are_served(studio, tmp_path):
+    (tmp_path / "secret.txt").write_text(SECRET)
+    shown, link = studio.folder / "tray-test" / "shown.txt", studio.folder / "tray-test" / "link.txt"
+    shown.parent.mkdir()
+    shown.write_text("shown")
+    link.symlink_to(tmp_path / "secret.txt")
+    assert ask(f"{studio.url}/gradio_api/file={shown}") == (200, "shown")
+    for path in (tmp_path / "secret.txt", link, f"{shown.parent}/../../secret.txt", shown.parent):
+        status, body = ask(f"{studio.url}/gradio_api/file={path}")
+        assert status in (400, 403, 404), path
+        assert SECRET not in body

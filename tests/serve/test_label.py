@@ -1,0 +1,351 @@
+"""Labelling: the desk, the server in front of it, whom it refuses, and the page in a browser."""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from glyffuser.base.errors import UserError
+from glyffuser.commands.cli import main
+from glyffuser.data.pairs import PairFile, picture, read_pairs
+from glyffuser.generate.pairs import PairSource
+from glyffuser.generate.request import Request
+from glyffuser.serve.desk import AHEAD, Desk, data_url
+from glyffuser.serve.label import serving
+
+PROMPTS = ["gold", "a deep river", "<script>alert(1)</script>"]
+
+
+@pytest.fixture(scope="module")
+def source(make_pipe) -> PairSource:
+    return PairSource(make_pipe(), PROMPTS, Request(steps=1))
+
+
+@contextmanager
+def running(desk: Desk) -> Iterator[int]:
+    """The port of a server of the desk."""
+    with serving(desk) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def until(true: Callable[[], Any]) -> Any:
+    """What `true` gives, once it gives something."""
+    for _ in range(1200):
+        if found := true():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+@pytest.fixture
+def desk(source, tmp_path) -> Desk:
+    return Desk(source, PairFile(tmp_path / "pairs.parquet"))
+
+
+@pytest.fixture
+def port(desk) -> Iterator[int]:
+    with running(desk) as found:
+        until(lambda: 0 in desk.waiting)
+        yield found
+
+
+def asked(port: int, method: str, path: str, body: Any = None, **headers: Any) -> tuple[int, Any]:
+    """Status and answer; headers may be given anew, or left out by None."""
+    own = f"127.0.0.1:{port}"
+    data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    said = {"Host": own, "Content-Length": str(len(data))}
+    if method == "POST":
+        said |= {"Origin": f"http://{own}", "Content-Type": "application/json"}
+    said = {k: v for k, v in {**said, **{k.replace("_", "-"): v for k, v in headers.items()}}.items() if v is not None}
+    connection = http.client.HTTPConnection(own, timeout=20)
+    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    for name, value in said.items():
+        connection.putheader(name, value)
+    connection.endheaders(data)
+    answer = connection.getresponse()
+    found = answer.read()
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert answer.headers["Access-Control-Allow-Origin"] is None
+    connection.close()
+    return answer.status, json.loads(found) if answer.headers["Content-Type"] == "application/json" else found
+
+
+def test_choices_are_kept_at_once_and_taken_back(port, desk, source):
+    status, first = asked(port, "GET", "/pair")
+    assert (status, first["pair"], first["labelled"], first["limit"]) == (200, 0, 0, None)
+    assert first["pictures"] == [data_url(source.draw(0).left), data_url(source.draw(0).right)]
+    for number, choice in enumerate(("right", "bad", "left")):
+        until(partial(desk.waiting.get, number))
+        status, shown = asked(port, "POST", "/choice", {"pair": number, "choice": choice})
+        assert (status, shown["pair"], shown["labelled"]) == (200, number + 1, number + 1)
+        assert read_pairs(desk.file.path)[-1].choice == choice
+    assert shown["bad"] == 1
+    status, shown = asked(port, "POST", "/undo", {"pair": 3})
+    assert (status, shown["pair"], shown["labelled"]) == (200, 2, 2)
+    kept = read_pairs(desk.file.path)
+    assert [(pair.choice, pair.judge) for pair in kept] == [("right", "person"), ("bad", "person")]
+    assert kept[0].left == source.draw(0).left
+    status, shown = asked(port, "POST", "/choice", {"pair": 2, "choice": "right"})  # undone, it is still there
+    assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right", "bad", "right"]
+
+
+def test_pairs_are_drawn_ahead_and_no_further(port, desk):
+    until(lambda: len(desk.waiting) == AHEAD)
+    asked(port, "POST", "/choice", {"pair": 0, "choice": "left"})
+    until(lambda: set(desk.waiting) == set(range(1, AHEAD + 1)))
+
+
+def test_it_goes_on_where_it_was(source, desk, port):
+    for number in range(2):
+        until(partial(desk.waiting.get, number))
+        asked(port, "POST", "/choice", {"pair": number, "choice": "left"})
+    later = Desk(source, PairFile(desk.file.path))
+    assert later.shown()["pair"] == 2
+    later.undo(2)  # what an earlier session chose
+    assert later.shown()["pair"] == 1
+    assert later.shown()["pictures"] == [data_url(source.draw(1).left), data_url(source.draw(1).right)]
+
+
+def test_a_number_of_pairs_is_an_end(source, tmp_path):
+    desk = Desk(source, PairFile(tmp_path / "pairs.parquet"), limit=1)
+    with running(desk) as port:
+        until(lambda: 0 in desk.waiting)
+        _, shown = asked(port, "POST", "/choice", {"pair": 0, "choice": "left"})
+        assert (shown["pair"], shown["prompt"], shown["pictures"]) == (1, None, None)
+        assert asked(port, "POST", "/choice", {"pair": 1, "choice": "left"})[0] == 409
+        assert asked(port, "POST", "/undo", {"pair": 1})[1]["pair"] == 0
+    assert not desk.waiting.keys() - {0}
+
+
+def test_a_file_of_another_seed_is_not_gone_on_with(source, desk, port, make_pipe):
+    asked(port, "POST", "/choice", {"pair": 0, "choice": "left"})
+    other = PairSource(make_pipe(), PROMPTS, Request(steps=1, seed=1))
+    with pytest.raises(UserError, match="holds pairs with seed = 0, not 1"):
+        Desk(other, PairFile(desk.file.path))
+
+
+GOOD = {"pair": 0, "choice": "left"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (403, GOOD, {"Origin": "http://evil.example"}),
+        (403, GOOD, {"Origin": None}),
+        (403, GOOD, {"Origin": "null"}),
+        (403, GOOD, {"Origin": "https://127.0.0.1"}),
+        (421, GOOD, {"Host": "evil.example"}),
+        (421, GOOD, {"Host": None}),
+        (421, GOOD, {"Host": "127.0.0.1:1", "Origin": "http://127.0.0.1:1"}),
+        (415, GOOD, {"Content_Type": "text/plain"}),
+        (415, GOOD, {"Content_Type": None}),
+        (411, GOOD, {"Content_Length": None}),
+        (411, GOOD, {"Content_Length": "-1"}),
+        (411, GOOD, {"Content_Length": "٣"}),
+        (413, b"9" * 100_000, {}),
+        (413, GOOD, {"Content_Length": "9" * 500}),
+        (400, b"{", {}),
+        (400, b"[" * 1000, {}),
+        (400, b"\xff\xfe", {}),
+        (400, [], {}),
+        (400, {"pair": 0}, {}),
+        (400, {**GOOD, "prompt": "x"}, {}),
+        (400, {"pair": "0", "choice": "left"}, {}),
+        (400, {"pair": True, "choice": "left"}, {}),
+        (400, {"pair": 0.0, "choice": "left"}, {}),
+        (400, {"pair": [0], "choice": "left"}, {}),
+        (400, {"pair": 0, "choice": "best"}, {}),
+        (400, {"pair": 0, "choice": None}, {}),
+        (400, {"pair": 0, "choice": ["left"]}, {}),
+        (400, {"pair": 0, "choice": {"left": 1}}, {}),
+        (409, {"pair": 1, "choice": "left"}, {}),
+        (409, {"pair": -1, "choice": "left"}, {}),
+        (409, {"pair": 10**300, "choice": "left"}, {}),
+    ],
+)
+def test_what_is_hostile_is_refused_in_words(port, desk, status, body, headers, capfd):
+    latin = {k: v.encode() if isinstance(v, str) and not v.isascii() else v for k, v in headers.items()}
+    found, answer = asked(port, "POST", "/choice", body, **latin)
+    assert found == status
+    assert answer["error"]
+    assert len(desk.file) == 0
+    assert not desk.file.path.exists()
+    assert capfd.readouterr().err == ""
+
+
+def test_undo_is_guarded_as_well(port):
+    assert asked(port, "POST", "/undo", {"pair": 0})[0] == 409  # nothing was labelled yet
+    assert asked(port, "POST", "/undo", {"pair": 0}, Origin="http://evil.example")[0] == 403
+    assert asked(port, "POST", "/undo", {"pair": 0, "choice": "left"})[0] == 400
+    asked(port, "POST", "/choice", GOOD)
+    assert asked(port, "POST", "/undo", {"pair": 0})[0] == 409  # from a page that shows another pair
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../label.py",
+        "/%2e%2e/label.py",
+        "//etc/passwd",
+        "/label.css?x",
+        "/static/label.js",
+        "/pair/..",
+        "/choice",
+        "*",
+    ],
+)
+def test_nothing_else_is_served(port, path):
+    assert asked(port, "GET", path)[0] == 404
+
+
+def test_other_methods_and_places_are_refused(port):
+    assert asked(port, "POST", "/pair", GOOD)[0] == 404
+    assert asked(port, "GET", "/", Host="evil.example")[0] == 421
+
+
+def test_a_full_disk_is_said_and_changes_nothing(port, desk, monkeypatch):
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    status, answer = asked(port, "POST", "/choice", GOOD)
+    assert (status, "No space left" in answer["error"]) == (507, True)
+    monkeypatch.undo()
+    assert asked(port, "POST", "/choice", GOOD)[1]["labelled"] == 1
+
+
+def test_what_goes_wrong_in_drawing_ends_it(source, tmp_path, monkeypatch):
+    def broken(*args: Any) -> None:
+        raise UserError("no ink left")
+
+    monkeypatch.setattr(source, "draw", broken)
+    desk = Desk(source, PairFile(tmp_path / "pairs.parquet"))
+    with pytest.raises(UserError, match="no ink left"), serving(desk) as server:
+        server.serve_forever()
+
+
+def test_closing_interrupts_a_drawing(source, tmp_path, monkeypatch):
+    drawing = threading.Event()
+
+    def endless(number: int, tick: Callable[[int, int], None]) -> None:
+        while True:
+            drawing.set()
+            tick(1, 2)
+
+    monkeypatch.setattr(source, "draw", endless)
+    with serving(Desk(source, PairFile(tmp_path / "pairs.parquet"))):
+        assert drawing.wait(60)
+
+
+@pytest.fixture
+def tab(browser, port) -> Iterator[Any]:
+    """The page, open; it may ask nobody but its server, and no script may fail."""
+    context = browser.new_context(viewport={"width": 1000, "height": 800})
+    context.set_default_timeout(120_000)  # on a busy machine a page takes its time
+    page, errors, asked = context.new_page(), [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"http://127.0.0.1:{port}/")
+    shows(page, 0)
+    yield page
+    assert not errors
+    assert all(url.startswith((f"http://127.0.0.1:{port}/", "data:")) for url in asked)
+    context.close()
+
+
+def shows(page: Any, number: int) -> None:
+    page.wait_for_selector(f"body[data-state=shown][data-pair='{number}']", timeout=60_000)
+
+
+def test_two_pairs_are_labelled_one_is_undone_and_a_reload_goes_on(tab, desk, source):
+    assert tab.inner_text("h1") == source.blank(0).prompt
+    assert tab.get_attribute("#left-picture", "src") == data_url(source.draw(0).left)
+    assert tab.get_attribute("#right-picture", "alt") == f"the right glyph for {source.blank(0).prompt}"
+    tab.keyboard.press("ArrowRight")
+    shows(tab, 1)
+    tab.keyboard.press("b")
+    shows(tab, 2)
+    assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right", "bad"]
+    assert tab.inner_text("#count") == "2 labelled"
+    assert tab.inner_text("#status") == "Both bad. 1 of 2 both bad."
+    assert tab.inner_text("h1") == source.blank(2).prompt  # one of the three is a script tag, and is shown as text
+    tab.keyboard.press("Backspace")
+    shows(tab, 1)
+    assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right"]
+    tab.keyboard.press("Control+ArrowLeft")  # the browser's own
+    tab.reload()
+    shows(tab, 1)
+    assert tab.get_attribute("#left-picture", "src") == data_url(source.draw(1).left)
+    tab.click("#left")
+    shows(tab, 2)
+    tab.click("#bad")
+    shows(tab, 3)
+    tab.click("#undo")
+    shows(tab, 2)
+    assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right", "left"]
+
+
+def test_the_page_is_named_for_screen_readers_and_has_no_way_past_its_server(tab, port):
+    for name in ("left", "right", "bad", "undo"):
+        assert tab.get_attribute(f"#{name}", "aria-keyshortcuts")
+    assert tab.locator("[role=status]").count() == 1
+    assert tab.get_by_role("button", name="the left glyph for").count() == 1
+    assert tab.locator("script:not([src])").count() == 0
+
+
+def test_a_page_whose_server_is_gone_says_so(browser, source, tmp_path):
+    page = browser.new_page()
+    desk = Desk(source, PairFile(tmp_path / "pairs.parquet"))
+    with running(desk) as port:
+        page.goto(f"http://127.0.0.1:{port}/")
+        shows(page, 0)
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("body[data-state=failed]")
+    assert "does not answer" in page.inner_text("#status")
+    page.close()
+
+
+def test_the_command_labels_by_flaws_and_goes_on(tiny_model, tmp_path, capsys):
+    (tmp_path / "prompts.txt").write_text("gold\na river\n")
+    out = tmp_path / "pairs.parquet"
+    command = ["label", "--model", str(tiny_model), "--prompts", str(tmp_path / "prompts.txt"), "--out", str(out)]
+    command += ["--by", "flaws", "--steps", "2", "--json"]
+    assert main([*command, "-n", "2"]) == 0
+    first = read_pairs(out)
+    assert json.loads(capsys.readouterr().out)["labelled"] == 2
+    assert main([*command, "-n", "3"]) == 0
+    pairs = read_pairs(out)
+    assert pairs[:2] == first
+    assert [pair.pair for pair in pairs] == [0, 1, 2]
+    assert {pair.judge.split()[0] for pair in pairs} == {"flaws"}
+    assert picture(pairs[0].left, "it").shape == (32, 32)
+    assert main([*command, "-n", "4", "--seed", "1"]) == 2
+    assert "holds pairs with seed = 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--by", "chance"], "--by can be person or flaws"),
+        (["-n", "0"], "-n must be 1 or more"),
+        (["--port", "70000"], "--port must be between"),
+        (["--data", "nowhere.parquet"], "name a file of meanings with --prompts"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(tiny_model, tmp_path, capsys, options, reason):
+    assert main(["label", "--model", str(tiny_model), "--out", str(tmp_path / "p.parquet"), *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line
