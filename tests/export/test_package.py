@@ -92,7 +92,7 @@ def test_the_suffix_says_which_format(sampled, tmp_path, capsys, suffix):
 
 
 def test_prompts_are_drawn_first(tiny_model, tmp_path, capsys, monkeypatch):
-    begun = []
+    begun: list[tuple[str, int]] = []
 
     def draw(pipe, prompts, request, numbers, tick):  # the tiny model draws noise
         begun.extend((prompt, request.seed) for prompt in prompts)
