@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.files import sha256
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.commands.cli import main
@@ -227,7 +228,15 @@ def test_files_of_another_model_or_none_or_damaged_ones_are_told(model, folder, 
         with_onnx(model, tmp_path)
     facts = (folder / "glyffuser.json").read_text()
     (tmp_path / "denoiser.onnx").write_bytes(b"half a file")
-    for text, words in ((facts, "cannot open the denoiser"), ("{", "damaged"), ("[]", "damaged")):
+    whole, half = sha256(folder / "denoiser.onnx"), sha256(tmp_path / "denoiser.onnx")
+    assert whole in facts
+    as_if = facts.replace(whole, half)
+    for text, words in (
+        (facts, "another export"),
+        (as_if, "cannot open the denoiser"),
+        ("{", "damaged"),
+        ("[]", "damaged"),
+    ):
         (tmp_path / "glyffuser.json").write_text(text)
         with pytest.raises(UserError, match=words):
             with_onnx(model, tmp_path)
