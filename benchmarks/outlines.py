@@ -152,8 +152,8 @@ def compared(name: str, pictures: list[np.ndarray], upscaler: Path, own: list[Ou
     plain = row(name, pictures, trace, own)
     large = row(f"  enlarged to {side} pixels", list(enlarge([network], np.stack(pictures))), trace, own)
     what = "points" if own is None else "thousandths of an em off"
-    better = f"from {side} pixels" if large < plain else f"from {SIDE} pixels, without the upscaler,"
-    print(f"  -> outlines are better {better}: {min(plain, large):.2f} against {max(plain, large):.2f} {what}")
+    best = f"those enlarged to {side} pixels" if large < plain else f"those of {SIDE} pixels as they are"
+    print(f"  -> better: {best}, {min(plain, large):.2f} against {max(plain, large):.2f} {what}")
 
 
 def main() -> None:

@@ -45,6 +45,7 @@ class Closed:
         report: Callable[[float, str], None] = lambda part, text: None,
     ) -> None:
         """What `export_onnx` does, at no cost."""
+        Path(out).mkdir(parents=True, exist_ok=True)
         makers = {"text_encoder": self._text_encoder, "tower": self._tower, "denoiser": self._denoiser}
         for part in self.parts:
             onnx.save(makers[part.name](part), Path(out) / f"{part.name}.onnx")

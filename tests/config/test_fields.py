@@ -31,7 +31,7 @@ from glyffuser.config import (
     preset,
     set_field,
 )
-from glyffuser.config.fields import CHOICES, FRACTIONS, LOWEST
+from glyffuser.config.fields import CHOICES, FRACTIONS, LOWEST, MOST
 from glyffuser.data.radicals import RADICALS
 from glyffuser.diffusion.process import PREDICTIONS, x0_weight
 from glyffuser.diffusion.samplers import SAMPLERS
@@ -50,12 +50,12 @@ def allowed(key: str) -> st.SearchStrategy[Any]:
     if key in CHOICES:
         return st.sampled_from(CHOICES[key])
     if get_args(hint):
-        items = st.booleans() if get_args(hint)[0] is bool else st.integers(1, 2**40)
+        items = st.booleans() if get_args(hint)[0] is bool else st.integers(1, MOST)
         return st.lists(items, max_size=5).map(tuple)
     numbers = st.floats(0, 1 if key in FRACTIONS else None, allow_nan=False, allow_infinity=False)
     # TOML is UTF-8, so it has no lone surrogates.
     text = st.text(st.characters(exclude_categories=["Cs"]))
-    return {bool: st.booleans(), int: st.integers(LOWEST.get(key, 1), 2**40), float: numbers, str: text}[hint]
+    return {bool: st.booleans(), int: st.integers(LOWEST.get(key, 1), MOST), float: numbers, str: text}[hint]
 
 
 settings = st.sampled_from(sorted(HINTS)).flatmap(lambda key: st.tuples(st.just(key), allowed(key)))
@@ -93,7 +93,9 @@ def test_networks_that_are_told_radicals_know_all_of_them():
 
 
 def test_unknown_preset_lists_the_names():
-    with pytest.raises(UserError, match="'huge'; choose one of cpu, gpu, transformer, styles, cascade, "):
+    with pytest.raises(
+        UserError, match="'huge'; choose one of cpu, gpu, transformer, unconditional, styles, cascade, "
+    ):
         preset("huge")
 
 

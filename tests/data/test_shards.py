@@ -247,7 +247,7 @@ def test_a_picture_of_another_size_is_found(tmp_path: Path, faces: list[FontFace
     rewrite(large / "train-00000.parquet", lambda t: t.replace_schema_metadata(schema(facts).metadata))
     shutil.copy(large / "train-00000.parquet", small)
     fits(small, "train-00000.parquet")
-    with pytest.raises(UserError, match=r"the picture of . is damaged \(it is 40 x 40 pixels, L\); build"):
+    with pytest.raises(UserError, match=r"the picture of . is damaged \(it is 40 x 40 L, not 32 x 32 L\); build"):
         open_stream(small, "train").pictures[3]
 
 

@@ -15,7 +15,7 @@ from glyffuser.data.pictures import open_stream
 from glyffuser.data.schema import png
 from glyffuser.data.shards import ShardWriter, write_manifest
 
-# One process reads 68 MB of PNGs, which is as much again decoded, within 40 MB more than it has at its beginning.
+# One process reads 68 MB of PNGs, which is as much again decoded, within 60 MB more than it has at its beginning.
 CAPPED = """
 import resource, sys
 import numpy as np
@@ -26,7 +26,7 @@ from glyffuser.data.pictures import open_stream
 how, path = sys.argv[1:]
 stream = open_stream(path, "train", held=2)  # everything is imported and open
 [line] = [line for line in open("/proc/self/status") if line.startswith("VmData")]
-resource.setrlimit(resource.RLIMIT_DATA, (int(line.split()[1]) * 1024 + 40 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_DATA, (int(line.split()[1]) * 1024 + 60 * 2**20,) * 2)
 if how == "all":
     load_dataset(path, "train")
 order = GlyphOrder(stream.radicals, 0, 0, stream.pictures.blocks, window=2)

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.files import sha256
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.commands.cli import main
@@ -41,7 +42,9 @@ def make_model(small_unet, tiny_encoder):
 
     def make(process: Process, **settings) -> GlyffuserPipeline:
         torch.manual_seed(0)
-        unet = small_unet(process, num_class_embeds=215, pooled_dim=8, layers_per_block=1, **settings).eval()
+        # Groups of several channels: those of one, on 2 x 2 pixels, make much of any rounding.
+        small = {"num_class_embeds": 215, "pooled_dim": 8, "layers_per_block": 1, "norm_groups": 4}
+        unet = small_unet(process, **small | settings).eval()
         for parameter in unet.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)
         encoder = TextEncoder(str(tiny_encoder), words_only=True)
@@ -105,7 +108,10 @@ TRANSFORMER: dict[str, Any] = {"kind": "transformer", "block_out_channels": (16,
 @pytest.mark.parametrize(
     ("process", "settings"),
     [
-        (Process(Schedule("linear"), "epsilon"), {"norm_groups": 0, "components": "木水"}),
+        (
+            Process(Schedule("linear"), "epsilon"),
+            {"norm_groups": 0, "components": "木水", "block_out_channels": (16,), "attention_levels": (True,)},
+        ),
         (Process(Schedule("cosine"), "v_prediction"), TRANSFORMER),
         (Process(Schedule("flow"), "flow_prediction"), TRANSFORMER | {"styles": ("kai",)}),
     ],
@@ -217,7 +223,15 @@ def test_files_of_another_model_or_none_or_damaged_ones_are_told(model, folder, 
         with_onnx(model, tmp_path)
     facts = (folder / "glyffuser.json").read_text()
     (tmp_path / "denoiser.onnx").write_bytes(b"half a file")
-    for text, words in ((facts, "cannot open the denoiser"), ("{", "damaged"), ("[]", "damaged")):
+    whole, half = sha256(folder / "denoiser.onnx"), sha256(tmp_path / "denoiser.onnx")
+    assert whole in facts
+    as_if = facts.replace(whole, half)
+    for text, words in (
+        (facts, "another export"),
+        (as_if, "cannot open the denoiser"),
+        ("{", "damaged"),
+        ("[]", "damaged"),
+    ):
         (tmp_path / "glyffuser.json").write_text(text)
         with pytest.raises(UserError, match=words):
             with_onnx(model, tmp_path)

@@ -94,11 +94,11 @@ def test_the_suffix_says_which_format(sampled, tmp_path, capsys, suffix):
 def test_prompts_are_drawn_first(tiny_model, tmp_path, capsys, monkeypatch):
     begun: list[tuple[str, int]] = []
 
-    def draw(pipe, prompts, request, numbers, tick):  # the tiny model draws noise
+    def draw(pipe, prompts, request, numbers, tick, crew):  # the tiny model draws noise
         begun.extend((prompt, request.seed) for prompt in prompts)
         return np.stack([render(default_font(), "金水"["water" in prompt], 64) for prompt in prompts])
 
-    monkeypatch.setattr("glyffuser.generate.choose.draw", draw)
+    monkeypatch.setattr("glyffuser.generate.files.draw", draw)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("# mine\nwater\n\ngold\n", encoding="utf-8")
     chosen = ["--best-of", 1, "--model", tiny_model]

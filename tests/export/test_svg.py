@@ -66,10 +66,10 @@ def test_a_missing_extra_is_told_in_one_line(pictures, monkeypatch, capsys):
 
 
 def test_sample_writes_outlines_where_asked(tiny_model, tmp_path, capsys, monkeypatch):
-    def draw(pipe, prompts, request, numbers, tick):  # the tiny model draws noise
+    def draw(pipe, prompts, request, numbers, tick, crew):  # the tiny model draws noise
         return np.stack([render(default_font(), "金銀"[number], 64) for number in numbers])
 
-    monkeypatch.setattr("glyffuser.generate.choose.draw", draw)
+    monkeypatch.setattr("glyffuser.generate.files.draw", draw)
     assert (
         run("sample", "gold", "-n", 2, "--steps", 1, "--model", tiny_model, "--out", tmp_path, "--svg", "--json") == 0
     )

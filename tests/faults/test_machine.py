@@ -248,7 +248,7 @@ def test_a_thread_that_runs_out_of_memory_is_one_line(tiny_data, capsys, monkeyp
     def starved(*args, **more):
         raise MemoryError
 
-    monkeypatch.setattr("glyffuser.data.dataset.Image.open", starved)
+    monkeypatch.setattr("glyffuser.data.schema.Image.open", starved)
     assert main(["evaluate", "--data", str(tiny_data)]) == 2
     assert "not enough memory" in capsys.readouterr().err
 

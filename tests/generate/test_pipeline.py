@@ -264,7 +264,7 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     ),
     "unknown module": (
         lambda f: edit(f / "model_index.json", scheduler=["nowhere.at.all", "Scheduler"]),
-        ["cannot load the model", "nowhere"],
+        ["its scheduler from 'nowhere.at.all'", "glyffuser or diffusers"],
     ),
     "no network": (lambda f: shutil.rmtree(f / "unet"), ["cannot load the model in "]),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), ["has no safetensors weights"]),

@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from glyffuser.base.errors import UserError
+from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.maths.map_layout import (
     atlas_path,
     compute,
@@ -65,14 +66,17 @@ def test_the_same_seed_gives_the_same_map(inputs):
     np.testing.assert_array_equal(again.coordinates, inputs.atlas.coordinates)
 
 
-def test_the_map_is_kept_and_a_damaged_file_is_made_anew(inputs, monkeypatch):
-    kept = inputs.atlas
+def test_the_map_is_kept_and_a_damaged_file_is_made_anew(inputs, tiny_data, tmp_path, monkeypatch):
+    made, here = inputs.atlas, Inputs(tiny_data, cache=tmp_path)
+    monkeypatch.setattr("glyffuser.guide.maths.map_layout.compute", lambda *a: made)
+    load_or_compute(here)
     monkeypatch.setattr("glyffuser.guide.maths.map_layout.compute", lambda *a: pytest.fail("computed again"))
-    np.testing.assert_array_equal(load_or_compute(inputs).coordinates, kept.coordinates)
-    monkeypatch.undo()
-    atlas_path(inputs).write_bytes(b"PK\x03\x04 no more")
+    np.testing.assert_array_equal(load_or_compute(here).coordinates, made.coordinates)
+    monkeypatch.setattr("glyffuser.guide.maths.map_layout.compute", lambda *a: made)
+    atlas_path(here).write_bytes(b"PK\x03\x04 no more")
     with pytest.warns(UserWarning, match="rebuilt"):
-        np.testing.assert_array_equal(load_or_compute(inputs).coordinates, kept.coordinates)
+        np.testing.assert_array_equal(load_or_compute(here).coordinates, made.coordinates)
+    assert len(atlas_path(here).read_bytes()) > 20
 
 
 def test_shrinking_keeps_the_ink():
