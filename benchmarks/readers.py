@@ -1,4 +1,4 @@
-"""What can be read from a text about its glyph: the linear prior against towers, with and without captions of parts.
+"""What can be read from a text about its glyph: the linear prior against towers, which learn from further captions too.
 
     python benchmarks/readers.py [--data data/glyphs.parquet] [--steps 3000]
 
@@ -18,6 +18,7 @@ from glyffuser.config import DATA
 from glyffuser.data.captions import build_captions
 from glyffuser.data.components import compositions
 from glyffuser.data.dataset import load_dataset
+from glyffuser.data.glosses import glosses
 from glyffuser.judge.prompts import PARAPHRASES, PROMPTS
 from glyffuser.text.cache import encode_cached
 from glyffuser.text.encoder import TextEncoder
@@ -57,10 +58,12 @@ def main() -> None:
         print(f"{name:28}" + "".join(f"{100 * hit:9.1f} /{100 * mass:5.1f}" for hit, mass in found), flush=True)
 
     mark, cache = encoder.fingerprint(), options.data.parent / "text"
-    composed = [compositions(data.chars, data.senses)]
+    composed, told = [compositions(data.chars, data.senses)], [glosses(data.senses)]
     for name, further, weights in (
         ("definitions", [], (0.35, 0.4, 0.25)),
         ("and descriptions of parts", composed, (0.3, 0.5, 0.2, 0.15)),
+        ("and glosses", told, (0.3, 0.5, 0.2, 0.3)),
+        ("and both", [*composed, *told], (0.3, 0.5, 0.2, 0.15, 0.3)),
     ):
         captions = build_captions(data.definitions, data.senses, further)
         texts = encode_cached(encoder, captions.texts, cache)

@@ -23,6 +23,7 @@ from glyffuser.config import Config
 from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import common, compositions
 from glyffuser.data.dataset import GlyphData, GlyphFacts
+from glyffuser.data.glosses import glosses
 from glyffuser.data.pairs import read_pairs
 from glyffuser.data.pictures import GlyphStream, open_dataset, read_pictures
 from glyffuser.diffusion.process import Process
@@ -108,8 +109,10 @@ def _captions(config: Config, data: GlyphFacts) -> Captions:
     """The captions of all characters, as the settings have them; where a network takes no text, the empty one alone."""
     if config.model.text_route == "none":
         return build_captions([""] * len(data), [[] for _ in data.chars])
-    composed = [compositions(data.chars, data.senses)] if config.data.composition else []
-    return build_captions(data.definitions, data.senses, composed)
+    further = [compositions(data.chars, data.senses)] if config.data.composition else []
+    if config.data.gloss:
+        further.append(glosses(data.senses))
+    return build_captions(data.definitions, data.senses, further)
 
 
 def begin(mixed_precision: str, cpu: bool) -> Accelerator:
