@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import threading
+import time
 import urllib.parse
 import urllib.request
 import zipfile
@@ -194,7 +195,15 @@ def test_who_waits_sees_the_place_and_may_leave_the_queue(page, studio, monkeypa
     other.join(60)
 
 
-def test_denoising_streams_and_stops_and_the_next_drawing_begins(page):
+def test_denoising_streams_and_stops_and_the_next_drawing_begins(page, monkeypatch):
+    drawn = Artist.draw
+
+    def slowly(self, request):
+        for frame in drawn(self, request):
+            time.sleep(0.1)  # the tiny model would be done before the browser has shown three steps
+            yield frame
+
+    monkeypatch.setattr(Artist, "draw", slowly)
     set_steps(page, 100)
     page.fill(MEANING, "gold")
     page.click("#draw")
