@@ -24,7 +24,8 @@ from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import karras_sigmas
 from glyffuser.evaluate.meaning import prompt_hits
 from glyffuser.generate.draw import BATCH
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.judge.judges import Judges, load_judges
 from glyffuser.judge.prompts import PROMPTS
 

@@ -30,7 +30,7 @@ from glyffuser.bench.training import parameters, whole_step
 from glyffuser.config import DATA, preset
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.generate.draw import BATCH, draw
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.text.encoder import TextEncoder
 
 FILES = 64  # glyphs that are written as PNGs, to be opened again

@@ -34,7 +34,8 @@ from glyffuser.diffusion.editing import Edit, Sampler, composed
 from glyffuser.diffusion.guidance import Denoiser, classifier_free
 from glyffuser.diffusion.samplers import SAMPLERS, Step, dpmpp_2m_sde
 from glyffuser.generate.draw import draw
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judges, load_judges
 

@@ -18,7 +18,7 @@ from glyffuser.config import BUNDLED, DATA
 from glyffuser.data.dataset import load_dataset
 from glyffuser.evaluate.paper import crispness
 from glyffuser.generate.draw import BATCH
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.judge.prompts import PROMPTS
 
 

@@ -22,7 +22,7 @@ from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.evaluate.artist import QUICK
 from glyffuser.evaluate.measure import Measures, evaluate
 from glyffuser.evaluate.report import write_report
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.judge.judges import load_contrastive, load_judges, load_selector
 from glyffuser.judge.novelty import known_ideographs
 from glyffuser.train.folder import RunFolder

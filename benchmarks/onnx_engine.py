@@ -31,7 +31,8 @@ from glyffuser.export.onnx import SETTINGS, difference, export_onnx, open_sessio
 from glyffuser.export.precision import PRECISIONS
 from glyffuser.generate import pipeline
 from glyffuser.generate.draw import draw
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.judges import load_judges
 from glyffuser.judge.prompts import PROMPTS

@@ -20,8 +20,9 @@ from glyffuser.config import BUNDLED, SAMPLER
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.evaluate.meaning import prompt_hits
 from glyffuser.generate.draw import BATCH, draw
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.measured import Row, Table, read_table
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judges, load_judges
 from glyffuser.judge.prompts import PROMPTS, Prompt

@@ -14,7 +14,7 @@ from PIL import Image
 from conftest import make_config
 from glyffuser.commands.cli import main
 from glyffuser.config import Config, dump_config, override
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from training_runs import Run, finish, log, tensors, towered
 
 PLAIN = ["train.mixed_precision=no", "model.dropout=0.0", "train.decay=0.0"]

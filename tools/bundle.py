@@ -13,7 +13,7 @@ import torch
 from glyffuser.base.files import atomic_path
 from glyffuser.base.weights import weights_hash
 from glyffuser.config import BUNDLED
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 
 KEPT = "README.md"
 

@@ -34,7 +34,7 @@ _EXPORTS = {
     "TextTower": "glyffuser.text.tower",
     "GlyffuserPipeline": "glyffuser.generate.pipeline",
     "GlyffuserScheduler": "glyffuser.generate.schedulers",
-    "load_pipeline": "glyffuser.generate.pipeline",
+    "load_pipeline": "glyffuser.generate.load",
 }
 __all__ = [*_EXPORTS]
 # When diffusers loads a model, it looks for the base classes of its parts in the module that the parts name.

@@ -14,7 +14,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.names import SAMPLER_NAMES
 from glyffuser.commands.cli import COMMANDS, main
 from glyffuser.config import Config, dump_config, load_config, override
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request
 from glyffuser.serve.limits import read_request
 

@@ -22,7 +22,7 @@ from glyffuser.config import dump_config
 from glyffuser.data.dataset import load_dataset
 from glyffuser.data.fonts import default_font, load_font, render
 from glyffuser.data.pictures import read_pictures
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.judge.dictionary import load_dictionary
 from glyffuser.judge.judges import BUNDLED_JUDGES
 from glyffuser.judge.novelty import load_ideographs

@@ -25,7 +25,7 @@ from glyffuser.data import unihan as unihan_module
 from glyffuser.data.dataset import load_dataset
 from glyffuser.data.fonts import load_font, render
 from glyffuser.data.unihan import read_unihan
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.judge.reading import open_picture
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glyffuser.generate.files import sample_to_folder
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.judges import load_judges
 

@@ -11,7 +11,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.diffusion.conditions import Small
 from glyffuser.generate.cascade import enlarge, plan, tiled_denoiser, tiles, window
 from glyffuser.generate.files import read_record, sample_to_folder
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request
 from glyffuser.networks.upscaler import enlarged
 

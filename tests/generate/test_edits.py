@@ -20,7 +20,8 @@ from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
 from glyffuser.generate.draw import draw
 from glyffuser.generate.edits import EMBEDDED, edit_settings, embedded
 from glyffuser.generate.files import read_record, sample_to_folder
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.networks.unet import UNet
 

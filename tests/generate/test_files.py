@@ -11,7 +11,7 @@ from PIL import Image
 from glyffuser.base.errors import UserError
 from glyffuser.config import GUIDANCE, SAMPLER
 from glyffuser.generate.files import read_record, sample_to_folder, slugs
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request, Usual
 from glyffuser.judge.novelty import EXISTS, Match
 

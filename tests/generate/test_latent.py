@@ -9,7 +9,7 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.generate.draw import draw
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.train.latents import encoded

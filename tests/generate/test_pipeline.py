@@ -20,7 +20,8 @@ from glyffuser.base.noise import noise_source, seeded
 from glyffuser.base.pictures import levelled
 from glyffuser.base.weights import weights_hash
 from glyffuser.diffusion.samplers import SAMPLERS
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler
 
 SIZE = 16

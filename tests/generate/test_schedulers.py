@@ -19,7 +19,8 @@ from torch.testing import assert_close
 from glyffuser.base.noise import seeded
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import Process, per_image
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler
 
 SIZE = 16

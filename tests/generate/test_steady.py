@@ -11,7 +11,7 @@ from glyffuser.generate import draw as drawing
 from glyffuser.generate import steady
 from glyffuser.generate.draw import draw
 from glyffuser.generate.files import groups
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request
 
 PROMPTS = ["gold", "gold", "a very small kind of fish that lives in the rivers of the south", "water", "gold"]

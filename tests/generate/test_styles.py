@@ -10,8 +10,8 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.noise import seeded
 from glyffuser.generate.files import read_record, sample_to_folder
 from glyffuser.generate.hands import shares_of
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.paths import draw_path
-from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.generate.request import Request
 
 HANDS = ("sans", "serif")

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.noise import seeded
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 
 
 @pytest.fixture(scope="module")

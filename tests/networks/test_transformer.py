@@ -14,7 +14,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.commands.cli import main
 from glyffuser.config import Config, ModelConfig, override, preset
 from glyffuser.diffusion.process import Process
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.networks.build import build_network
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.transformer import RotaryAttention, Transformer, rotary_angles, rotated

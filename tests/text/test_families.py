@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from glyffuser.base.errors import UserError
 from glyffuser.commands.cli import main
 from glyffuser.config import override
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.text.encoder import HUB_IDS, TextEncoder, resolve
 from training_runs import Run, finish
 

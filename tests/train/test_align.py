@@ -20,8 +20,8 @@ from glyffuser.data.pairs import Pair, read_pairs, write_pairs
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.pairs import PairSource
-from glyffuser.generate.pipeline import load_pipeline
 from glyffuser.generate.request import Request
 from glyffuser.train.align import Preference, digest_of, preference
 from glyffuser.train.batches import Batch

@@ -15,7 +15,7 @@ from glyffuser.diffusion.guidance import denoiser
 from glyffuser.diffusion.process import Process, noised
 from glyffuser.diffusion.samplers import ddpm
 from glyffuser.diffusion.schedules import Schedule
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.train.distil import Teacher, build_teacher, guidance_loss, moment_losses, student_config
 from training_runs import Run, assert_same, finish
 

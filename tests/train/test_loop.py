@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from glyffuser.base.errors import UserError
 from glyffuser.config import dump_config, load_config, override
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.train.checkpoint import list_checkpoints
 from glyffuser.train.export import exported
 from glyffuser.train.previews import Previews

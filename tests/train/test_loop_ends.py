@@ -10,7 +10,7 @@ import torch
 from glyffuser.base.errors import UserError
 from glyffuser.config import Config, load_config
 from glyffuser.diffusion.process import Process
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.train import checkpoint
 from glyffuser.train import loop as train
 from glyffuser.train.checkpoint import list_checkpoints

@@ -9,7 +9,7 @@ from glyffuser.commands.cli import main
 from glyffuser.config import override
 from glyffuser.diffusion.process import Process, noised
 from glyffuser.diffusion.schedules import Schedule
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from training_runs import Run, finish
 
 OBJECTIVES = [(schedule, kind, False) for schedule in SCHEDULES for kind in PREDICTION_TYPES]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glyffuser.generate.draw import draw
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request
 from glyffuser.train.previews import PROMPTS, SEEDS, STEPS, Previews, read_previews
 

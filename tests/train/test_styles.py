@@ -7,7 +7,7 @@ from glyffuser.config import preset
 from glyffuser.data.dataset import build_dataset, load_dataset
 from glyffuser.data.fonts import default_font, load_font
 from glyffuser.data.unihan import read_unihan
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.train.setup import setup
 from training_runs import Run, assert_same, finish
 

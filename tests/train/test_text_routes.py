@@ -10,7 +10,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.names import TEXT_ROUTES
 from glyffuser.commands.cli import main
 from glyffuser.config import override
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from training_runs import Run, finish
 
 

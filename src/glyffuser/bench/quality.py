@@ -18,7 +18,8 @@ from glyffuser.base.files import atomic_path
 from glyffuser.bench.table import Table, percent
 from glyffuser.evaluate.meaning import prompt_hits
 from glyffuser.generate.draw import draw
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline, model_folder
+from glyffuser.generate.load import load_pipeline, model_folder
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.guide.style import ACCENT, COOL, DPI, figure, styled
 from glyffuser.judge.judges import Judges

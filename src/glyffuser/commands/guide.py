@@ -164,7 +164,7 @@ def inputs_of(
     upscaler: Path | None = None,
 ) -> Any:
     """The inputs of the figures. If the default data set is missing, it is built, which takes some seconds."""
-    from glyffuser.generate.pipeline import model_folder
+    from glyffuser.generate.load import model_folder
     from glyffuser.guide.inputs import Inputs
 
     folder = BUNDLED if model == "bundled" else Path(model)

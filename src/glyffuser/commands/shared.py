@@ -45,7 +45,7 @@ def open_pipeline(model: str) -> Any:
     """The pipeline of a model folder, of a run folder, or the bundled one."""
     with importing():
         from glyffuser.config import BUNDLED
-        from glyffuser.generate.pipeline import load_pipeline
+        from glyffuser.generate.load import load_pipeline
 
         return load_pipeline(BUNDLED if model == "bundled" else model)
 

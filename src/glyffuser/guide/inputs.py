@@ -20,7 +20,7 @@ import numpy as np
 from glyffuser.base.errors import UserError
 from glyffuser.config import BUNDLED, DATA
 from glyffuser.data.dataset import GlyphData, load_dataset, read_info
-from glyffuser.generate.pipeline import load_pipeline, model_folder
+from glyffuser.generate.load import load_pipeline, model_folder
 from glyffuser.guide.drawn import Missing
 from glyffuser.judge.judges import BUNDLED_JUDGES, load_part
 

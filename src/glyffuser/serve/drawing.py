@@ -16,7 +16,8 @@ from glyffuser.config import BUNDLED
 from glyffuser.data.radicals import RADICALS
 from glyffuser.generate.draw import taken
 from glyffuser.generate.edits import edit_settings
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.dictionary import Finder, Found, load_dictionary
 from glyffuser.judge.judges import BUNDLED_JUDGES, Judges, load_contrastive, load_judges

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path, sha256, write_text
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.networks.build import BESIDE, load_companion
 
 FILES = ("network.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json")

@@ -28,7 +28,7 @@ from glyffuser.data.pairs import read_pairs
 from glyffuser.data.pictures import GlyphStream, open_dataset, read_pictures
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
-from glyffuser.generate.pipeline import load_pipeline
+from glyffuser.generate.load import load_pipeline
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.build import build_companion, build_network, load_companion
 from glyffuser.text.cache import EncodedTexts, encode_cached

@@ -10,7 +10,8 @@ import torch
 from glyffuser.commands.cli import main
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.cascade import enlarge
-from glyffuser.generate.pipeline import GlyffuserPipeline, load_pipeline
+from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler
 from glyffuser.guide import store
 from glyffuser.guide.catalogue import FIGURES

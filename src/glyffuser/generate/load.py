@@ -1,0 +1,69 @@
+"""A model folder that a user named, opened as a pipeline: whatever is wrong with it is said in one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from diffusers.utils.logging import disable_progress_bar
+
+from glyffuser.base.errors import UserError
+from glyffuser.base.weights import BROKEN, check_weights
+from glyffuser.config import BUNDLED
+from glyffuser.diffusion.samplers import SAMPLERS
+from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.schedulers import GlyffuserScheduler
+from glyffuser.networks.autoencoder import Autoencoder
+from glyffuser.networks.build import saved_class
+
+LIBRARIES = ("glyffuser", "diffusers")  # where the parts of a model may come from
+
+
+def model_folder(folder: str | Path) -> Path:
+    """The model in a run folder; any other folder unchanged."""
+    folder = Path(folder)
+    return folder / "model" if (folder / "model" / "model_index.json").is_file() else folder
+
+
+def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
+    """The pipeline of a model or run folder that a user named: whatever is wrong with it is a UserError."""
+    folder = model_folder(folder)
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise UserError(f"{folder} is not a model folder (it has no model_index.json); name one that `train` wrote")
+    try:
+        facts = json.loads(index.read_text(encoding="utf-8"))
+        name = facts.get("_class_name")
+        if name != GlyffuserPipeline.__name__:
+            raise UserError(f"{folder} holds a {name}, not a {GlyffuserPipeline.__name__}")
+        _check_parts(index, facts)
+        check_weights(folder / "unet", saved_class(folder / "unet"))
+        if (folder / "vae").is_dir():
+            check_weights(folder / "vae", Autoencoder)
+        disable_progress_bar()
+        pipe = GlyffuserPipeline.from_pretrained(folder)
+        _check_usual(folder, pipe)
+        return pipe
+    except UserError:
+        raise
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"cannot load the model in {folder}: {reason}; export or copy it again") from error
+
+
+def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
+    """UserError for a scheduler that says of steps, guidance or sampler what cannot be."""
+    steps, guidance = pipe.usual
+    if not isinstance(steps, int) or not isinstance(guidance, int | float):
+        raise UserError(f"the scheduler in {folder} has {steps!r} steps and the guidance {guidance!r}; export it again")
+    if isinstance(pipe.scheduler, GlyffuserScheduler) and pipe.sampler_name not in list(SAMPLERS):
+        raise UserError(f"the scheduler in {folder} names the unknown sampler {pipe.sampler_name!r}; export it again")
+
+
+def _check_parts(index: Path, facts: dict[str, Any]) -> None:
+    """UserError if a model names a part of another package: loading it would import whatever it names."""
+    for part, place in facts.items():
+        library = place[0] if isinstance(place, list) and place else None
+        if library is not None and str(library).partition(".")[0] not in LIBRARIES:
+            raise UserError(
+                f"{index} takes its {part} from {library!r}; parts of a model come from {' or '.join(LIBRARIES)}"
+            )
