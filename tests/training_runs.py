@@ -58,6 +58,17 @@ def assert_same(one: Run, other: Run) -> None:
     assert one.state.best_loss == other.state.best_loss
 
 
+def resumed_exactly(config: Config, out: Path, stop_at: int = 7) -> tuple[Run, Run]:
+    """A run in one piece (out/whole) and one that stopped and went on (out/stopped), which are the same to the bit."""
+    whole = Run(config, out / "whole")
+    finish(whole)
+    finish(Run(config, out / "stopped"), stop_at)
+    resumed = Run(config, out / "stopped")
+    finish(resumed)
+    assert_same(whole, resumed)
+    return whole, resumed
+
+
 def log(out: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [{key: line[key] for key in ("step", "loss", "grad_norm", "lr")} for line in lines]

@@ -10,7 +10,7 @@ from glyffuser.config import override, preset
 from glyffuser.networks.autoencoder import INK, KL, Autoencoder, Reconstruction, autoencoder_loss
 from glyffuser.networks.build import load_companion
 from glyffuser.train.optimizer import split_parameters
-from training_runs import Run, assert_same, finish
+from training_runs import Run, finish, resumed_exactly
 
 
 @pytest.fixture
@@ -74,12 +74,7 @@ def test_settings_that_contradict_one_another_are_refused(network, settings):
 
 
 def test_a_run_leaves_a_normalised_model_and_goes_on_exactly(config, tmp_path):
-    whole = Run(config, tmp_path / "whole")
-    finish(whole)
-    finish(Run(config, tmp_path / "halves"), stop_at=7)
-    resumed = Run(config, tmp_path / "halves")
-    finish(resumed)
-    assert_same(whole, resumed)
+    whole, _ = resumed_exactly(config, tmp_path)
     saved = load_companion(tmp_path / "whole", Autoencoder)
     assert saved.config.in_channels == 1
     latents = saved.to_latents(whole.parts.batches.images(range(32)))

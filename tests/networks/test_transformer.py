@@ -19,7 +19,7 @@ from glyffuser.networks.build import build_network
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.transformer import RotaryAttention, Transformer, rotary_angles, rotated
 from glyffuser.train.optimizer import split_parameters
-from training_runs import Run, assert_same, finish, told, towered
+from training_runs import Run, finish, resumed_exactly, told, towered
 
 
 def tiny(**changes: Any) -> ConditionedNetwork:
@@ -266,9 +266,4 @@ def test_a_run_goes_from_the_first_step_to_a_glyph(transformer_config, tmp_path,
 
 
 def test_a_stopped_run_resumes_exactly(transformer_config, tmp_path):
-    whole = Run(transformer_config, tmp_path / "whole")
-    finish(whole)
-    finish(Run(transformer_config, tmp_path / "stopped"), stop_at=7)
-    resumed = Run(transformer_config, tmp_path / "stopped")
-    finish(resumed)
-    assert_same(whole, resumed)
+    resumed_exactly(transformer_config, tmp_path)

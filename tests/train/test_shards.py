@@ -14,7 +14,7 @@ from glyffuser.data.fonts import default_font, load_font
 from glyffuser.data.pictures import open_stream
 from glyffuser.data.unihan import read_unihan
 from glyffuser.train.setup import setup
-from training_runs import Run, assert_same, finish, towered
+from training_runs import resumed_exactly, towered
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +66,7 @@ def test_a_run_that_stops_in_the_middle_of_a_shard_resumes_exactly(config, tmp_p
     blocks = open_stream(config.data.path, "train").pictures.blocks
     assert blocks is not None
     assert 5 * 8 not in blocks
-    whole = Run(config, tmp_path / "whole")
-    finish(whole)
-    finish(Run(config, tmp_path / "parts"), stop_at=5)
-    resumed = Run(config, tmp_path / "parts")
-    finish(resumed)
-    assert_same(whole, resumed)
+    resumed_exactly(config, tmp_path, stop_at=5)
 
 
 def test_shards_give_the_captions_tower_and_network_of_a_file(config, two_fonts):

@@ -9,7 +9,7 @@ from glyffuser.data.fonts import default_font, load_font
 from glyffuser.data.unihan import read_unihan
 from glyffuser.generate.load import load_pipeline
 from glyffuser.train.setup import setup
-from training_runs import Run, assert_same, finish
+from training_runs import resumed_exactly
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +47,9 @@ def test_a_batch_tells_the_style_of_each_glyph_or_drops_it(config, two_fonts):
 
 
 def test_a_styled_run_resumes_exactly_and_its_model_knows_the_styles(config, tmp_path):
-    whole = Run(config, tmp_path / "whole")
-    finish(whole)
-    finish(Run(config, tmp_path / "parts"), stop_at=5)
-    resumed = Run(config, tmp_path / "parts")
-    finish(resumed)
-    assert_same(whole, resumed)
+    _, resumed = resumed_exactly(config, tmp_path, stop_at=5)
     assert resumed.state.network.style_embedding.weight.abs().sum() > 0  # it learns
-    assert load_pipeline(tmp_path / "parts").styles == ["hand", "sans"]
+    assert load_pipeline(tmp_path / "stopped").styles == ["hand", "sans"]
 
 
 def test_a_run_without_styles_is_told_none(config):

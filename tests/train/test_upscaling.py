@@ -14,7 +14,7 @@ from glyffuser.networks.upscaler import Upscaler
 from glyffuser.train.forecast import forecast
 from glyffuser.train.setup import setup
 from glyffuser.train.step import build_stepper
-from training_runs import Run, assert_same, finish
+from training_runs import Run, finish, resumed_exactly
 
 
 @pytest.fixture
@@ -82,12 +82,7 @@ def mean_loss(run: Run) -> float:
 
 
 def test_a_stopped_run_goes_on_exactly(config, tmp_path):
-    whole = Run(config, tmp_path / "whole")
-    finish(whole)
-    finish(Run(config, tmp_path / "halves"), stop_at=7)
-    resumed = Run(config, tmp_path / "halves")
-    finish(resumed)
-    assert_same(whole, resumed)
+    resumed_exactly(config, tmp_path)
 
 
 def test_a_run_is_foretold(config, tmp_path):
