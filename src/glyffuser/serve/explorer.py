@@ -126,7 +126,7 @@ def write_page(folder: Path, inputs: Inputs, facts: dict[str, Any]) -> None:
     model = f"A model of {inputs.parameters / 1e6:.1f} million parameters, {facts['model']}, in int8"
     html = source.from_string((static / "explorer.html").read_text(encoding="utf-8")).render(map=atlas, model=model)
     css = [(guide / name).read_text(encoding="utf-8") for name in ("site.css", "map.css")]
-    css = [font_css(html + "".join(facts["radicals"])), *css, (static / "explorer.css").read_text(encoding="utf-8")]
+    css = [font_css(html), *css, (static / "explorer.css").read_text(encoding="utf-8")]
     (folder / "assets" / "explorer.css").write_text("".join(css), encoding="utf-8")
     for name, source_folder in {"explorer.js": static, "site.js": guide, "map.js": guide}.items():
         (folder / "assets" / name).write_bytes((source_folder / name).read_bytes())

@@ -8,12 +8,14 @@ import unicodedata
 
 from glyffuser.base.errors import UserError
 from glyffuser.data.fonts import default_font
+from glyffuser.data.radicals import RADICALS
 
-ALWAYS = string.printable.strip() + " −"
+# Maps write the radicals of their legends into the page by script, where they are not seen from here.
+ALWAYS = string.printable.strip() + " −" + "".join(radical.form for radical in RADICALS)
 
 
 def font_css(html: str) -> str:
-    """An @font-face rule with the characters of a page, about 60 kB; empty without a font (system fonts then serve)."""
+    """An @font-face rule with the characters of a page, about 50 kB; empty without a font (system fonts then serve)."""
     try:
         from fontTools import subset
         from fontTools.ttLib import TTFont
