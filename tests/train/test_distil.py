@@ -17,6 +17,7 @@ from glyffuser.diffusion.samplers import ddpm
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.load import load_pipeline
 from glyffuser.train.distil import Teacher, build_teacher, guidance_loss, moment_losses, student_config
+from glyffuser.train.forecast import forecast
 from training_runs import Run, assert_same, finish
 
 MEAN, DEVIATION = 0.3, 0.5  # of the Gaussian that the toy networks know
@@ -125,6 +126,15 @@ def student(tiny_config, tiny_model):
         return override(config, [*settings, *told, "train.max_minutes=0", "train.decay=0.5"])
 
     return make
+
+
+@pytest.mark.parametrize(("method", "networks", "trained"), [("guidance", 2, 1), ("moments", 3, 2)])
+def test_a_forecast_counts_all_networks(student, tmp_path, method, networks, trained):
+    run = Run(student(method), tmp_path)
+    told = forecast(run.parts, run.state)
+    own = 4 * told.parameters
+    assert (told.memory.weights, told.memory.averages) == (networks * own, own)
+    assert told.memory.optimizer == pytest.approx(2 * trained * own, rel=0.01)
 
 
 @pytest.mark.parametrize("method", ["guidance", "moments"])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from glyffuser.config import TrainConfig
@@ -23,6 +23,8 @@ TIMED = 4  # steps, after one to warm up
 class Memory:
     """Bytes that training takes on the device, besides the data set.
 
+    `weights` are those of all networks: a student's teacher and auxiliary network are held beside it, and so is the
+    reference of one that learns from pairs; `optimizer` counts the moments of all that are trained.
     `step` is what a step adds at most: what its forward pass keeps for the backward pass, and all gradients.
     """
 
@@ -73,12 +75,18 @@ def forecast(parts: Parts, state: State) -> Forecast:
         stepper([batch] * c.accumulate, 0.0)  # returns a number, so the device has finished
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times[1:])
-    moments = [part for each in state.optimizer.state.values() for part in each.values() if isinstance(part, Tensor)]
+    trained: list[tuple[nn.Module, torch.optim.Optimizer]] = [(state.network, state.optimizer)]
+    if state.auxiliary is not None:
+        trained.append(state.auxiliary)
+    frozen = [part.network for part in (parts.teacher, parts.reference) if part is not None]
+    moving = [parameter for network, _ in trained for parameter in network.parameters()]
+    held = [*moving, *(parameter for network in frozen for parameter in network.parameters())]
+    slots = [part for _, optimizer in trained for each in optimizer.state.values() for part in each.values()]
     memory = Memory(
-        weights=size(parameters),
+        weights=size(held),
         averages=size(state.ema.shadow_params),
-        optimizer=size(moments),
-        step=kept(lambda: stepper.loss(batch), parameters) + size(parameters),
+        optimizer=size(part for part in slots if isinstance(part, Tensor)),
+        step=kept(lambda: stepper.loss(batch), held) + size(moving),
     )
     return Forecast(
         parameters=sum(p.numel() for p in parameters),
