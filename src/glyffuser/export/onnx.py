@@ -237,7 +237,7 @@ def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str, folder: 
     """Everything that a sampler needs beside the files in `folder`, as JSON has it; a limit at infinity is null."""
     config, process = pipe.unet.config, pipe.unet.process
     schedule = process.schedule
-    facts: dict[str, Any] = {
+    return {
         "glyffuser": __version__,
         "model": weights_hash(pipe.unet),
         "precision": precision,
@@ -263,4 +263,3 @@ def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str, folder: 
             for part in made
         },
     }
-    return facts

@@ -18,6 +18,7 @@ from glyffuser.generate.draw import Tick, draw, quiet
 from glyffuser.generate.mixtures import read_mixture
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
+from glyffuser.generate.schedulers import check_sampler
 from glyffuser.judge.plausibility import Plausibility
 
 PERSON = "person"
@@ -38,7 +39,7 @@ class PairSource:
 
     def __init__(self, pipe: GlyffuserPipeline, prompts: Sequence[str], request: Request, judge: str = PERSON):
         request.check()
-        pipe.check_sampler(request.sampler, request.spacing, request.eta)
+        check_sampler(request.sampler, pipe.sampler_name, request.spacing, request.eta)
         self.pipe, self.prompts, self.judge = pipe, list(prompts), judge
         self.request = request.settled(pipe.usual)
         pipe.check(self.prompts[:1], 1, self.request.steps or 0, self.request.guidance or 0.0)

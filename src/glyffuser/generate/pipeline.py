@@ -20,7 +20,6 @@ from glyffuser.base.noise import Generators, Noise, noise_source
 from glyffuser.base.pictures import to_output
 from glyffuser.config import BUNDLED, INTERVAL, SAMPLER
 from glyffuser.data.components import Part, numbered
-from glyffuser.data.radicals import RADICALS
 from glyffuser.diffusion.brownian import BrownianPath
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.editing import Edit, composed
@@ -30,8 +29,9 @@ from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.hands import blended, shares_of
 from glyffuser.generate.mixtures import together
 from glyffuser.generate.request import Usual
-from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, scheduler_steps, takes
+from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, check_sampler, scheduler_steps
 from glyffuser.generate.steady import steady
+from glyffuser.generate.told import part_numbers, style_number, wished
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.text.encoder import TextEncoder
@@ -181,23 +181,23 @@ class GlyffuserPipeline(DiffusionPipeline):
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         texts, weights = together(prompts)
         self.check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
-        self.check_sampler(sampler, spacing, eta)
+        check_sampler(sampler, self.sampler_name, spacing, eta)
         styles, shares = shares_of(style, len(prompts))
         cond = self.condition(texts, num_images_per_prompt, styles[0])
         several = weights.repeat_interleave(num_images_per_prompt, dim=1) if len(weights) > 1 else None
         guided = partial(self.denoiser, guidance_scale, negative_prompt, guidance_interval, several, alike=alike)
         D = guided(styles[0])
         if len(styles) > 1:
-            each = [(self._style(name), guided(name)) for name in styles]
+            each = [(style_number(config, name), guided(name)) for name in styles]
             D = blended(each, shares.repeat_interleave(num_images_per_prompt, dim=1))
         shape = (len(cond) // len(weights), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
         if latents is not None:
             x = latents.to(self.device)
-        cond = replace(cond, radical=self._radicals(cond, radical or 0))
+        cond = replace(cond, radical=wished(cond, radical or 0))
         if parts:
-            cond = replace(cond, parts=self._parts(parts).expand(len(cond), -1, -1))
+            cond = replace(cond, parts=part_numbers(config, parts).to(self.device).expand(len(cond), -1, -1))
         if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
             if edit is not None or callable(generator):
                 raise UserError(f"a diffusers scheduler cannot edit; choose one of our samplers, such as {SAMPLER}")
@@ -273,7 +273,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         states, mask = (pad_sequence([one[k][0] for one in read], batch_first=True) for k in (0, 1))
         radical = pooled = parts = hand = None
         if self.styles or style is not None:
-            hand = torch.full((len(texts),), self._style(style), device=self.device)
+            hand = torch.full((len(texts),), style_number(self.unet.config, style), device=self.device)
         if self.unet.config.num_class_embeds:
             radical = torch.zeros(len(texts), dtype=torch.long, device=self.device)
         if self.tower is not None:
@@ -288,38 +288,11 @@ class GlyffuserPipeline(DiffusionPipeline):
         """The styles that the network knows, in the order of their numbers, from 1."""
         return list(self.unet.config.get("styles") or ())
 
-    def _style(self, style: str | None) -> int:
-        """The number of a style, 0 for None."""
-        if style is None:
-            return 0
-        if not self.styles:
-            raise UserError("this model knows no styles; leave out --style, or train one with --preset styles")
-        if style not in self.styles:
-            raise UserError(f"this model does not know the style {style!r}; it knows {', '.join(self.styles)}")
-        return self.styles.index(style) + 1
-
     def _path(self, shape: tuple[int, ...], noise: Noise) -> BrownianPath:
         """A noise path for each of the images (B, C, H, W), drawn from their noise."""
         drawn = noise(torch.empty(shape[0], 1, 1, 1, device=self.device)).flatten()
         lowest = float(self.schedule.sigmas(self.schedule.T)[-2])  # whatever the number of steps, the same path
         return BrownianPath(shape[1:], lowest, self.schedule.sigma_max(), [int(abs(float(z)) * 1e15) for z in drawn])
-
-    def _parts(self, parts: Sequence[Part]) -> Tensor:
-        """The numbers of parts (1, 3, 2), as the network is given them."""
-        known = self.unet.config.get("components", "")
-        if not known:
-            raise UserError("this model takes no parts; it was trained without them")
-        return torch.from_numpy(numbered(parts, known))[None].to(self.device)
-
-    def _radicals(self, cond: Condition, radical: int) -> Tensor | None:
-        """The radical that a user wishes for, once for each row of the condition."""
-        if cond.radical is None:
-            if radical:
-                raise UserError("this model takes no radical; it was trained without one")
-            return None
-        if not 0 <= radical <= len(RADICALS):
-            raise UserError(f"the radical must be between 1 and {len(RADICALS)}, or 0 for none, not {radical}")
-        return torch.full_like(cond.radical, radical)
 
     @property
     def unconditional(self) -> bool:
@@ -348,15 +321,3 @@ class GlyffuserPipeline(DiffusionPipeline):
             raise UserError(
                 f"guidance must be a finite number, not {guidance}; 1 turns it off, {self.usual.guidance:g} is usual"
             )
-
-    def check_sampler(self, sampler: str | None, spacing: str = SPACINGS[0], eta: float | None = None) -> None:
-        """UserError for an unknown sampler or spacing, and for an eta that the sampler does not take."""
-        if sampler is not None and sampler not in SAMPLERS:
-            raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
-        if spacing not in SPACINGS:
-            raise UserError(f"unknown spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
-        if eta is not None and not 0 <= eta <= 1:
-            raise UserError(f"eta must be between 0 and 1, not {eta}")
-        name = sampler or self.sampler_name
-        if eta is not None and not (name in SAMPLERS and takes(SAMPLERS[name], "eta")):
-            raise UserError(f"the sampler {name} has no eta; choose ddim")

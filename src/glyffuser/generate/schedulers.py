@@ -14,10 +14,13 @@ from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from glyffuser.base.errors import UserError
+from glyffuser.base.names import SPACINGS
 from glyffuser.config import GUIDANCE, SAMPLER, STEPS
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser
 from glyffuser.diffusion.process import coefficients
+from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
 
 
@@ -127,3 +130,19 @@ def scheduler_scales(scheduler: Any, i: int, t: Tensor) -> tuple[Tensor, Tensor]
 def takes(function: Callable, parameter: str) -> bool:
     """Whether a function or class has a parameter of this name."""
     return parameter in inspect.signature(function).parameters
+
+
+def check_sampler(sampler: str | None, usual: str, spacing: str = SPACINGS[0], eta: float | None = None) -> None:
+    """UserError for an unknown sampler or spacing, and for an eta that the sampler does not take.
+
+    Where no sampler is named, it is the `usual` one, which may be the class of a diffusers scheduler.
+    """
+    if sampler is not None and sampler not in SAMPLERS:
+        raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
+    if spacing not in SPACINGS:
+        raise UserError(f"unknown spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
+    if eta is not None and not 0 <= eta <= 1:
+        raise UserError(f"eta must be between 0 and 1, not {eta}")
+    name = sampler or usual
+    if eta is not None and not (name in SAMPLERS and takes(SAMPLERS[name], "eta")):
+        raise UserError(f"the sampler {name} has no eta; choose ddim")
