@@ -1,6 +1,10 @@
-"""What the device at hand is fast at."""
+"""What the device at hand is, and what it is fast at."""
 
+import platform
+import re
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -12,11 +16,25 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+@cache
+def processor() -> str:
+    """What the processor calls itself."""
+    listed = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", listed.read_text(), re.MULTILINE) if listed.is_file() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
 def bfloat16_is_fast(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware."""
+    """Whether the device multiplies bfloat16 faster than float32.
+
+    Intel's processors have AVX512-BF16 for their AMX: where a virtual machine hides that, the instructions that are left
+    are half as fast as float32 (docs/LOG.md). AMD's are faster than float32.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    if device.type != "cpu":
+        return False
+    return torch.cpu._is_amx_tile_supported() or (torch.cpu._is_avx512_bf16_supported() and "Intel" not in processor())
 
 
 def fast_matmul(device: torch.device) -> AbstractContextManager:

@@ -2,14 +2,13 @@
 
 import os
 import platform
-import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from glyffuser.base.devices import bfloat16_is_fast, default_device
+from glyffuser.base.devices import bfloat16_is_fast, default_device, processor
 from glyffuser.base.weights import saved_weights
 from glyffuser.config import BUNDLED, DATA
 
@@ -27,7 +26,7 @@ def collect() -> dict[str, Any]:
         "instructions": instructions(),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
-        "bf16": "fast" if bfloat16_is_fast(device) else "emulated (float32 is used)",
+        "bf16": "fast" if bfloat16_is_fast(device) else "slow (float32 is used)",
     }
     if (BUNDLED / "model_index.json").is_file():
         name, parameters = saved_weights(BUNDLED / "unet")
@@ -36,13 +35,6 @@ def collect() -> dict[str, Any]:
         facts["bundled_weights"] = "missing; train a model with: glyffuser train"
     facts["data"] = str(DATA) if DATA.is_file() else f"no {DATA}; build it with: glyffuser dataset build"
     return facts
-
-
-def processor() -> str:
-    """What the processor calls itself."""
-    listed = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*: (.+)$", listed.read_text(), re.MULTILINE) if listed.is_file() else None
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 def instructions() -> str:

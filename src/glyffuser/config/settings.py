@@ -104,7 +104,7 @@ class TrainConfig:
     beta2: float = 0.99
     grad_clip: float = 1.0  # largest norm of the gradient
     ema_decay: float = 0.9995  # of the averaged weights that are exported
-    mixed_precision: str = "bf16"  # of PRECISIONS; "bf16" becomes "no", float32, where the device only emulates it
+    mixed_precision: str = "bf16"  # of PRECISIONS; "bf16" becomes "no", float32, where that is faster
     compile: bool = False  # torch.compile the network (needs a C++ compiler on a CPU)
     log_every: int = 20  # steps between log lines
     preview_every: int = 1000  # steps between sample grids

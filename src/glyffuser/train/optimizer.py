@@ -21,7 +21,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the iteration's quintic: Jordan e
 def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
     """About U V^T for each matrix U S V^T of (k, m, n): all singular values between 0.7 and 1.2.
 
-    Computed in bfloat16 where that is fast, which is exact enough; where it is emulated, in float32.
+    Computed in bfloat16 where that is fast, which is exact enough; elsewhere in float32.
 
     Newton-Schulz iteration X <- a X + (b A + c A A) X with A = X X^T, on matrices scaled to a norm of at most 1.
     """

@@ -246,7 +246,7 @@ def _read_texts(
 
 
 def precision(wanted: str) -> str:
-    """The precision to train in: bfloat16 becomes "no", float32, where it is emulated, and many times slower."""
+    """The precision to train in: bfloat16 becomes "no", float32, where bfloat16 is slower."""
     return "no" if wanted == "bf16" and not bfloat16_is_fast(default_device()) else wanted
 
 
