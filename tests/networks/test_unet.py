@@ -57,6 +57,7 @@ SHAPES = {
     },
     "patches of 8": {"sample_size": 32, "patch_size": 8, "norm_groups": 4},
     "colour": {"in_channels": 3, "mlp_ratio": 0.0},
+    "details": {"sample_size": 32, "patch_size": 4, "detail": 6, "norm_groups": 0},
     "each pixel by itself": {"sample_size": 32, "patch_size": 4, "norm_groups": 0},
 }
 
@@ -113,6 +114,19 @@ def test_one_timestep_serves_the_batch():
     model = awake(tiny())
     x, _, states, mask = inputs()
     assert_close(model(x, 7, states, mask).sample, model(x, torch.full((3,), 7.0), states, mask).sample)
+
+
+def test_details_are_added_on_a_grid_finer_than_the_patches():
+    model = awake(tiny(sample_size=32, patch_size=4, detail=6, norm_groups=0))
+    x, t, states, mask = inputs(32)
+    with torch.no_grad():
+        model.stem.weight.zero_()  # the body sees nothing of the picture: what is left of it goes through the head
+        before = model(x, t, states, mask).sample
+        x[:, :, 18:20, 10:12] += 1  # a cell of the head's grid
+        rows, columns = ((model(x, t, states, mask).sample - before).abs().amax((0, 1)) > 1e-6).nonzero().unbind(1)
+    # Six convolutions of the head reach six cells of two pixels to each side.
+    assert (int(rows.min()), int(rows.max())) == (18 - 12, 31)
+    assert (int(columns.min()), int(columns.max())) == (0, 10 + 1 + 12)
 
 
 @pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES)
@@ -175,6 +189,8 @@ def test_presets_are_as_large_as_they_say(name, low, high):
         ({"sample_size": 20}, ["sample_size 20", "multiple of 8"]),
         ({"attention_head_dim": 5}, ["[8, 16]", "attention_head_dim 5"]),
         ({"block_out_channels": (7, 16)}, ["[7, 16]", "even"]),
+        ({"detail": 4, "patch_size": 1}, ["model.detail", "not 1"]),
+        ({"detail": 4, "patch_size": 8}, ["model.detail", "multiple of 16, not 8"]),
     ],
 )
 def test_settings_that_contradict_one_another_are_named(changes, words):

@@ -27,8 +27,8 @@ def processor() -> str:
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 faster than float32.
 
-    Intel's processors have AVX512-BF16 for their AMX: where a virtual machine hides that, the instructions that are left
-    are half as fast as float32 (docs/LOG.md). AMD's are faster than float32.
+    Intel's processors are with AMX. Where a virtual machine hides that, the AVX512-BF16 that is left is half as fast as
+    float32 (docs/LOG.md); AMD's is faster than float32.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

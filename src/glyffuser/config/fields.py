@@ -58,6 +58,7 @@ LOWEST = {
     "diffusion.T": 2,
     "model.num_class_embeds": 0,
     "model.components": 0,
+    "model.detail": 0,
     "model.low_size": 0,
     "model.crop": 0,
     "text.tower": 0,

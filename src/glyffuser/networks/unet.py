@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import TEXT_ROUTES
 from glyffuser.networks.conditioned import ConditionedNetwork, attended_dim
+from glyffuser.networks.detail import DetailHead, check_detail
 from glyffuser.networks.layers import (
     Downsample,
     ResBlock,
@@ -64,6 +65,7 @@ class UNet(ConditionedNetwork):
             whole text beside the timestep, "both" (as Saharia et al. 2022, Imagen), or "none".
         norm_groups: groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU.
         dropout: dropout rate inside the blocks.
+        detail: width of the head that adds what is finer than a patch; 0 = none.
         prediction_type, schedule, num_train_timesteps, shift, rescale_betas_zero_snr: the process that the network was
             trained for, without which its weights mean nothing: see `Process.to_config` and the property `process`.
     """
@@ -95,6 +97,7 @@ class UNet(ConditionedNetwork):
         components: str = "",
         styles: tuple[str, ...] = (),
         text_route: str = TEXT_ROUTES[0],
+        detail: int = 0,
     ):
         super().__init__()
         check_shape(sample_size, patch_size, block_out_channels, attention_levels, attention_head_dim)
@@ -135,16 +138,20 @@ class UNet(ConditionedNetwork):
                 self.up.append(Upsample(width))
         self.norm_out = build_norm(width, norm_groups)
         self.conv_out = zero_init(nn.Conv2d(width, pixels, 3, padding=1))
+        if detail:
+            check_detail(width, patch_size)
+        self.head = DetailHead(width, in_channels, patch_size, detail, cond_dim, norm_groups) if detail else None
 
     def edges(self) -> list[nn.Module]:
         """See `ConditionedNetwork.edges`."""
-        return [self.stem, self.conv_out]
+        finer = [] if self.head is None else [self.head.conv_in, self.head.conv_out]
+        return [self.stem, self.conv_out, *finer]
 
     def predict(self, x: Tensor, cond: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
         """See `ConditionedNetwork.predict`."""
         if not self.config.norm_groups:  # then nothing below needs another memory order
             x = x.contiguous(memory_format=torch.channels_last)
-        x = self.stem(x)
+        noised, x = x, self.stem(x)
         skips = [x]
         for module in self.down:
             x = module(x, cond, context, mask) if isinstance(module, Stage) else module(x)
@@ -156,7 +163,9 @@ class UNet(ConditionedNetwork):
                 x = module(torch.cat([x, skips.pop()], dim=1), cond, context, mask)
             else:
                 x = module(x)
-        return self.conv_out(F.silu(self.norm_out(x)))
+        x = F.silu(self.norm_out(x))
+        coarse = self.conv_out(x)
+        return coarse if self.head is None else coarse + self.head(x, noised, coarse, cond)
 
 
 def check_shape(
