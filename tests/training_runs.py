@@ -42,9 +42,9 @@ def tensors(state: State) -> dict[str, Tensor]:
     weights = {f"network.{name}": p for name, p in state.network.state_dict().items()}
     averaged = {f"ema.{i}": p for i, p in enumerate(state.ema.shadow_params)}
     found = weights | averaged | flatten(state.optimizer)
-    if state.auxiliary:
-        found |= {f"auxiliary.{name}": p for name, p in state.auxiliary.network.state_dict().items()}
-        found |= {f"auxiliary optimizer.{name}": p for name, p in flatten(state.auxiliary.optimizer).items()}
+    for beside, (network, optimizer) in state.beside.items():
+        found |= {f"{beside}.{name}": p for name, p in network.state_dict().items()}
+        found |= {f"{beside} optimizer.{name}": p for name, p in flatten(optimizer).items()}
     return found
 
 

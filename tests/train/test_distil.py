@@ -16,7 +16,7 @@ from glyffuser.diffusion.process import Process, noised
 from glyffuser.diffusion.samplers import ddpm
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.load import load_pipeline
-from glyffuser.train.distil import Teacher, build_teacher, guidance_loss, moment_losses, student_config
+from glyffuser.train.distil import Teacher, build_teacher, guidance_loss, moments, student_config
 from glyffuser.train.forecast import forecast
 from training_runs import Run, assert_same, finish
 
@@ -75,8 +75,8 @@ def test_matching_moments_gives_two_steps_the_spread_of_many():
         x0, t = MEAN + DEVIATION * torch.randn(1024, 1, 1, 1), 1000 * torch.rand(1024, dtype=torch.float64)
         sigma = process.schedule.sigma(t)
         xt = noised(x0, torch.randn_like(x0), sigma, process.schedule)
-        losses = moment_losses(student, auxiliary, teacher, process, xt, sigma, TOLD.repeat(1024), steps, "velocity")
-        for loss, optimizer in zip(losses, optimizers, strict=True):
+        made = moments(student, auxiliary, teacher, process, xt, sigma, TOLD.repeat(1024), steps, "velocity")
+        for loss, optimizer in zip((made.student(), made.watching), optimizers, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = 0.01 * (1 - step / 1500)
             optimizer.zero_grad()
@@ -119,11 +119,11 @@ def test_a_student_that_agrees_with_its_guided_teacher_has_no_loss(make_pipe):
 def student(tiny_config, tiny_model):
     """The configuration of a student of the tiny model, 12 steps, by a method."""
 
-    def make(method: str) -> Config:
+    def make(method: str, *changes: str) -> Config:
         config = student_config(load_pipeline(tiny_model), deepcopy(tiny_config))
         settings = [f"{key}={value}" for key, value in STUDENTS[method].items()]
         told = [f"distil.teacher={tiny_model}", f"distil.method={method}", "distil.steps=2", "distil.guidance=2.5"]
-        return override(config, [*settings, *told, "train.max_minutes=0", "train.decay=0.5"])
+        return override(config, [*settings, *told, "train.max_minutes=0", "train.decay=0.5", *changes])
 
     return make
 
@@ -137,16 +137,18 @@ def test_a_forecast_counts_all_networks(student, tmp_path, method, networks, tra
     assert told.memory.optimizer == pytest.approx(2 * trained * own, rel=0.01)
 
 
-@pytest.mark.parametrize("method", ["guidance", "moments"])
-def test_a_student_that_was_stopped_goes_on_exactly(student, tmp_path, method):
-    whole = Run(student(method), tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("method", "changes"), [("guidance", []), ("moments", []), ("moments", ["distil.adversarial=0.3"])]
+)
+def test_a_student_that_was_stopped_goes_on_exactly(student, tmp_path, method, changes):
+    whole = Run(student(method, *changes), tmp_path / "whole")
     first = {name: p.clone() for name, p in whole.state.network.state_dict().items()}
     taught = load_pipeline(student(method).distil.teacher).unet.state_dict()
     assert [name for name in first if not torch.equal(first[name], taught[name])] == []
     finish(whole)
     assert any(not torch.equal(p, first[name]) for name, p in whole.state.network.state_dict().items())
-    finish(Run(student(method), tmp_path / "parts"), stop_at=7)
-    resumed = Run(student(method), tmp_path / "parts")
+    finish(Run(student(method, *changes), tmp_path / "parts"), stop_at=7)
+    resumed = Run(student(method, *changes), tmp_path / "parts")
     assert resumed.state.step == 7
     finish(resumed)
     assert_same(whole, resumed)

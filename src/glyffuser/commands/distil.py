@@ -29,6 +29,8 @@ class Distil:
     """Steps that a student of "moments" is to draw in; default: 4."""
     guidance: float | None = None
     """Scale of the teacher's guidance; default: the teacher's own choice."""
+    adversarial: float | None = None
+    """Let a discriminator, which sees real glyphs, pull at a student of "moments": a share of the teacher's pull."""
     data: Annotated[Path | None, arg(help=f"The data set; default: {DATA}.")] = None
     out: Path | None = None
     """The run folder; default: runs/<method>."""
@@ -64,6 +66,7 @@ class Distil:
             set_field(config, key, value)
         set_field(config, "distil.teacher", str(BUNDLED if self.model == "bundled" else Path(self.model).resolve()))
         set_field(config, "distil.guidance", pipe.usual.guidance if self.guidance is None else self.guidance)
-        if self.steps is not None:
-            set_field(config, "distil.steps", self.steps)
+        for name, value in (("steps", self.steps), ("adversarial", self.adversarial)):
+            if value is not None:
+                set_field(config, f"distil.{name}", value)
         return config

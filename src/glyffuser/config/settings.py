@@ -123,6 +123,7 @@ class DistilConfig:
     guidance: float = GUIDANCE  # scale of the teacher's guidance
     lowest: float = INTERVAL[0]  # noise level below which the teacher is not guided
     steps: int = 4  # steps that a student of "moments" is to draw in
+    adversarial: float = 0.0  # pull of a discriminator at that student, as a share of the teacher's; 0 = none
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Checkpoints: everything a run needs to go on exactly where it was, written atomically, without pickle.
 
 A checkpoint is a folder `step-00001000/` with three safetensors files (network, averaged weights, optimiser), two more
-where there is an auxiliary network (its weights, its optimiser), state.json, and the SHA-256 of all these, as the
+for each network that is trained beside (its weights, its optimiser), state.json, and the SHA-256 of all these, as the
 command sha256sum writes and checks them. It appears under its name only when complete. Data order and noise need no
 state: both are functions of (seed, step), see batches.py.
 """
@@ -11,6 +11,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -33,7 +34,7 @@ class Damaged(ValueError):
 
 
 class Auxiliary(NamedTuple):
-    """A second network that is trained beside the first, and its optimiser."""
+    """A network that is trained beside the first, and its optimiser."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -46,7 +47,7 @@ def save_checkpoint(
     ema: EMAModel,
     optimizer: torch.optim.Optimizer,
     extra: Mapping[str, Any],
-    auxiliary: Auxiliary | None = None,
+    beside: Mapping[str, Auxiliary] = MappingProxyType({}),
 ) -> Path:
     """Write `folder`/step-<step>; a full disk (OSError) or a kill leaves no trace but the older checkpoints."""
     path = folder / checkpoint_name(step)
@@ -56,9 +57,9 @@ def save_checkpoint(
         averaged = {f"{i:05d}": p for i, p in enumerate(ema.shadow_params)}
         save_file(contiguous(averaged), temporary / "ema.safetensors")
         save_file(contiguous(flatten(optimizer)), temporary / "optimizer.safetensors")
-        if auxiliary:
-            save_file(contiguous(auxiliary.network.state_dict()), temporary / "auxiliary.safetensors")
-            save_file(contiguous(flatten(auxiliary.optimizer)), temporary / "auxiliary_optimizer.safetensors")
+        for name, other in beside.items():
+            save_file(contiguous(other.network.state_dict()), temporary / f"{name}.safetensors")
+            save_file(contiguous(flatten(other.optimizer)), temporary / f"{name}_optimizer.safetensors")
         state = {"step": step, "ema_step": ema.optimization_step, **extra}
         (temporary / "state.json").write_text(json.dumps(state, indent=1))
         sums = [f"{sha256(file)}  {file.name}\n" for file in sorted(temporary.iterdir())]
@@ -71,9 +72,9 @@ def load_checkpoint(
     network: nn.Module,
     ema: EMAModel,
     optimizer: torch.optim.Optimizer,
-    auxiliary: Auxiliary | None = None,
+    beside: Mapping[str, Auxiliary] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Restore network, averaged weights, optimiser and auxiliary in place; return what state.json holds.
+    """Restore all of these in place; return what state.json holds.
 
     Raises Damaged for a file that is not as it was written; OSError, SafetensorError, ValueError, KeyError, TypeError
     or RuntimeError for files that do not fit.
@@ -86,9 +87,9 @@ def load_checkpoint(
         parameter.copy_(averaged[f"{i:05d}"])
     ema.optimization_step = state["ema_step"]
     unflatten(optimizer, load_file(path / "optimizer.safetensors"))
-    if auxiliary:
-        auxiliary.network.load_state_dict(load_file(path / "auxiliary.safetensors"))
-        unflatten(auxiliary.optimizer, load_file(path / "auxiliary_optimizer.safetensors"))
+    for name, other in beside.items():
+        other.network.load_state_dict(load_file(path / f"{name}.safetensors"))
+        unflatten(other.optimizer, load_file(path / f"{name}_optimizer.safetensors"))
     return state
 
 
@@ -110,7 +111,7 @@ def resume(
     network: nn.Module,
     ema: EMAModel,
     optimizer: torch.optim.Optimizer,
-    auxiliary: Auxiliary | None = None,
+    beside: Mapping[str, Auxiliary] = MappingProxyType({}),
 ) -> tuple[Path, dict[str, Any]] | None:
     """Load the newest checkpoint that is whole, with a warning where a newer one is not; None where there is none.
 
@@ -119,7 +120,7 @@ def resume(
     problems: list[str] = []
     for path in reversed(list_checkpoints(folder)):
         try:
-            state = load_checkpoint(path, network, ema, optimizer, auxiliary)
+            state = load_checkpoint(path, network, ema, optimizer, beside)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             problems.append(f"{path.name}: {' '.join(str(error).split())[:160]}")
             continue

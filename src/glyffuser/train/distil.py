@@ -11,7 +11,7 @@ Two methods, to be used one after the other:
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -69,7 +69,25 @@ def guidance_loss(
     return process.loss(prediction, x0, to_eps(x0, xt, sigma, process.schedule), sigma, weighting)
 
 
-def moment_losses(
+class Moments(NamedTuple):
+    """What a step of "moments" makes of B glyphs.
+
+    x0: the student's clean images, with their graph; xs, then: the same noised again, to lower noise levels (B,),
+    without one; pull: the gradient of the student's losses (B,) after x0; watching: the auxiliary's losses (B,).
+    """
+
+    x0: Tensor
+    xs: Tensor
+    then: Tensor
+    pull: Tensor
+    watching: Tensor
+
+    def student(self, further: Tensor | float = 0.0) -> Tensor:
+        """Losses (B,) of which the gradient counts, not the value: that of `pull`, and of a further pull at x0."""
+        return (self.x0 * (self.pull + further)).flatten(1).sum(dim=1)
+
+
+def moments(
     student: Network,
     auxiliary: Network,
     teacher: Teacher,
@@ -79,12 +97,12 @@ def moment_losses(
     cond: Condition,
     steps: int,
     weighting: str,
-) -> tuple[Tensor, Tensor]:
-    """The losses (B,) of the student and of the auxiliary network (Salimans et al. 2024, algorithm 2).
+) -> Moments:
+    """What the student and the auxiliary network learn from a batch (Salimans et al. 2024, algorithm 2).
 
-    Of the student's, the gradient counts, not the value: the clean image that it predicts is to move towards what the
-    teacher expects and away from what the auxiliary network expects, at a noise level of at most a share 1/steps of the
-    way below. Both losses come from one batch, so a step evaluates student, teacher and auxiliary once each.
+    The clean image that the student predicts is to move towards what the teacher expects and away from what the
+    auxiliary network expects, at a noise level of at most a share 1/steps of the way below. Both learn from one batch,
+    so a step evaluates student, teacher and auxiliary once each.
     """
     schedule = process.schedule
     x0 = clean_image(student, process, xt, sigma, cond)
@@ -95,8 +113,8 @@ def moment_losses(
     guess = clean_image(auxiliary, process, xs, then, cond)
     weight = x0_weight(weighting, process.prediction_type, then, schedule).to(xt)
     errors = (guess - drawn).square() + (guess - expected).square()
-    pull = (guess - expected).detach()
-    return weight * (x0 * pull).flatten(1).mean(dim=1), weight * errors.flatten(1).mean(dim=1)
+    pull = weight[:, None, None, None] * (guess - expected).detach() / drawn[0].numel()
+    return Moments(x0, xs, then, pull, weight * errors.flatten(1).mean(dim=1))
 
 
 def build_teacher(pipe: GlyffuserPipeline, student: ConditionedNetwork, c: DistilConfig) -> Teacher:

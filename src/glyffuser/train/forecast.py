@@ -23,8 +23,8 @@ TIMED = 4  # steps, after one to warm up
 class Memory:
     """Bytes that training takes on the device, besides the data set.
 
-    `weights` are those of all networks: a student's teacher and auxiliary network are held beside it, and so is the
-    reference of one that learns from pairs; `optimizer` counts the moments of all that are trained.
+    `weights` are those of all networks: a student's teacher and what is trained with it are held beside it, and so is
+    the reference of one that learns from pairs; `optimizer` counts the moments of all that are trained.
     `step` is what a step adds at most: what its forward pass keeps for the backward pass, and all gradients.
     """
 
@@ -75,9 +75,7 @@ def forecast(parts: Parts, state: State) -> Forecast:
         stepper([batch] * c.accumulate, 0.0)  # returns a number, so the device has finished
         times.append(time.perf_counter() - start)
     seconds = statistics.median(times[1:])
-    trained: list[tuple[nn.Module, torch.optim.Optimizer]] = [(state.network, state.optimizer)]
-    if state.auxiliary is not None:
-        trained.append(state.auxiliary)
+    trained: list[tuple[nn.Module, torch.optim.Optimizer]] = [(state.network, state.optimizer), *state.beside.values()]
     frozen = [part.network for part in (parts.teacher, parts.reference) if part is not None]
     moving = [parameter for network, _ in trained for parameter in network.parameters()]
     held = [*moving, *(parameter for network in frozen for parameter in network.parameters())]

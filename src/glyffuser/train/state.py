@@ -2,15 +2,17 @@
 
 import math
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
+from torch import nn
 
 from glyffuser.base.errors import UserError
 from glyffuser.networks.conditioned import ConditionedNetwork
+from glyffuser.networks.discriminator import build_discriminator
 from glyffuser.train.checkpoint import Auxiliary, list_checkpoints, prune, resume, save_checkpoint, start_from
 from glyffuser.train.optimizer import build_optimizer
 from glyffuser.train.parts import Parts
@@ -23,13 +25,14 @@ class State:
     `seen` is the number of glyphs that all steps have seen, with repetitions: the place in the endless data order from
     which the next step goes on, whatever the number of processes. `minutes` counts the whole run, also what was trained
     before a restart. `mean_loss` is a running mean, NaN before the first step; `best_loss` is its lowest since the
-    warm-up, infinite before. A student of "moments" has an auxiliary network, with an optimiser of its own.
+    warm-up, infinite before. `beside` are the networks that are trained beside a student of
+    "moments", by name, each with an optimiser: "auxiliary", and perhaps "discriminator".
     """
 
     network: ConditionedNetwork
     ema: EMAModel
     optimizer: torch.optim.Optimizer
-    auxiliary: Auxiliary | None = None
+    beside: dict[str, Auxiliary] = field(default_factory=dict)
     step: int = 0
     seen: int = 0
     minutes: float = 0.0
@@ -50,8 +53,12 @@ class State:
         ema.to(parts.device)
         state = cls(parts.network, ema, build_optimizer(parts.network, c))
         if d.teacher and d.method == "moments":
-            network = deepcopy(parts.network)
-            state.auxiliary = Auxiliary(network, build_optimizer(network, c))
+            networks: dict[str, nn.Module] = {"auxiliary": deepcopy(parts.network)}
+            if c.init:  # the auxiliary network begins as the teacher, whatever the student begins as
+                start_from(networks["auxiliary"], Path(d.teacher))
+            if d.adversarial:
+                networks["discriminator"] = build_discriminator(parts.network).to(parts.device)
+            state.beside = {name: Auxiliary(each, build_optimizer(each, c)) for name, each in networks.items()}
         if checkpoints:
             state.load(checkpoints, c.batch_size)
         return state
@@ -61,7 +68,7 @@ class State:
 
         Older checkpoints do not say how many glyphs they have seen: then every step had `batch_size`.
         """
-        found = resume(folder, self.network, self.ema, self.optimizer, self.auxiliary)
+        found = resume(folder, self.network, self.ema, self.optimizer, self.beside)
         if found is None:
             return False
         self.step, self.minutes, self.best_loss = (found[1][k] for k in ("step", "minutes", "best_loss"))
@@ -73,7 +80,7 @@ class State:
         """Write a checkpoint in `folder` and forget all but the newest `keep`."""
         extra = {name: getattr(self, name) for name in ("seen", "minutes", "mean_loss", "best_loss")}
         try:
-            save_checkpoint(folder, self.step, self.network, self.ema, self.optimizer, extra, self.auxiliary)
+            save_checkpoint(folder, self.step, self.network, self.ema, self.optimizer, extra, self.beside)
         except (OSError, SafetensorError) as error:  # a full disk, most likely
             raise UserError(
                 f"cannot write a checkpoint in {folder} ({error}); the one before is whole: mend this and start again"

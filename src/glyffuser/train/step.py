@@ -14,10 +14,10 @@ from torch import Tensor
 from glyffuser.diffusion.process import noised
 from glyffuser.networks.autoencoder import Autoencoder, autoencoder_loss
 from glyffuser.networks.conditioned import arguments
+from glyffuser.train.adversarial import FASTER, adversarial_pull, discriminator_loss
 from glyffuser.train.align import Reference, preference
 from glyffuser.train.batches import Batch
-from glyffuser.train.checkpoint import Auxiliary
-from glyffuser.train.distil import Teacher, guidance_loss, moment_losses
+from glyffuser.train.distil import Teacher, guidance_loss, moments
 from glyffuser.train.parts import Parts
 from glyffuser.train.state import State
 
@@ -132,43 +132,57 @@ class PairStepper(Stepper):
 
 
 class MomentStepper(Stepper):
-    """Steps of a student that learns to draw in few steps, and of the auxiliary network that watches it."""
+    """Steps of a student that learns to draw in few steps, and of the networks that watch it.
 
-    def __init__(self, parts: Parts, state: State, teacher: Teacher, auxiliary: Auxiliary):
+    Its facts are, where there is a discriminator, `discriminator`, its loss: 2 log 2 where it can tell nothing.
+    """
+
+    def __init__(self, parts: Parts, state: State, teacher: Teacher):
         super().__init__(parts, state)
         self.teacher = teacher
-        self.auxiliary, self.auxiliary_optimizer = parts.accelerator.prepare(auxiliary.network, auxiliary.optimizer)
+        self.beside = {name: parts.accelerator.prepare(*each) for name, each in state.beside.items()}
 
     def __call__(self, batches: Iterable[Batch], lr: float) -> tuple[float, float]:
-        """One step of both networks; returns the auxiliary network's loss, and the norm of the student's gradient."""
-        state, values = self.state, []
+        """One step of all networks; returns the auxiliary network's loss, and the norm of the student's gradient."""
+        state, values, told = self.state, [], []
         for part, batch in enumerate(batches, start=1):
-            with self.apart(part, self.wrapped, self.auxiliary):
-                student, watching = self.losses(batch)
+            with self.apart(part, self.wrapped, *(network for network, _ in self.beside.values())):
+                student, watching, judging = self.losses(batch)
                 values.append(self.pull(watching))
                 self.pull(student)
-        self.move(self.auxiliary, self.auxiliary_optimizer, lr)
+                if judging is not None:
+                    told.append(self.pull(judging))
+        for name, (network, optimizer) in self.beside.items():
+            self.move(network, optimizer, lr * (FASTER if name == "discriminator" else 1.0))
+        if told:
+            self.facts = {"discriminator": self.mean(told)}
         norm = self.move(state.network, self.optimizer, lr)
         state.ema.step(state.network.parameters())
         return self.mean(values), norm
 
-    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The mean losses of the student and of the auxiliary network."""
+    def losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The mean losses of the student, of the auxiliary network and, if there is one, of the discriminator."""
         parts, c = self.parts, self.parts.config
+        process, cond = parts.process, batch.cond
         xt, sigma = self.noised(batch)
         with parts.accelerator.autocast():
-            student, watching = moment_losses(
+            made = moments(
                 self.network,
-                self.auxiliary,
+                self.beside["auxiliary"][0],
                 self.teacher,
-                parts.process,
+                process,
                 xt,
                 sigma,
-                batch.cond,
+                cond,
                 c.distil.steps,
                 c.diffusion.weighting,
             )
-        return student.mean(), watching.mean()
+            if not c.distil.adversarial:
+                return made.student().mean(), made.watching.mean(), None
+            bare = self.state.beside["discriminator"].network  # not wrapped: no process waits for its gradient
+            further = adversarial_pull(bare, made, process, xt, sigma, cond, c.distil.adversarial)
+            judging = discriminator_loss(self.beside["discriminator"][0], made, process, batch.x0, cond)
+        return made.student(further).mean(), made.watching.mean(), judging.mean()
 
 
 def build_stepper(parts: Parts, state: State) -> Stepper:
@@ -179,6 +193,4 @@ def build_stepper(parts: Parts, state: State) -> Stepper:
         return PairStepper(parts, state, parts.reference)
     if parts.teacher is None:
         return Stepper(parts, state)
-    if state.auxiliary is None:
-        return GuidanceStepper(parts, state, parts.teacher)
-    return MomentStepper(parts, state, parts.teacher, state.auxiliary)
+    return (MomentStepper if state.beside else GuidanceStepper)(parts, state, parts.teacher)
