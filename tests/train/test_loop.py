@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import warnings
 from copy import deepcopy
 from pathlib import Path
 
@@ -235,6 +236,21 @@ def test_a_tower_is_fitted_once_and_goes_with_the_run_and_the_model(tiny_config,
     assert of_run is not None
     assert_close(cond.pooled, of_run(cond.states, cond.mask))
     assert not torch.equal(cond.pooled[0], cond.pooled[1])
+
+
+@pytest.mark.parametrize(("width", "taken"), [(8, True), (6, False)])
+def test_a_run_that_starts_from_another_takes_its_tower_where_that_fits(tiny_config, tmp_path, width, taken):
+    tiny_config.text.tower, tiny_config.text.tower_steps = 8, 5
+    first = Run(tiny_config, tmp_path / "first")
+    finish(first)
+    tiny_config.train.init, tiny_config.text.tower = str(tmp_path / "first"), width
+    tiny_config.text.tower_steps = 1  # a tower fitted anew would now be another
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # another width: the layers that read it start anew
+        now = Run(tiny_config, tmp_path / "next").parts.tower
+    assert first.parts.tower is not None
+    assert now is not None
+    assert torch.equal(first.parts.tower.to_radical.bias, now.to_radical.bias) == taken
 
 
 def test_a_run_can_start_from_the_weights_of_another(tiny_config, tiny_model, tmp_path):

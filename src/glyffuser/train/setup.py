@@ -29,6 +29,7 @@ from glyffuser.data.pictures import GlyphStream, open_dataset, read_pictures
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.build import build_companion, build_network, load_companion
 from glyffuser.text.cache import EncodedTexts, encode_cached
@@ -81,8 +82,7 @@ def setup(
     characters, drawn = data.characters()  # texts are read once, however many fonts draw a character
     captions = _captions(config, characters)
     master = load_pipeline(Path(config.distil.teacher)) if config.distil.teacher else None
-    if master is not None and tower is None:
-        tower = master.tower
+    tower = tower or _tower_before(config, encoder, master)
     texts, tower = _read_texts(config, characters, captions, encoder, accelerator, tower, progress)
     if config.model.autoencoder and autoencoder is None:
         autoencoder = load_companion(Path(config.model.autoencoder), Autoencoder)
@@ -103,6 +103,23 @@ def setup(
     )
     teacher = None if master is None else build_teacher(master.to(accelerator.device), network, config.distil)
     return Parts(config, accelerator, batches, network.to(accelerator.device), encoder, tower, teacher, autoencoder)
+
+
+def _tower_before(config: Config, encoder: TextEncoder, master: GlyffuserPipeline | None) -> TextTower | None:
+    """The tower of a teacher, or of the model that the run starts from, whose vectors the network knows to read.
+
+    None where there is none, or where that of the other model does not fit the settings.
+    """
+    if master is not None:
+        return master.tower
+    if not (config.train.init and config.text.tower):
+        return None
+    tower = load_pipeline(Path(config.train.init)).tower
+    fits = tower is not None and (tower.config.width, tower.config.encoder) == (
+        config.text.tower,
+        encoder.fingerprint(),
+    )
+    return tower if fits else None
 
 
 def _captions(config: Config, data: GlyphFacts) -> Captions:
