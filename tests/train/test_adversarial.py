@@ -1,4 +1,4 @@
-"""The adversarial part of distillation, against formulas, and against glyphs that are easy to tell apart."""
+"""The adversarial part of distillation, against a gradient by hand, and against glyphs that are easy to tell apart."""
 
 from typing import Any
 
@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from glyffuser.base.errors import UserError
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import Process
-from glyffuser.networks.discriminator import Discriminator
+from glyffuser.networks.discriminator import build_discriminator
 from glyffuser.train import adversarial
-from glyffuser.train.adversarial import adversarial_pull, discriminator_loss, shifted
+from glyffuser.train.adversarial import discriminator_loss, seen, tried
 from glyffuser.train.distil import Moments
 
 PROCESS = Process()
@@ -27,78 +28,100 @@ def made() -> Moments:
 
 
 @pytest.fixture
-def cond() -> Condition:
-    return Condition(torch.randn(2, 3, 6), torch.ones(2, 3, dtype=torch.bool), pooled=torch.randn(2, 5))
+def known(small_unet) -> Any:
+    """A network whose features depend on everything that it is told."""
+    network = small_unet().requires_grad_(False)
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        parameter += 0.1 * torch.randn(parameter.shape)
+    return network
+
+
+@pytest.fixture
+def cond(known) -> Condition:
+    return Condition(torch.randn(2, 3, known.config.cross_attention_dim), torch.ones(2, 3, dtype=torch.bool))
 
 
 class Linear(nn.Module):
-    """A discriminator whose gradient is known."""
+    """A discriminator of pixels whose gradient is known."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(16 * 16, 1))
 
-    def forward(self, xt: Tensor, t: Tensor, cond: Condition) -> Tensor:
-        return xt.flatten(1) @ self.weight
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return features[0].flatten(1) @ self.weight
 
 
-def test_the_pull_is_the_gradient_of_being_taken_for_drawn_at_a_share_of_the_length(monkeypatch, made, cond):
-    monkeypatch.setattr(adversarial, "shifted", lambda images: images)
+def test_the_pull_is_the_gradient_of_being_taken_for_drawn_at_a_share_of_the_length(monkeypatch, made, cond, known):
+    monkeypatch.setattr(adversarial, "seen", lambda known, xs, then, cond: [xs])
     judge, xt = Linear(), torch.randn(2, 1, 16, 16)
     torch.manual_seed(1)
-    found = adversarial_pull(judge, made, PROCESS, xt, SIGMA, cond, 0.25)
+    found = tried(judge, known, made, PROCESS, xt, SIGMA, cond, 0.25)
     torch.manual_seed(1)
     noise = torch.randn_like(xt)
     # By hand, on the flow schedule, with x = xt / alpha: alpha' (x0 + r (x - x0) + sigma' sqrt(1 - r) noise).
-    r, alpha = ((THEN / SIGMA).square(), 1 / (1 + THEN))
-    column = [value.float().view(2, 1, 1, 1) for value in (r, alpha, THEN, SIGMA)]
-    r4, alpha4, then4, sigma4 = column
-    xs = alpha4 * (made.x0 + r4 * (xt * (1 + sigma4) - made.x0) + then4 * (1 - r4).sqrt() * noise)
-    slope = -torch.sigmoid(-judge(xs, THEN, cond)) * (alpha * (1 - r)).float()[:, None]  # of softplus(-logit)
-    wanted = (slope * judge.weight.T).view(2, 1, 16, 16)
-    assert_close(F.cosine_similarity(found.flatten(), wanted.flatten(), dim=0), torch.tensor(1.0), rtol=1e-4, atol=0)
-    assert_close(found.norm(), 0.25 * made.pull.norm())
+    r, alpha, then, sigma = (
+        value.float().view(2, 1, 1, 1) for value in ((THEN / SIGMA).square(), 1 / (1 + THEN), THEN, SIGMA)
+    )
+    xs = alpha * (made.x0 + r * (xt * (1 + sigma) - made.x0) + then * (1 - r).sqrt() * noise)
+    assert_close(found.features[0], xs, rtol=1e-4, atol=1e-4)
+    slope = -torch.sigmoid(-judge([xs])).view(2, 1, 1, 1) * alpha * (1 - r)  # of softplus(-logit)
+    wanted = slope * judge.weight.view(1, 1, 16, 16)
+    assert_close(F.cosine_similarity(found.pull.flatten(), wanted.flatten(), dim=0), torch.tensor(1.0))
+    assert_close(found.pull.norm(), 0.25 * made.pull.norm())
     assert judge.weight.grad is None
 
 
-def test_a_discriminator_learns_what_is_real_and_pulls_towards_it(made, cond):
+def test_a_discriminator_learns_what_is_real_and_pulls_towards_it(made, cond, known):
     torch.manual_seed(0)
-    judge = Discriminator(1, 5)
+    judge = build_discriminator(known)
     optimizer = torch.optim.Adam(judge.parameters(), 1e-3)
     dark, light = torch.full((2, 1, 16, 16), -0.5), torch.full((2, 1, 16, 16), 0.5)
-    losses = []
-    for _ in range(40):
-        loss = discriminator_loss(judge, made._replace(xs=dark), PROCESS, light, cond).mean()
+    losses, xt = [], torch.zeros(2, 1, 16, 16)
+    for _ in range(60):
+        trial = tried(judge, known, made._replace(x0=dark), PROCESS, xt, SIGMA, cond, 1.0)
+        loss = discriminator_loss(judge, known, trial, THEN, light, cond).mean()
         losses.append(float(loss))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert losses[0] > 1.2  # 2 log 2 = 1.39 where nothing can be told
     assert losses[-1] < 0.5
-    grey = made._replace(x0=torch.zeros(2, 1, 16, 16))
-    down = -adversarial_pull(judge, grey, PROCESS, torch.zeros(2, 1, 16, 16), SIGMA, cond, 1.0)
-    assert float(down.mean()) > 0  # down the gradient lies what is lighter, and real
+    trial = tried(judge, known, made._replace(x0=dark), PROCESS, xt, SIGMA, cond, 1.0)
+    assert float(-trial.pull.mean()) > 0  # down the gradient lies what is lighter, and real
+    assert all(parameter.grad is None for parameter in known.parameters())
 
 
-@pytest.mark.parametrize("change", ["picture", "timestep", "text"])
-def test_the_discriminator_sees_what_it_is_told(cond, change):
+@pytest.mark.parametrize("change", ["picture", "level", "text"])
+def test_features_depend_on_picture_noise_level_and_text(cond, known, change):
+    x = torch.randn(2, 1, 16, 16)
+    told: dict[str, Any] = {"xs": x, "then": THEN, "cond": cond}
     torch.manual_seed(0)
-    judge = Discriminator(1, 5)
-    for parameter in judge.parameters():
-        parameter.data += 0.1 * torch.randn(parameter.shape)
-    x, t = torch.randn(2, 1, 32, 32), torch.tensor([10.0, 500.0])
-    told: dict[str, Any] = {"xt": x, "t": t, "cond": cond}
-    before = judge(**told)
-    told |= {"picture": {"xt": -x}, "timestep": {"t": t + 100}, "text": {"cond": cond[[1, 0]]}}[change]
-    assert before.shape == (2, 4)
-    assert not torch.allclose(judge(**told), before, atol=1e-3)
-
-
-def test_pictures_are_shifted_alike_and_whole():
+    before = seen(known, **told)
+    told |= {"picture": {"xs": -x}, "level": {"then": 2 * THEN}, "text": {"cond": cond[[1, 0]]}}[change]
     torch.manual_seed(0)
-    images = torch.arange(2 * 16 * 16).view(2, 1, 16, 16)
-    moved = {tuple(int(n) for n in (shifted(images) - images)[:, 0, 8, 8]) for _ in range(40)}
-    assert all(a == b for a, b in moved)
-    assert {a for a, _ in moved} <= {16 * down + right for down in range(-4, 5) for right in range(-4, 5)}
-    assert len(moved) > 10
-    assert_close(shifted(images).flatten(1).sort().values, images.flatten(1))
+    after = seen(known, **told)
+    assert [f.shape[1] for f in before] == [*known.config.block_out_channels, known.config.block_out_channels[-1]]
+    assert not torch.allclose(after[-1], before[-1], atol=1e-4)
+
+
+def test_pictures_are_shifted_by_up_to_four_pixels(monkeypatch, cond, known):
+    """Two kinds of glyphs are to differ in nothing but how they were made."""
+    monkeypatch.setattr(type(known), "features", lambda self, xs, t, **told: [xs])
+    torch.manual_seed(0)
+    x = torch.arange(2 * 16 * 16.0).view(2, 1, 16, 16)
+    moves = set()
+    for _ in range(60):
+        (moved,) = seen(known, x, THEN, cond)
+        assert_close(moved.flatten(1).sort().values, x.flatten(1))
+        down, right = divmod(int((moved == x[0, 0, 8, 8]).nonzero()[0, 2:] @ torch.tensor([16, 1])), 16)
+        moves.add((down - 8, right - 8))
+    assert len(moves) > 20
+    assert {abs(n) for move in moves for n in move} == {0, 1, 2, 3, 4}
+
+
+def test_a_transformer_has_no_discriminator(small_unet):
+    network = small_unet(kind="transformer", block_out_channels=(16,), mlp_ratio=1.0)
+    with pytest.raises(UserError, match="U-Net, not of a Transformer"):
+        build_discriminator(network)

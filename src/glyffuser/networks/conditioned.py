@@ -105,6 +105,31 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         of components and places, None = all 0; style_labels (B,), from 1 in the order of its `styles`, None = all 0.
         Returns: NetworkOutput, shape of `sample`.
         """
+        folded = self.folded(
+            sample,
+            timestep,
+            encoder_hidden_states,
+            encoder_attention_mask,
+            class_labels,
+            pooled_projections,
+            part_labels,
+            style_labels,
+        )
+        x = F.pixel_shuffle(self.predict(*folded), self.config.patch_size)
+        return NetworkOutput(sample=x) if return_dict else (x,)
+
+    def folded(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        encoder_hidden_states: Tensor,
+        encoder_attention_mask: Tensor | None = None,
+        class_labels: Tensor | None = None,
+        pooled_projections: Tensor | None = None,
+        part_labels: Tensor | None = None,
+        style_labels: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """What `predict` takes, from what `forward` takes."""
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         context = encoder_hidden_states.to(self.dtype)
@@ -115,8 +140,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         if part_labels is not None:
             cond = cond + self._parts(part_labels, cond)
         x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
-        x = F.pixel_shuffle(self.predict(x, cond, context, mask), self.config.patch_size)
-        return NetworkOutput(sample=x) if return_dict else (x,)
+        return x, cond, context, mask
 
     def _condition(self, t: Tensor, context: Tensor, mask: Tensor | None, pooled: Tensor | None) -> Tensor:
         """The conditioning vector (B, cond_dim) without labels: timestep and, where it is told, text as a whole."""

@@ -1,60 +1,51 @@
-"""The discriminator: tells noised glyphs that were drawn from noised glyphs that are real, patch by patch."""
+"""The discriminator: tells drawn glyphs from real ones by what a denoising network knows of them.
+
+That network is not trained. It has learnt how glyphs are made, at every noise level and of every meaning, so that a few
+layers on its features need few examples (Sauer et al. 2024, Fast high-resolution image synthesis with latent
+adversarial diffusion distillation, section 3).
+"""
+
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glyffuser.diffusion.conditions import Condition
-from glyffuser.networks.conditioned import ConditionedNetwork, grouped, masked_mean
-from glyffuser.networks.layers import Downsample, ResBlock, build_norm, timestep_embedding
+from glyffuser.base.errors import UserError
+from glyffuser.networks.conditioned import ConditionedNetwork, grouped
+from glyffuser.networks.layers import PixelNorm
+from glyffuser.networks.unet import UNet
 
-PATCH = 4  # side of a patch, pixels
-WIDTHS = (64, 128, 256)  # of each level, finest first; a level halves the one before
-TEXT_WIDTH = 256  # of what texts and glyphs are compared in
+WIDTH = 64  # of a head
 
 
 class Discriminator(nn.Module):
-    """Logits for the places of noised glyphs, positive for real ones, at noise levels and for texts that it is told.
-
-    What a place looks like, and how well it goes with the text, by an inner product (Miyato and Koyama 2018, cGANs with
-    projection discriminator, equation 3).
+    """Logits, positive for real glyphs, of each place of features of several levels.
 
     Args:
-        in_channels: colour channels of the image.
-        text_dim: width of the vector for a text: of a tower's, or of the token states.
+        widths: channels of the features of each level.
     """
 
-    def __init__(self, in_channels: int, text_dim: int):
+    def __init__(self, widths: Sequence[int]):
         super().__init__()
-        cond_dim = 4 * WIDTHS[0]
-        self.time_mlp = nn.Sequential(nn.Linear(WIDTHS[0], cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
-        self.stem = nn.Conv2d(in_channels * PATCH**2, WIDTHS[0], 3, padding=1)
-        self.blocks, self.smaller = nn.ModuleList(), nn.ModuleList()
-        for before, width in zip((WIDTHS[0], *WIDTHS), WIDTHS, strict=False):
-            self.blocks.append(ResBlock(before, width, cond_dim, groups=0))
-            self.smaller.append(Downsample(width) if width != WIDTHS[-1] else nn.Identity())
-        self.norm_out = build_norm(WIDTHS[-1], 0)
-        self.to_logit = nn.Linear(WIDTHS[-1], 1)
-        self.to_text = nn.Linear(WIDTHS[-1], TEXT_WIDTH, bias=False)
-        self.text = nn.Sequential(nn.LayerNorm(text_dim), nn.Linear(text_dim, TEXT_WIDTH))
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                PixelNorm(width), nn.Conv2d(width, WIDTH, 3, padding=1), nn.SiLU(), nn.Conv2d(WIDTH, 1, 3, padding=1)
+            )
+            for width in widths
+        )
 
-    def forward(self, xt: Tensor, t: Tensor, cond: Condition) -> Tensor:
-        """xt (B, C, H, W) noised, t (B,) timesteps in [0, 1000) -> logits (B, places)."""
-        told = self.time_mlp(timestep_embedding(t, WIDTHS[0]))
-        x = self.stem(F.pixel_unshuffle(xt, PATCH).contiguous(memory_format=torch.channels_last))
-        for block, smaller in zip(self.blocks, self.smaller, strict=True):
-            x = smaller(block(x, told))
-        places = F.silu(self.norm_out(x)).flatten(2).transpose(1, 2)  # (B, places, C)
-        text = self.text(masked_mean(cond.states.float(), cond.mask) if cond.pooled is None else cond.pooled)
-        match = (self.to_text(places) * text[:, None]).sum(dim=-1) * TEXT_WIDTH**-0.5
-        return self.to_logit(places)[..., 0] + match
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Features (B, C, h, w) of each level -> logits (B, places of all levels)."""
+        return torch.cat([head(x).flatten(1) for head, x in zip(self.heads, features, strict=True)], dim=1)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Every parameter in exactly one group, by its role: see `grouped`."""
-        return grouped(self, [self.stem])
+        return grouped(self, [])
 
 
-def build_discriminator(student: ConditionedNetwork) -> Discriminator:
-    """A discriminator, with new weights, of what a student draws, told the texts that it is told."""
-    c = student.config
-    return Discriminator(c.in_channels, c.pooled_dim or c.cross_attention_dim)
+def build_discriminator(known: ConditionedNetwork) -> Discriminator:
+    """A discriminator with new weights, on the features of a U-Net; UserError for another network."""
+    if not isinstance(known, UNet):
+        raise UserError(f"a discriminator needs the features of a U-Net, not of a {type(known).__name__}")
+    widths = known.config.block_out_channels
+    return Discriminator([*widths, widths[-1]])

@@ -151,13 +151,8 @@ class UNet(ConditionedNetwork):
         """See `ConditionedNetwork.predict`."""
         if not self.config.norm_groups:  # then nothing below needs another memory order
             x = x.contiguous(memory_format=torch.channels_last)
-        noised, x = x, self.stem(x)
-        skips = [x]
-        for module in self.down:
-            x = module(x, cond, context, mask) if isinstance(module, Stage) else module(x)
-            skips.append(x)
-        for module in self.middle:
-            x = module(x, cond, context, mask)
+        noised, skips = x, self.contract(x, cond, context, mask)
+        x = skips.pop()
         for module in self.up:
             if isinstance(module, Stage):
                 x = module(torch.cat([x, skips.pop()], dim=1), cond, context, mask)
@@ -166,6 +161,23 @@ class UNet(ConditionedNetwork):
         x = F.silu(self.norm_out(x))
         coarse = self.conv_out(x)
         return coarse if self.head is None else coarse + self.head(x, noised, coarse, cond)
+
+    def contract(self, x: Tensor, cond: Tensor, context: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """The way down: what each of its modules makes of the folded image, the stem first and the middle last."""
+        found = [self.stem(x)]
+        for module in self.down:
+            found.append(module(found[-1], cond, context, mask) if isinstance(module, Stage) else module(found[-1]))
+        x = found[-1]
+        for module in self.middle:
+            x = module(x, cond, context, mask)
+        return [*found, x]
+
+    def features(self, *args: Tensor | None, **kwargs: Tensor | None) -> list[Tensor]:
+        """What `forward` would know of the image at the end of each level, finest first, and in the middle."""
+        levels: dict[int, Tensor] = {}
+        *found, middle = self.contract(*self.folded(*args, **kwargs))  # type: ignore[arg-type]
+        levels.update((each.shape[-1], each) for each in found)
+        return [*levels.values(), middle]
 
 
 def check_shape(

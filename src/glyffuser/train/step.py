@@ -14,7 +14,7 @@ from torch import Tensor
 from glyffuser.diffusion.process import noised
 from glyffuser.networks.autoencoder import Autoencoder, autoencoder_loss
 from glyffuser.networks.conditioned import arguments
-from glyffuser.train.adversarial import FASTER, adversarial_pull, discriminator_loss
+from glyffuser.train.adversarial import FASTER, discriminator_loss, tried
 from glyffuser.train.align import Reference, preference
 from glyffuser.train.batches import Batch
 from glyffuser.train.distil import Teacher, guidance_loss, moments
@@ -179,10 +179,11 @@ class MomentStepper(Stepper):
             )
             if not c.distil.adversarial:
                 return made.student().mean(), made.watching.mean(), None
+            known = self.teacher.network
             bare = self.state.beside["discriminator"].network  # not wrapped: no process waits for its gradient
-            further = adversarial_pull(bare, made, process, xt, sigma, cond, c.distil.adversarial)
-            judging = discriminator_loss(self.beside["discriminator"][0], made, process, batch.x0, cond)
-        return made.student(further).mean(), made.watching.mean(), judging.mean()
+            trial = tried(bare, known, made, process, xt, sigma, cond, c.distil.adversarial)
+            judging = discriminator_loss(self.beside["discriminator"][0], known, trial, made.then, batch.x0, cond)
+        return made.student(trial.pull).mean(), made.watching.mean(), judging.mean()
 
 
 def build_stepper(parts: Parts, state: State) -> Stepper:
