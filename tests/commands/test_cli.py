@@ -232,6 +232,8 @@ def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys):
     assert "glyffuser train-judges" in complaint(capsys)
     assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--out", tmp_path) == 2
     assert "420 held-out" in complaint(capsys)
+    assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--definitions", 1) == 2
+    assert "needs 193 glyphs: raise --definitions 1" in complaint(capsys)
 
 
 def test_inspect_reads_pictures(tmp_path, capsys):

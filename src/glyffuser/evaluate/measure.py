@@ -89,8 +89,9 @@ def evaluate(
     measures all that was drawn, and gets the same evaluation. `progress(done, total)` counts glyphs times steps.
     Raises UserError where a metric would rest on too few glyphs.
     """
-    check(pipe, training, held_out, settings)
-    artist, judges = Artist(pipe, settings, progress, crew), measures.judges
+    judges = measures.judges
+    check(pipe, training, held_out, settings, judges.recogniser.config.feature_dim)
+    artist = Artist(pipe, settings, progress, crew)
     gold, seconds = draw_gold(artist, judges)
     texts = [p.text for p in PROMPTS for _ in range(settings.per_prompt)]
     prompts = judges(artist.draw(texts, range(len(texts))))
@@ -158,8 +159,10 @@ def facts(
     }
 
 
-def check(pipe: GlyffuserPipeline, training: GlyphData, held_out: GlyphData, settings: EvaluationSettings) -> None:
-    """UserError where the data do not fit the model or are too few."""
+def check(
+    pipe: GlyffuserPipeline, training: GlyphData, held_out: GlyphData, settings: EvaluationSettings, features: int
+) -> None:
+    """UserError where the data do not fit the model, or are too few for distances of so many features."""
     size, wanted = training.images.shape[1], pipe.size
     if size != wanted:
         raise UserError(f"the model draws {wanted}-pixel glyphs, the data set holds {size}-pixel ones; build another")
@@ -168,6 +171,8 @@ def check(pipe: GlyffuserPipeline, training: GlyphData, held_out: GlyphData, set
             f"the comparison needs {settings.definitions} held-out glyphs, the data set has {len(held_out)}; "
             "lower --definitions, or build a larger data set"
         )
+    if settings.definitions <= features:  # said here, before anything is drawn
+        raise UserError(f"the Fréchet distance needs {features + 1} glyphs: raise --definitions {settings.definitions}")
 
 
 def draw_gold(artist: Artist, judges: Judges) -> tuple[dict[str, Judged], float]:
