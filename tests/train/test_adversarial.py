@@ -108,7 +108,7 @@ def test_features_depend_on_picture_noise_level_and_text(cond, known, change):
 
 def test_pictures_are_shifted_by_up_to_four_pixels(monkeypatch, cond, known):
     """Two kinds of glyphs are to differ in nothing but how they were made."""
-    monkeypatch.setattr(type(known), "features", lambda self, xs, t, **told: [xs])
+    monkeypatch.setattr(type(known), "features", lambda self, xs, t, cond: [xs])
     torch.manual_seed(0)
     x = torch.arange(2 * 16 * 16.0).view(2, 1, 16, 16)
     moves = set()

@@ -156,6 +156,21 @@ def test_a_student_that_was_stopped_goes_on_exactly(student, tmp_path, method, c
     assert usual == ((40, 1.0) if method == "guidance" else (2, 1.0))
 
 
+def test_what_watches_begins_as_the_teacher_whatever_the_student_begins_as(student, tmp_path):
+    finish(Run(student("moments"), tmp_path / "first"))
+    run = Run(student("moments", f"train.init={tmp_path / 'first'}"), tmp_path / "next")
+    assert run.parts.teacher is not None
+    taught, watching = run.parts.teacher.network.state_dict(), run.state.beside["auxiliary"].network
+    assert all(torch.equal(weight, taught[name]) for name, weight in watching.state_dict().items())
+    assert all(parameter.requires_grad for parameter in watching.parameters())
+    assert any(not torch.equal(weight, taught[name]) for name, weight in run.state.network.state_dict().items())
+
+
+def test_a_discriminator_goes_with_moments_alone(student, tmp_path):
+    with pytest.raises(UserError, match="leave out distil.adversarial"):
+        Run(student("guidance", "distil.adversarial=0.3"), tmp_path)
+
+
 def test_a_teacher_must_be_told_what_the_student_is_told(tiny_config, tiny_model, make_pipe, small_unet):
     c = DistilConfig(teacher="a folder")
     with pytest.raises(UserError, match="a folder has num_class_embeds = 0, the student 215"):

@@ -127,6 +127,7 @@ def fit_contrastive(
     pairs = read_pairs(seen, features[taught], captions, texts, recogniser, encoder)
     for network, done, loss in train_contrastive(pairs, settings):  # noqa: B007
         report(0.5 + 0.5 * done, f"contrastive model, loss {loss:.3f}")
+    network.bfloat16().float()  # as it will be saved: the dictionary is that of the saved model
     number = {text: i for i, text in enumerate(captions.texts)}
     new = sorted({*data.definitions} - number.keys())
     number |= {text: len(captions.texts) + i for i, text in enumerate(new)}

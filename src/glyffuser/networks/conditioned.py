@@ -105,40 +105,26 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         of components and places, None = all 0; style_labels (B,), from 1 in the order of its `styles`, None = all 0.
         Returns: NetworkOutput, shape of `sample`.
         """
-        folded = self.folded(
-            sample,
-            timestep,
-            encoder_hidden_states,
-            encoder_attention_mask,
-            class_labels,
-            pooled_projections,
-            part_labels,
-            style_labels,
+        told = (encoder_attention_mask, class_labels, pooled_projections, part_labels, style_labels)
+        x = F.pixel_shuffle(
+            self.predict(*self.read(sample, timestep, encoder_hidden_states, *told)), self.config.patch_size
         )
-        x = F.pixel_shuffle(self.predict(*folded), self.config.patch_size)
         return NetworkOutput(sample=x) if return_dict else (x,)
 
-    def folded(
-        self,
-        sample: Tensor,
-        timestep: Tensor | float,
-        encoder_hidden_states: Tensor,
-        encoder_attention_mask: Tensor | None = None,
-        class_labels: Tensor | None = None,
-        pooled_projections: Tensor | None = None,
-        part_labels: Tensor | None = None,
-        style_labels: Tensor | None = None,
+    def read(
+        self, sample: Tensor, timestep: Tensor | float, states: Tensor, mask: Tensor | None, *told: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """What `predict` takes, from what `forward` takes."""
+        """What `predict` takes, from what `forward` takes, in its order."""
+        radical, pooled, parts, style = told
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
-        mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
-        context = encoder_hidden_states.to(self.dtype)
-        cond = self._condition(t, context, mask, pooled_projections)
-        for embedding, labels in ((self.class_embedding, class_labels), (self.style_embedding, style_labels)):
+        mask = None if mask is None else mask.bool()
+        context = states.to(self.dtype)
+        cond = self._condition(t, context, mask, pooled)
+        for embedding, labels in ((self.class_embedding, radical), (self.style_embedding, style)):
             if embedding is not None:
                 cond = cond + embedding(torch.zeros_like(t, dtype=torch.long) if labels is None else labels)
-        if part_labels is not None:
-            cond = cond + self._parts(part_labels, cond)
+        if parts is not None:
+            cond = cond + self._parts(parts, cond)
         x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
         return x, cond, context, mask
 

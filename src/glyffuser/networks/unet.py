@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import TEXT_ROUTES
+from glyffuser.diffusion.conditions import Condition
 from glyffuser.networks.conditioned import ConditionedNetwork, attended_dim
 from glyffuser.networks.detail import DetailHead, check_detail
 from glyffuser.networks.layers import (
@@ -172,11 +173,13 @@ class UNet(ConditionedNetwork):
             x = module(x, cond, context, mask)
         return [*found, x]
 
-    def features(self, *args: Tensor | None, **kwargs: Tensor | None) -> list[Tensor]:
-        """What `forward` would know of the image at the end of each level, finest first, and in the middle."""
-        levels: dict[int, Tensor] = {}
-        *found, middle = self.contract(*self.folded(*args, **kwargs))  # type: ignore[arg-type]
-        levels.update((each.shape[-1], each) for each in found)
+    def features(self, xt: Tensor, t: Tensor, cond: Condition) -> list[Tensor]:
+        """What the network knows of noised images xt (B, C, H, W) at timesteps t (B,), at the end of each level, finest
+        first, and in the middle.
+        """
+        told = (cond.states, cond.mask, cond.radical, cond.pooled, cond.parts, cond.style)
+        *found, middle = self.contract(*self.read(xt, t, *told))
+        levels = {x.shape[-1]: x for x in found}  # the last of each size
         return [*levels.values(), middle]
 
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import Process, noised, renoised
-from glyffuser.networks.conditioned import arguments
 from glyffuser.networks.unet import UNet
 from glyffuser.train.distil import Moments
 
@@ -81,4 +80,4 @@ def seen(known: UNet, xs: Tensor, then: Tensor, cond: Condition) -> list[Tensor]
     """
     down, right = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
     t = known.process.schedule.timestep(then).to(xs)
-    return known.features(xs.roll((down, right), dims=(-2, -1)), t, **arguments(cond))
+    return known.features(xs.roll((down, right), dims=(-2, -1)), t, cond)

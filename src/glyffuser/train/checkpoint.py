@@ -11,7 +11,6 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -47,7 +46,7 @@ def save_checkpoint(
     ema: EMAModel,
     optimizer: torch.optim.Optimizer,
     extra: Mapping[str, Any],
-    beside: Mapping[str, Auxiliary] = MappingProxyType({}),
+    beside: Mapping[str, Auxiliary] | None = None,
 ) -> Path:
     """Write `folder`/step-<step>; a full disk (OSError) or a kill leaves no trace but the older checkpoints."""
     path = folder / checkpoint_name(step)
@@ -57,7 +56,7 @@ def save_checkpoint(
         averaged = {f"{i:05d}": p for i, p in enumerate(ema.shadow_params)}
         save_file(contiguous(averaged), temporary / "ema.safetensors")
         save_file(contiguous(flatten(optimizer)), temporary / "optimizer.safetensors")
-        for name, other in beside.items():
+        for name, other in (beside or {}).items():
             save_file(contiguous(other.network.state_dict()), temporary / f"{name}.safetensors")
             save_file(contiguous(flatten(other.optimizer)), temporary / f"{name}_optimizer.safetensors")
         state = {"step": step, "ema_step": ema.optimization_step, **extra}
@@ -72,7 +71,7 @@ def load_checkpoint(
     network: nn.Module,
     ema: EMAModel,
     optimizer: torch.optim.Optimizer,
-    beside: Mapping[str, Auxiliary] = MappingProxyType({}),
+    beside: Mapping[str, Auxiliary] | None = None,
 ) -> dict[str, Any]:
     """Restore all of these in place; return what state.json holds.
 
@@ -87,7 +86,7 @@ def load_checkpoint(
         parameter.copy_(averaged[f"{i:05d}"])
     ema.optimization_step = state["ema_step"]
     unflatten(optimizer, load_file(path / "optimizer.safetensors"))
-    for name, other in beside.items():
+    for name, other in (beside or {}).items():
         other.network.load_state_dict(load_file(path / f"{name}.safetensors"))
         unflatten(other.optimizer, load_file(path / f"{name}_optimizer.safetensors"))
     return state
@@ -111,7 +110,7 @@ def resume(
     network: nn.Module,
     ema: EMAModel,
     optimizer: torch.optim.Optimizer,
-    beside: Mapping[str, Auxiliary] = MappingProxyType({}),
+    beside: Mapping[str, Auxiliary] | None = None,
 ) -> tuple[Path, dict[str, Any]] | None:
     """Load the newest checkpoint that is whole, with a warning where a newer one is not; None where there is none.
 

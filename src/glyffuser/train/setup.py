@@ -75,6 +75,8 @@ def setup(
         return _setup_companion(config, accelerator)
     if config.align.pairs:
         return _setup_aligned(config, accelerator)
+    if config.distil.adversarial and config.distil.method != "moments":
+        raise UserError('a discriminator pulls at students of "moments" alone; leave out distil.adversarial')
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
     data = open_dataset(Path(config.data.path), "train")

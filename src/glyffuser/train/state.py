@@ -25,8 +25,8 @@ class State:
     `seen` is the number of glyphs that all steps have seen, with repetitions: the place in the endless data order from
     which the next step goes on, whatever the number of processes. `minutes` counts the whole run, also what was trained
     before a restart. `mean_loss` is a running mean, NaN before the first step; `best_loss` is its lowest since the
-    warm-up, infinite before. `beside` are the networks that are trained beside a student of
-    "moments", by name, each with an optimiser: "auxiliary", and perhaps "discriminator".
+    warm-up, infinite before. `beside` are the networks that are trained beside a student of "moments", by name, each
+    with an optimiser: "auxiliary", and perhaps "discriminator".
     """
 
     network: ConditionedNetwork
@@ -52,12 +52,11 @@ class State:
         ema = EMAModel(parts.network.parameters(), decay=c.ema_decay, foreach=True)
         ema.to(parts.device)
         state = cls(parts.network, ema, build_optimizer(parts.network, c))
-        if d.teacher and d.method == "moments":
-            networks: dict[str, nn.Module] = {"auxiliary": deepcopy(parts.network)}
-            if c.init:  # the auxiliary network begins as the teacher, whatever the student begins as
-                start_from(networks["auxiliary"], Path(d.teacher))
+        if parts.teacher is not None and d.method == "moments":
+            # The auxiliary network begins as the teacher, whatever the student begins as.
+            networks: dict[str, nn.Module] = {"auxiliary": deepcopy(parts.teacher.network).requires_grad_(True).train()}
             if d.adversarial:
-                networks["discriminator"] = build_discriminator(parts.network).to(parts.device)
+                networks["discriminator"] = build_discriminator(parts.teacher.network).to(parts.device)
             state.beside = {name: Auxiliary(each, build_optimizer(each, c)) for name, each in networks.items()}
         if checkpoints:
             state.load(checkpoints, c.batch_size)
