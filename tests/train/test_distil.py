@@ -167,7 +167,7 @@ def test_what_watches_begins_as_the_teacher_whatever_the_student_begins_as(stude
 
 
 def test_a_discriminator_goes_with_moments_alone(student, tmp_path):
-    with pytest.raises(UserError, match="leave out distil.adversarial"):
+    with pytest.raises(UserError, match=r"leave out distil\.adversarial"):
         Run(student("guidance", "distil.adversarial=0.3"), tmp_path)
 
 
