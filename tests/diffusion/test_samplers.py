@@ -1,5 +1,6 @@
 """Samplers against the matching schedulers of diffusers, step by step."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from diffusers import (
 from torch import Tensor
 from torch.testing import assert_close
 
+from glyffuser.base.names import ETAS
 from glyffuser.diffusion.guidance import denoiser
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.samplers import SAMPLERS, Step
@@ -254,3 +256,35 @@ def test_ddim_without_noise_is_euler() -> None:
     schedule = Schedule("cosine")
     xs = [ours(SAMPLERS[name], "v_prediction", schedule, schedule.sigmas(9))[0] for name in ("ddim", "euler")]
     assert_close(xs[0], xs[1])
+
+
+def test_dpmpp_2m_sde_without_noise_is_dpmpp_2m() -> None:
+    schedule = Schedule("flow", shift=3.0)
+    samplers = SAMPLERS["dpm++2m"], partial(SAMPLERS["dpm++2m-sde"], eta=0.0)
+    (one, _), (other, _) = (ours(way, "flow_prediction", schedule, schedule.sigmas(9)) for way in samplers)
+    assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", ETAS)
+def test_a_sampler_begins_with_the_eta_that_its_name_stands_for(name: str) -> None:
+    schedule = Schedule("flow", shift=3.0)
+    samplers = SAMPLERS[name], partial(SAMPLERS[name], eta=ETAS[name].own)
+    (one, _), (other, _) = (ours(way, "flow_prediction", schedule, schedule.sigmas(9)) for way in samplers)
+    assert torch.equal(one, other)
+
+
+def test_with_the_largest_eta_all_noise_is_fresh() -> None:
+    schedule, steps = Schedule("flow", shift=3.0), 9
+    sigmas, fresh = schedule.sigmas(steps), torch.randn(1, 1, 4, 4)
+    states = []
+    for seed in (1, 2):  # two starts, one and the same noise from then on, a denoiser that does not look at x
+        x = sigmas[0] * torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+        way = partial(SAMPLERS["dpm++2m-sde"], eta=ETAS["dpm++2m-sde"].most)
+        states.append([step.x for step in way(lambda x, *_: torch.zeros_like(x), x, sigmas, None, lambda *_: fresh)])
+    for i, (one, other) in enumerate(zip(*states, strict=True)):
+        assert_close(one, other)
+        assert_close(one, (sigmas[i + 1] * fresh).float())
+
+
+def test_samplers_that_take_an_eta_are_named() -> None:
+    assert {name for name, way in SAMPLERS.items() if "eta" in inspect.signature(way).parameters} == set(ETAS)

@@ -114,6 +114,13 @@ def test_a_record_is_plain_json_and_holds_every_setting():
         assert Request.from_record(json.loads(text)) == replace(request, new=best_of > 1)
 
 
+def test_a_record_without_an_eta_is_drawn_with_that_of_its_sampler():
+    # As models had none of their own when it was written; today's may have one.
+    facts = Request("gold", sampler="dpm++2m-sde").settled(Usual()).record() | {"eta": None}
+    assert Request.from_record(facts).settled(Usual(eta=8.0)).eta == 1.0
+    assert Request.from_record(facts | {"sampler": "euler"}).settled(Usual(eta=8.0)).eta is None
+
+
 def test_records_of_another_kind_or_model_are_refused(pipe, tmp_path):
     (made,) = sample_to_folder(pipe, [replace(FEW, prompt="gold", n=1)], tmp_path)
     facts = json.loads(made.json.read_text())

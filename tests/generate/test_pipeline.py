@@ -1,6 +1,7 @@
 """The pipeline: settings, prompts, generators, saving and loading, and what is said of wrong settings."""
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -81,9 +82,30 @@ def test_a_folder_may_be_named_like_a_pipeline(pipe, tmp_path, name):
 def test_eta_makes_ddim_the_ddpm_sampler(pipe):
     assert torch.equal(draw(pipe, sampler="ddim", eta=1.0), draw(pipe, sampler="ddpm"))
     assert not torch.equal(draw(pipe, sampler="ddim", eta=0.5), draw(pipe, sampler="ddpm"))
-    for settings, words in (({"sampler": "euler", "eta": 0.5}, "no eta"), ({"sampler": "ddim", "eta": 2.0}, "between")):
+    for settings, words in (
+        ({"sampler": "euler", "eta": 0.5}, "no eta; choose one of ddim, dpm"),
+        ({"sampler": "ddim", "eta": 2.0}, "the eta of ddim must be between 0 and 1, not 2"),
+        ({"eta": -1.0}, "between 0 and 1000"),
+        ({"eta": math.nan}, "between 0 and 1000"),
+    ):
         with pytest.raises(UserError, match=words):
             draw(pipe, **settings)
+
+
+def test_a_model_has_an_eta_of_its_own_for_its_own_sampler(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    path = tmp_path / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"sampler": "dpm++2m-sde", "eta": 5.0}))
+    own = load_pipeline(tmp_path)
+    assert torch.equal(draw(own), draw(pipe, sampler="dpm++2m-sde", eta=5.0))
+    assert torch.equal(draw(own, sampler="dpm++2m-sde"), draw(own))
+    assert torch.equal(draw(own, eta=1.0), draw(pipe, sampler="dpm++2m-sde"))
+    assert torch.equal(draw(own, sampler="ddim"), draw(pipe, sampler="ddim"))
+    for wrong in ({"eta": "5"}, {"eta": -1.0}, {"sampler": "heun"}):
+        path.write_text(json.dumps(config | {"sampler": "dpm++2m-sde", "eta": 5.0} | wrong))
+        with pytest.raises(UserError, match=r"which (dpm|heun).* cannot take; export it again"):
+            load_pipeline(tmp_path)
 
 
 def test_a_denoiser_of_the_pipeline_is_what_it_samples_with(pipe):

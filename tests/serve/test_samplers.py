@@ -6,6 +6,7 @@ python tests/serve/test_samplers.py     writes the file anew
 import json
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from glyffuser.diffusion.schedules import Schedule
 WEB = Path(__file__).parents[2] / "web"
 FILE = WEB / "test" / "samplers.json"
 NAMES = ("dpm++2m-sde", "ddpm", "ddim", "euler")
-STEPS, SIZE, SPREAD, MEANS, GUIDANCE, INTERVAL = 12, 6, 0.6, (-0.5, 0.7), 2.0, (0.3, 20.0)
+STEPS, SIZE, SPREAD, MEANS, GUIDANCE, INTERVAL, ETA = 12, 6, 0.6, (-0.5, 0.7), 2.0, (0.3, 20.0), 3.0
 
 
 def gaussian(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
@@ -41,12 +42,12 @@ def numbers() -> dict[str, Any]:
     guided = classifier_free(gaussian, GUIDANCE, negative, INTERVAL)
     results = {}
     for name in NAMES:
-        fresh = iter(noise)
+        fresh, draw = iter(noise), partial(SAMPLERS[name], eta=ETA) if name == "dpm++2m-sde" else SAMPLERS[name]
         x = (sigmas[0] * start).float().reshape(1, 1, 1, SIZE)
-        steps = list(SAMPLERS[name](guided, x, sigmas, cond, lambda x, *_, fresh=fresh: next(fresh).reshape(x.shape)))
+        steps = list(draw(guided, x, sigmas, cond, lambda x, *_, fresh=fresh: next(fresh).reshape(x.shape)))
         results[name] = steps[-1].x.flatten().tolist()
     told = {"start": start.tolist(), "noise": noise.tolist(), "sigmas": sigmas.tolist(), "spread": SPREAD}
-    return told | {"means": MEANS, "guidance": GUIDANCE, "interval": INTERVAL, "results": results}
+    return told | {"eta": ETA, "means": MEANS, "guidance": GUIDANCE, "interval": INTERVAL, "results": results}
 
 
 def test_the_file_holds_what_the_samplers_give():

@@ -5,6 +5,8 @@ export interface Facts {
   sigma_min: number;
   sigma_max: number;
   sampler: string;
+  /** Of that sampler, if it takes one: how soon noise is replaced by fresh noise. */
+  eta: number | null;
   guidance: number;
   interval: [number, number | null];
   levels: { margin: number };

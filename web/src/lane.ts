@@ -64,7 +64,8 @@ export class Lane {
     if (this.states[i + 1] && state.used === scale) return;
     const x0 = steer(await this.expected(i), scale), now = levels[i], then = levels[i + 1];
     const fresh = () => noise?.[i] ?? normal(state.x.length, seed, 1 + i);
-    const x = SAMPLERS[sampler]({ x: state.x, x0, now, then, before: state.before, noise: fresh });
+    const eta = (sampler === this.facts.sampler && this.facts.eta) || 1;
+    const x = SAMPLERS[sampler]({ x: state.x, x0, now, then, eta, before: state.before, noise: fresh });
     state.used = scale;
     const next = { x, before: { x0, h: Math.log(now / then) }, expected: null, used: null };
     this.states = [...this.states.slice(0, i + 1), next];

@@ -11,12 +11,14 @@ export interface Before {
   h: number;
 }
 
-/** The state before a step, the predicted clean image there, and noise for the step: standard normal, like x. */
+/** The state before a step, the predicted clean image there, and noise for the step: standard normal, like x.
+ * eta says how soon noise is replaced by fresh noise, where a sampler takes it: 1 as soon as the forward process would. */
 export interface Step {
   x: Image;
   x0: Image;
   now: number;
   then: number;
+  eta: number;
   before: Before | null;
   noise: () => Image;
 }
@@ -39,12 +41,12 @@ function ddpm({ x, x0, now, then, noise }: Step): Image {
 }
 
 /** DPM-Solver++ 2M for the diffusion SDE, midpoint form (Lu et al. 2022, DPM-Solver++, SDE-DPM-Solver++(2M)). */
-function dpmpp2mSde({ x, x0, now, then, before, noise }: Step): Image {
+function dpmpp2mSde({ x, x0, now, then, eta, before, noise }: Step): Image {
   if (then === 0) return x0;
-  const h = Math.log(now / then);
+  const h = Math.log(now / then), kept = (then / now) ** (1 + eta);
   const estimate = before ? mix(1 + h / (2 * before.h), x0, -h / (2 * before.h), before.x0) : x0;
-  const fresh = then * Math.sqrt(-Math.expm1(-2 * h));
-  return mix((then / now) * Math.exp(-h), x, -Math.expm1(-2 * h), estimate, fresh, noise());
+  const fresh = then * Math.sqrt(1 - (then / now) ** (2 * eta));
+  return mix(kept, x, 1 - kept, estimate, fresh, noise());
 }
 
 /** By the names of `glyffuser sample`; ddim without fresh noise is Euler's step in these coordinates. */

@@ -16,7 +16,7 @@ for (const [name, wanted] of Object.entries(told.results)) {
       const acts = guided(now, told.interval as [number, number]);
       const away = acts ? gaussian(x, now, told.means[0]) : null;
       const x0 = steer({ away, towards: gaussian(x, now, told.means[1]) }, told.guidance);
-      x = SAMPLERS[name]({ x, x0, now, then, before, noise: () => Float32Array.from(told.noise[i]) });
+      x = SAMPLERS[name]({ x, x0, now, then, eta: told.eta, before, noise: () => Float32Array.from(told.noise[i]) });
       before = { x0, h: Math.log(now / then) };
     }
     wanted.forEach((value, k) => expect(Math.abs(x[k] - value)).toBeLessThan(1e-3));

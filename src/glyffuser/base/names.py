@@ -4,6 +4,8 @@ They stand here, apart from what they name, so that the command line and the con
 tables of `networks/`, `diffusion/` and `train/` have one entry a name, which tests hold.
 """
 
+from typing import NamedTuple
+
 KINDS = ("unet", "transformer")  # of denoising networks
 COMPANIONS = ("upscaler", "autoencoder")  # networks that a model may have beside its denoising network
 TEXT_ROUTES = ("both", "attention", "pooled", "none")  # by which a text reaches a network
@@ -14,6 +16,16 @@ WEIGHTINGS = ("simple", "epsilon", "velocity", "min_snr", "sample")  # of the lo
 SAMPLER_NAMES = (
     *("ddpm", "ddpm-large", "ddim", "euler", "euler-ancestral", "heun", "dpm++2m", "dpm++2m-sde", "dpm-sde", "unipc"),
 )
+
+
+class Eta(NamedTuple):
+    """How soon noise is replaced by fresh noise: where nobody says, and at most."""
+
+    own: float
+    most: float
+
+
+ETAS = {"ddim": Eta(0.0, 1.0), "dpm++2m-sde": Eta(1.0, 1000.0)}  # the samplers that take one, 0 or more
 SPACINGS = ("linspace", "trailing", "leading", "log_snr", "karras")  # of the noise levels of sampling
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("no", "bf16", "fp16")  # as accelerate calls them

@@ -8,6 +8,8 @@ from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, open_pipeline, print_results
 from glyffuser.config import DATA
 
+DRAWN = ("steps", "guidance", "sampler", "eta")  # how glyphs are drawn
+
 
 @dataclass
 class Evaluate:
@@ -37,6 +39,8 @@ class Evaluate:
     """How strongly the prompt steers; default: as in sample."""
     sampler: str | None = None
     """As in sample; default: the model's own choice."""
+    eta: float | None = None
+    """As in sample; default: the model's own choice."""
     seed: int = 0
     """Of noise and of the choice of definitions."""
     judges: Path | None = None
@@ -56,10 +60,11 @@ class Evaluate:
         crew = Crew.joined()
         pipe, judges = open_pipeline(self.model), load_judges(self.judges or BUNDLED_JUDGES)
         training, held_out = load_dataset(self.data, "train"), load_dataset(self.data, "test")
-        asked = {k: getattr(self, k) for k in ("per_prompt", "definitions", "steps", "guidance", "sampler", "seed")}
+        asked = {k: getattr(self, k) for k in ("per_prompt", "definitions", *DRAWN, "seed")}
         changed = {key: value for key, value in asked.items() if value is not None}
-        steps, guidance = pipe.usual
-        usual = {"steps": min(steps, QUICK.steps) if self.quick else steps, "guidance": guidance}
+        own = pipe.usual
+        usual = {"steps": min(own.steps, QUICK.steps) if self.quick else own.steps, "guidance": own.guidance}
+        usual["eta"] = own.eta_of(self.sampler)
         settings = dataclasses.replace(QUICK if self.quick else EvaluationSettings(), **usual | changed)
         if pipe.unconditional:
             settings = dataclasses.replace(settings, curve_guidance=())  # there is nothing to guide by

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from glyffuser.base.names import ETAS
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser
 
@@ -49,7 +50,7 @@ def heun(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: 
 
 
 def ddim(
-    D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise, eta: float = 0.0
+    D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise, eta: float = ETAS["ddim"].own
 ) -> Iterator[Step]:
     """Deterministic for eta = 0, the DDPM posterior for eta = 1 (Song et al. 2021, DDIM, equations 12 and 16)."""
     for i, (now, then) in enumerate(pairs(sigmas)):
@@ -91,8 +92,15 @@ def dpmpp_2m(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noi
         yield Step(i, then, x, x0)
 
 
-def dpmpp_2m_sde(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise) -> Iterator[Step]:
-    """DPM-Solver++ 2M for the diffusion SDE, midpoint form (Lu et al. 2022, DPM-Solver++, SDE-DPM-Solver++(2M))."""
+def dpmpp_2m_sde(
+    D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise, eta: float = ETAS["dpm++2m-sde"].own
+) -> Iterator[Step]:
+    """DPM-Solver++ 2M for the diffusion SDE, midpoint form (Lu et al. 2022, DPM-Solver++, SDE-DPM-Solver++(2M)).
+
+    `eta` says how quickly noise is replaced by fresh noise: dx = (1 + eta) (x - x0) / sigma dsigma + sqrt(2 eta sigma
+    |dsigma|) dw. All give the same distributions at each level (Cao et al. 2023, arXiv 2306.02063), if D is exact and
+    steps are short: 0 is dpm++2m, 1 the reverse of the forward process, and more forgets D's mistakes sooner.
+    """
     before = None
     for i, (now, then) in enumerate(pairs(sigmas)):
         x0 = D(x, now, cond)
@@ -100,9 +108,10 @@ def dpmpp_2m_sde(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None,
         estimate = x0
         if before is not None and then > 0:
             estimate = x0 + h / (2 * before[1]) * (x0 - before[0])
-        x = then / now * (-h).exp() * x - torch.expm1(-2 * h) * estimate
-        if then > 0:
-            x = x + then * (-torch.expm1(-2 * h)).sqrt() * noise(x, now, then)
+        kept = (then / now) ** (1 + eta)
+        x = kept * x + (1 - kept) * estimate
+        if then > 0 and eta > 0:
+            x = x + then * (1 - (then / now) ** (2 * eta)).sqrt() * noise(x, now, then)
         before = (x0, h)
         yield Step(i, then, x, x0)
 

@@ -34,6 +34,7 @@ class EvaluationSettings:
     steps: int = STEPS
     guidance: float = GUIDANCE
     sampler: str | None = None
+    eta: float | None = None
     seed: int = 0
     curve_steps: tuple[int, ...] = (1, 4, 10, 20)
     curve_guidance: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
@@ -83,7 +84,9 @@ class Artist:
             self.done = before + len(prompts) * s.steps * done // total
             self.tick(self.done, self.total)
 
-        request = Request(steps=s.steps, guidance=s.guidance, sampler=s.sampler, seed=s.seed + seed, radical=radical)
+        request = Request(
+            steps=s.steps, guidance=s.guidance, sampler=s.sampler, eta=s.eta, seed=s.seed + seed, radical=radical
+        )
         return draw(self.pipe, prompts, request, numbers=numbers, tick=advance, finish=finish, crew=self.crew)
 
     def gold(self, text: str, seeds: int, radical: int | None = None) -> np.ndarray:

@@ -246,6 +246,7 @@ def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str, folder: 
         "sigma_min": schedule.sigma_min(),
         "sigma_max": schedule.sigma_max(),
         "sampler": getattr(pipe.scheduler.config, "sampler", SAMPLER),
+        "eta": pipe.usual.eta_of(None),
         "steps": pipe.usual.steps,
         "sigmas": schedule.sigmas(pipe.usual.steps).tolist(),
         "guidance": pipe.usual.guidance,

@@ -7,6 +7,7 @@ from typing import Any
 from diffusers.utils.logging import disable_progress_bar
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.names import ETAS
 from glyffuser.base.weights import BROKEN, check_weights
 from glyffuser.config import BUNDLED
 from glyffuser.diffusion.samplers import SAMPLERS
@@ -51,12 +52,16 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
 
 
 def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
-    """UserError for a scheduler that says of steps, guidance or sampler what cannot be."""
-    steps, guidance = pipe.usual
+    """UserError for a scheduler that says of steps, guidance, sampler or eta what cannot be."""
+    steps, guidance, sampler, eta = pipe.usual
     if not isinstance(steps, int) or not isinstance(guidance, int | float):
         raise UserError(f"the scheduler in {folder} has {steps!r} steps and the guidance {guidance!r}; export it again")
-    if isinstance(pipe.scheduler, GlyffuserScheduler) and pipe.sampler_name not in list(SAMPLERS):
-        raise UserError(f"the scheduler in {folder} names the unknown sampler {pipe.sampler_name!r}; export it again")
+    if not isinstance(pipe.scheduler, GlyffuserScheduler):
+        return
+    if sampler not in list(SAMPLERS):
+        raise UserError(f"the scheduler in {folder} names the unknown sampler {sampler!r}; export it again")
+    if eta is not None and not (isinstance(eta, int | float) and sampler in ETAS and 0 <= eta <= ETAS[sampler].most):
+        raise UserError(f"the scheduler in {folder} has the eta {eta!r}, which {sampler} cannot take; export it again")
 
 
 def _check_parts(index: Path, facts: dict[str, Any]) -> None:

@@ -162,7 +162,8 @@ class GlyffuserPipeline(DiffusionPipeline):
             guidance_interval: noise levels (low, high) between which guidance acts.
             sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
             spacing: how the noise levels of our own samplers lie over the steps: one of SPACINGS, see Schedule.sigmas.
-            eta: share of fresh noise, 0 to 1, for samplers that have it (ddim).
+            eta: how soon noise is replaced by fresh noise, for samplers in ETAS; default: the model's own, of its own
+                sampler, or else the sampler's.
             generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device;
                 or a noise source, as samplers take it.
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
@@ -178,6 +179,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         config, usual = self.unet.config, self.usual
         num_inference_steps = usual.steps if num_inference_steps is None else num_inference_steps
         guidance_scale = usual.guidance if guidance_scale is None else guidance_scale
+        eta = usual.eta_of(sampler) if eta is None else eta
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         texts, weights = together(prompts)
         self.check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
@@ -255,10 +257,10 @@ class GlyffuserPipeline(DiffusionPipeline):
 
     @property
     def usual(self) -> Usual:
-        """The steps and the guidance that are used if none are named."""
+        """The steps, the guidance, the sampler and its eta that are used if none are named."""
         if not isinstance(self.scheduler, GlyffuserScheduler):
-            return Usual()
-        return Usual(self.scheduler.config.steps, self.scheduler.config.guidance)
+            return Usual(sampler=self.sampler_name)
+        return Usual(*(self.scheduler.config[name] for name in Usual._fields))
 
     def condition(self, prompts: list[str], repeats: int = 1, style: str | None = None) -> Condition:
         """What the network is given for the prompts, each `repeats` times over: token states, and what it takes beside.

@@ -11,8 +11,8 @@ from typing import Annotated, Any, NamedTuple
 from tyro.conf import Suppress, UseAppendAction, arg
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
-from glyffuser.config import GUIDANCE, INTERVAL, STEPS
+from glyffuser.base.names import ETAS, SAMPLER_NAMES, SPACINGS
+from glyffuser.config import GUIDANCE, INTERVAL, SAMPLER, STEPS
 
 MAX_GLYPHS = 4096  # per prompt and call
 STRENGTH = 0.75  # of an edit that holds nothing
@@ -28,10 +28,19 @@ LATER = ("init", "strength", "keep", "parts", "style", "upscale")  # fields that
 
 
 class Usual(NamedTuple):
-    """A model's own choice, where a request leaves it open: denoising steps, and guidance."""
+    """A model's own choice, where a request leaves it open: denoising steps, guidance, sampler and its eta."""
 
     steps: int = STEPS
     guidance: float = GUIDANCE
+    sampler: str = SAMPLER
+    eta: float | None = None
+
+    def eta_of(self, sampler: str | None) -> float | None:
+        """The eta for a sampler, or for the model's own if None: that of the model belongs to its own sampler."""
+        name = sampler or self.sampler
+        if self.eta is not None and name == self.sampler:
+            return self.eta
+        return ETAS[name].own if name in ETAS else None
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,8 @@ class Request:
     sampler: Annotated[str | None, arg(help=SAMPLER_HELP)] = None
     spacing: Annotated[str, arg(help=SPACING_HELP)] = SPACINGS[0]
     eta: float | None = None
-    """How much fresh noise ddim adds at each step: 0 is none, 1 as much as ddpm; other samplers do not take it."""
+    """How soon a step replaces noise by fresh noise: 0 never; 1 as soon as ddpm does; above 1, for dpm++2m-sde, sooner;
+    default: the model's own choice. Only ddim and dpm++2m-sde take it."""
     guidance: float | None = None
     """How strongly the prompt steers; 1 = off; default: the model's own choice."""
     interval: tuple[float, float] = INTERVAL
@@ -111,10 +121,11 @@ class Request:
             raise UserError(f"the seed must be between 0 and 2^64 - 1, not {self.seed}")
 
     def settled(self, usual: Usual) -> "Request":
-        """The request with a model's own steps and guidance where it leaves them open."""
+        """The request with a model's own steps, guidance and eta where it leaves them open."""
         steps = usual.steps if self.steps is None else self.steps
         guidance = usual.guidance if self.guidance is None else self.guidance
-        return dataclasses.replace(self, steps=steps, guidance=guidance)
+        eta = usual.eta_of(self.sampler) if self.eta is None else self.eta
+        return dataclasses.replace(self, steps=steps, guidance=guidance, eta=eta)
 
     def settings(self) -> dict[str, Any]:
         """The settings under the names that diffusers' pipelines use, for `GlyffuserPipeline.stream`."""
@@ -152,6 +163,8 @@ class Request:
         found = {name: facts[name] for name in hints if name in facts} | {"interval": interval}
         if isinstance(found.get("parts"), list):
             found["parts"] = tuple(found["parts"])
+        if found["eta"] is None and found["sampler"] in ETAS:
+            found["eta"] = ETAS[found["sampler"]].own  # what older records meant, before models had an eta of their own
         for name, value in found.items():
             if not _fits(value, hints[name]):
                 raise UserError(f"this is not a record of `glyffuser sample`: its {name} is {facts[name]!r}")

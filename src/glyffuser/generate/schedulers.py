@@ -15,7 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.names import SPACINGS
+from glyffuser.base.names import ETAS, SPACINGS
 from glyffuser.config import GUIDANCE, SAMPLER, STEPS
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser
@@ -59,6 +59,7 @@ class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
         sampler: str = SAMPLER,
         steps: int = STEPS,
         guidance: float = GUIDANCE,
+        eta: float | None = None,
         num_train_timesteps: int = 1000,
         beta_schedule: str = "linear",
         prediction_type: str = "epsilon",
@@ -70,7 +71,7 @@ class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
 
     @classmethod
     def for_schedule(cls, schedule: Schedule, **usual: Any) -> "GlyffuserScheduler":
-        """The scheduler that samples under the noise schedule of training; `usual`: sampler, steps or guidance."""
+        """The scheduler that samples under the noise schedule of training; `usual`: sampler, steps, guidance or eta."""
         return cls(
             **usual,
             num_train_timesteps=schedule.T,
@@ -141,8 +142,9 @@ def check_sampler(sampler: str | None, usual: str, spacing: str = SPACINGS[0], e
         raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
     if spacing not in SPACINGS:
         raise UserError(f"unknown spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
-    if eta is not None and not 0 <= eta <= 1:
-        raise UserError(f"eta must be between 0 and 1, not {eta}")
-    name = sampler or usual
-    if eta is not None and not (name in SAMPLERS and takes(SAMPLERS[name], "eta")):
-        raise UserError(f"the sampler {name} has no eta; choose ddim")
+    if eta is None:
+        return
+    if (name := sampler or usual) not in ETAS:
+        raise UserError(f"the sampler {name} has no eta; choose one of {', '.join(ETAS)}")
+    if not 0 <= eta <= ETAS[name].most:
+        raise UserError(f"the eta of {name} must be between 0 and {ETAS[name].most:g}, not {eta:g}")

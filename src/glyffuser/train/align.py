@@ -25,6 +25,7 @@ from glyffuser.data.pairs import Pair
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import Process, noised
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Usual
 from glyffuser.generate.schedulers import GlyffuserScheduler
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.train.batches import Batch
@@ -178,7 +179,7 @@ def warn_of_others(pairs: Sequence[Pair], pipe: GlyffuserPipeline) -> None:
 def build_reference(pipe: GlyffuserPipeline) -> Reference:
     """The reference that a pipeline holds."""
     own = isinstance(pipe.scheduler, GlyffuserScheduler)
-    usual = {name: pipe.scheduler.config[name] for name in ("sampler", "steps", "guidance")} if own else {}
+    usual = {name: pipe.scheduler.config[name] for name in Usual._fields} if own else {}
     return Reference(pipe.unet.eval().requires_grad_(False), usual)
 
 
