@@ -20,6 +20,7 @@ from glyffuser.base.files import sha256
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.commands.cli import main
+from glyffuser.config import ETA, STEPS
 from glyffuser.diffusion.guidance import classifier_free
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.samplers import SAMPLERS
@@ -49,7 +50,7 @@ def make_model(small_unet, tiny_encoder):
             parameter.data += 0.1 * torch.randn(parameter.shape)
         encoder = TextEncoder(str(tiny_encoder), words_only=True)
         tower = TextTower(16, width=8, hidden=16, components="金木").eval()
-        scheduler = GlyffuserScheduler.for_schedule(process.schedule)
+        scheduler = GlyffuserScheduler.for_schedule(process.schedule, eta=ETA)
         return GlyffuserPipeline(unet, encoder, scheduler, tower)
 
     return make
@@ -185,10 +186,10 @@ def redrawn(model: GlyffuserPipeline, n: int) -> np.ndarray:
     def noise(x: torch.Tensor, *interval: object) -> torch.Tensor:
         return torch.from_numpy(random.standard_normal(x.shape)).float()
 
-    sigmas = model.schedule.sigmas(40)
+    sigmas = model.schedule.sigmas(STEPS)
     x = sigmas[0] * noise(torch.empty(n, 1, 16, 16))
     D = classifier_free(model.denoiser(), 2.0, model.condition([""]), (0.3, np.inf))
-    *_, last = SAMPLERS["dpm++2m-sde"](D, x.float(), sigmas, cond, noise)
+    *_, last = SAMPLERS["dpm++2m-sde"](D, x.float(), sigmas, cond, noise, eta=model.usual.eta_of(None))
     return to_grey(last.x)
 
 

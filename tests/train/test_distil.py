@@ -9,13 +9,14 @@ from torch.testing import assert_close
 
 from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
-from glyffuser.config import STUDENTS, Config, DistilConfig, override
+from glyffuser.config import ETA, STUDENTS, Config, DistilConfig, override
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import denoiser
 from glyffuser.diffusion.process import Process, noised
 from glyffuser.diffusion.samplers import ddpm
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.request import Usual
 from glyffuser.train.distil import Teacher, build_teacher, guidance_loss, moments, student_config
 from glyffuser.train.forecast import forecast
 from training_runs import Run, assert_same, finish
@@ -153,7 +154,7 @@ def test_a_student_that_was_stopped_goes_on_exactly(student, tmp_path, method, c
     finish(resumed)
     assert_same(whole, resumed)
     usual = load_pipeline(tmp_path / "parts").usual
-    assert usual == ((40, 1.0) if method == "guidance" else (2, 1.0))
+    assert usual == (Usual(guidance=1.0, eta=ETA) if method == "guidance" else Usual(2, 1.0, "ddpm"))
 
 
 def test_what_watches_begins_as_the_teacher_whatever_the_student_begins_as(student, tmp_path):

@@ -9,6 +9,7 @@ from glyffuser.config.presets import ALIGNED, PRESETS, STUDENTS, preset
 from glyffuser.config.settings import (
     BUNDLED,
     DATA,
+    ETA,
     GUIDANCE,
     INTERVAL,
     SAMPLER,
@@ -27,6 +28,7 @@ __all__ = [
     "ALIGNED",
     "BUNDLED",
     "DATA",
+    "ETA",
     "GUIDANCE",
     "INTERVAL",
     "PRESETS",

@@ -8,8 +8,9 @@ BUNDLED = Path(__file__).parents[1] / "weights"  # the model that comes with the
 DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
 
 # How glyphs are drawn by default; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6) and by
-# the curves of `glyffuser evaluate` (entries 8 and 9).
-SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 40, 2.0
+# the curves of `glyffuser evaluate` (entries 8 and 9); steps and eta by `benchmarks/eta.py` (entry 35).
+SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 16, 2.0
+ETA = 6.0  # how soon that sampler replaces noise by fresh noise
 INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: below, there is only cleaning left to do
 
 

@@ -36,7 +36,7 @@ class EvaluationSettings:
     sampler: str | None = None
     eta: float | None = None
     seed: int = 0
-    curve_steps: tuple[int, ...] = (1, 4, 10, 20)
+    curve_steps: tuple[int, ...] = (1, 4, 8, 40)
     curve_guidance: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
 
 

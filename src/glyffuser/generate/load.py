@@ -61,7 +61,7 @@ def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
     if sampler not in list(SAMPLERS):
         raise UserError(f"the scheduler in {folder} names the unknown sampler {sampler!r}; export it again")
     if eta is not None and not (isinstance(eta, int | float) and sampler in ETAS and 0 <= eta <= ETAS[sampler].most):
-        raise UserError(f"the scheduler in {folder} has the eta {eta!r}, which {sampler} cannot take; export it again")
+        raise UserError(f"the scheduler in {folder} has the eta {eta!r}, which {sampler} cannot take; set it to null")
 
 
 def _check_parts(index: Path, facts: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
-from glyffuser.config import Config, DistilConfig, set_field
+from glyffuser.config import ETA, Config, DistilConfig, set_field
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import Process, renoised, to_eps, x0_weight
 from glyffuser.generate.pipeline import GlyffuserPipeline
@@ -137,9 +137,9 @@ def build_teacher(pipe: GlyffuserPipeline, student: ConditionedNetwork, c: Disti
 def usual(c: DistilConfig) -> dict[str, Any]:
     """How a model is sampled by default, under the names of GlyffuserScheduler: as usual, unless it is a student."""
     if not c.teacher:
-        return {}
+        return {"eta": ETA}
     if c.method == "guidance":
-        return {"guidance": 1.0}
+        return {"eta": ETA, "guidance": 1.0}
     return {"guidance": 1.0, "steps": c.steps, "sampler": "ddpm"}
 
 
