@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glyffuser.config import BUNDLED
+from glyffuser.config import BUNDLED, STEPS
 from glyffuser.evaluate.meaning import shares
 from glyffuser.export.engine import with_onnx
 from glyffuser.export.onnx import SETTINGS, difference, export_onnx, open_session, parts
@@ -88,9 +88,9 @@ def main() -> None:
     parser.add_argument(
         "--n", type=int, default=len(PROMPTS), help="glyphs that are judged, each of a prompt of its own"
     )
-    parser.add_argument("--steps", type=int, default=40, help="of the glyphs that are judged")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the glyphs that are judged")
     parser.add_argument("--pairs", type=int, default=3, help="rounds of timed runs")
-    parser.add_argument("--timed-steps", type=int, default=40, help="of the glyphs that are timed")
+    parser.add_argument("--timed-steps", type=int, default=STEPS, help="of the glyphs that are timed")
     options = parser.parse_args()
     if not 1 <= options.n <= len(PROMPTS):
         parser.error(f"--n must be between 1 and {len(PROMPTS)}")

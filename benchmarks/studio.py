@@ -153,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=BUNDLED)
     parser.add_argument("--glyphs", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, help="default: the model's own")
     parser.add_argument("--visits", type=int, default=3, help="drawings that are timed")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
     parser.add_argument("--pictures", type=Path, help="a folder for pictures of the page")
@@ -162,6 +162,7 @@ def main() -> None:
         parser.error("--visits must be 1 or more")
     torch.set_num_threads(options.threads)
     artist = Artist.load(options.model)
+    options.steps = options.steps or artist.pipe.usual.steps
     address = started(artist)
     print(f"{options.glyphs} glyphs, {options.steps} steps, {options.threads} threads of torch")
     print(f"{'after the click':30s}{'seconds':>10s}{'processor':>12s}", flush=True)
