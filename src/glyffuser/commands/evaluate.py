@@ -28,7 +28,7 @@ class Evaluate:
     out: Path = Path("eval")
     """Folder for the report."""
     quick: Flag = False
-    """Fewer glyphs, 15 steps, no curves: a sixth of the time."""
+    """Fewer glyphs, 15 steps, no curves: a fifth of the time."""
     per_prompt: int | None = None
     """Glyphs for each of the 80 prompts; default: 4."""
     definitions: int | None = None
