@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BESIDE = {"LICENSE", "NOTICE.md", "README.md", "pyproject.toml"}  # also in the source archive
 LOWEST = ["base", "config", "data", "diffusion", "text", "networks", "generate", "export", "guide/test_build.py"]
-TOOLS = ["freetype-py", "hypothesis", "opentype-sanitizer", "pytest", "scipy", "torchsde", "uharfbuzz"]  # of those tests
+TOOLS = ["freetype-py", "hypothesis", "opentype-sanitizer", "pytest", "scipy", "torchsde", "uharfbuzz"]  # of these
 
 
 def run(*argv: str | Path, cwd: Path = ROOT) -> None:
