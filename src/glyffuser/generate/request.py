@@ -163,11 +163,11 @@ class Request:
         found = {name: facts[name] for name in hints if name in facts} | {"interval": interval}
         if isinstance(found.get("parts"), list):
             found["parts"] = tuple(found["parts"])
-        if found["eta"] is None and found["sampler"] in ETAS:
-            found["eta"] = ETAS[found["sampler"]].own  # what older records meant, before models had an eta of their own
         for name, value in found.items():
             if not _fits(value, hints[name]):
                 raise UserError(f"this is not a record of `glyffuser sample`: its {name} is {facts[name]!r}")
+        if found["eta"] is None and found["sampler"] in ETAS:
+            found["eta"] = ETAS[found["sampler"]].own  # what older records meant, before models had an eta of their own
         return cls(**found)
 
 
