@@ -7,12 +7,10 @@ from typing import Any
 from diffusers.utils.logging import disable_progress_bar
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.names import ETAS
 from glyffuser.base.weights import BROKEN, check_weights
 from glyffuser.config import BUNDLED
-from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.generate.pipeline import GlyffuserPipeline
-from glyffuser.generate.schedulers import GlyffuserScheduler
+from glyffuser.generate.schedulers import GlyffuserScheduler, check_sampler
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.build import saved_class
 
@@ -56,12 +54,13 @@ def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
     steps, guidance, sampler, eta = pipe.usual
     if not isinstance(steps, int) or not isinstance(guidance, int | float):
         raise UserError(f"the scheduler in {folder} has {steps!r} steps and the guidance {guidance!r}; export it again")
-    if not isinstance(pipe.scheduler, GlyffuserScheduler):
-        return
-    if sampler not in list(SAMPLERS):
-        raise UserError(f"the scheduler in {folder} names the unknown sampler {sampler!r}; export it again")
-    if eta is not None and not (isinstance(eta, int | float) and sampler in ETAS and 0 <= eta <= ETAS[sampler].most):
-        raise UserError(f"the scheduler in {folder} has the eta {eta!r}, which {sampler} cannot take; set it to null")
+    if not isinstance(sampler, str) or not isinstance(eta, int | float | None):
+        raise UserError(f"the scheduler in {folder} has the sampler {sampler!r} and the eta {eta!r}; export it again")
+    if isinstance(pipe.scheduler, GlyffuserScheduler):
+        try:
+            check_sampler(sampler, sampler, eta=eta)
+        except UserError as error:
+            raise UserError(f"in {folder}, scheduler: {error}") from error
 
 
 def _check_parts(index: Path, facts: dict[str, Any]) -> None:
