@@ -1,23 +1,26 @@
-"""Fresh noise: what glyphs gain and lose if dpm++2m-sde replaces noise sooner, at several numbers of steps.
+"""Fresh noise and guidance: what glyphs gain and lose if dpm++2m-sde replaces noise sooner, or is steered elsewhere.
 
-    python benchmarks/eta.py [--model FOLDER] [--data data/glyphs.parquet] [--steps 10 20 40] [--eta 1 4 16] [--n 2]
+    python benchmarks/eta.py [--model FOLDER] [--data data/glyphs.parquet] [--steps 10 20 40] [--eta 1 4 16]
+        [--guidance 2 3] [--above 0.3 1] [--below inf] [--n 2]
 
-One row for each eta and number of steps, of the same starting noise: `--n` glyphs for each prompt of the evaluation,
-and one for each of `--definitions` held-out ones. right: share with a radical that was asked for; flagged and flaw:
-share that is implausible, and the mean score, higher = worse; variety: of the glyphs of a prompt; Fréchet and coverage:
-of the definitions against held-out characters; strokes: their mean number; exist: share that is a character already.
+One row for each number of steps, eta, guidance scale and noise levels between which it acts, of the same noise at the
+start: `--n` glyphs for each prompt of the evaluation, and one for each of `--definitions` held-out ones. right: share
+with a radical that was asked for; flagged and flaw: share that is implausible, and the mean score, higher = worse;
+variety: of the glyphs of a prompt; Fréchet and coverage: of the definitions against held-out characters; strokes:
+their mean number; exist: share that is a character already.
 
-The selector reads glyphs here, not the judges: an eta that is chosen by this table is scored by `glyffuser evaluate`.
+The selector reads glyphs here, not the judges: what is chosen by this table is scored by `glyffuser evaluate`.
 The last rows are of real glyphs.
 """
 
 import argparse
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from glyffuser.config import BUNDLED, DATA
+from glyffuser.config import BUNDLED, DATA, INTERVAL
 from glyffuser.data.dataset import load_dataset
 from glyffuser.evaluate.artist import DEFINITIONS
 from glyffuser.evaluate.meaning import prompt_hits
@@ -39,7 +42,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 20, 40])
     parser.add_argument("--eta", type=float, nargs="+", default=[1, 4, 16])
-    parser.add_argument("--guidance", type=float, help="default: the model's own")
+    parser.add_argument("--guidance", type=float, nargs="+", help="default: the model's own")
+    parser.add_argument("--above", type=float, nargs="+", default=[INTERVAL[0]], help="noise levels")
+    parser.add_argument("--below", type=float, nargs="+", default=[INTERVAL[1]], help="noise levels")
     parser.add_argument("--n", type=int, default=2, help="glyphs for each prompt, 2 or more")
     parser.add_argument("--definitions", type=int, default=420)
     parser.add_argument("--seed", type=int, default=0)
@@ -60,26 +65,27 @@ def main() -> None:
     def form(glyphs: Judged) -> str:
         return f"{100 * glyphs.flagged.float().mean():9.1f} {glyphs.flaws.mean():9.2f}"
 
-    print(f"{'steps':>5s} {'eta':>6s}" + "".join(f"{name:>10s}" for name in COLUMNS))
-    for steps in options.steps:
-        for eta in options.eta:
-            start = time.perf_counter()
-            request = Request(steps=steps, eta=eta, guidance=options.guidance, seed=options.seed)
-            judged = selector(draw(pipe, [*texts, *definitions], request, numbers=numbers))
-            seconds = time.perf_counter() - start
-            asked, defined = judged.part(slice(len(texts))), judged.part(slice(len(texts), len(judged)))
-            exist = np.mean([match.exists for match in ideographs.nearest(judged.images)])
-            print(
-                f"{steps:5d} {eta:6g} {100 * prompt_hits(asked, options.n).double().mean():9.1f} {form(judged)} "
-                f"{variety(asked.features, options.n):9.1f} {far(defined)} {defined.strokes.mean():9.2f} "
-                f"{100 * exist:9.1f} {seconds:9.0f}",
-                flush=True,
-            )
+    print("steps    eta  scale  above  below" + "".join(f"{name:>10s}" for name in COLUMNS))
+    scales = options.guidance or [pipe.usual.guidance]
+    for steps, eta, scale, low, high in product(options.steps, options.eta, scales, options.above, options.below):
+        start = time.perf_counter()
+        request = Request(steps=steps, eta=eta, guidance=scale, interval=(low, high), seed=options.seed)
+        judged = selector(draw(pipe, [*texts, *definitions], request, numbers=numbers))
+        seconds = time.perf_counter() - start
+        asked, defined = judged.part(slice(len(texts))), judged.part(slice(len(texts), len(judged)))
+        exist = np.mean([match.exists for match in ideographs.nearest(judged.images)])
+        print(
+            f"{steps:5d} {eta:6g} {scale:6g} {low:6g} {high:6g} "
+            f"{100 * prompt_hits(asked, options.n).double().mean():9.1f} {form(judged)} "
+            f"{variety(asked.features, options.n):9.1f} {far(defined)} {defined.strokes.mean():9.2f} "
+            f"{100 * exist:9.1f} {seconds:9.0f}",
+            flush=True,
+        )
     others = ideographs.nearest(held_out.images, skip=held_out.codepoints.tolist())
     seen = selector(training.images[np.random.default_rng(0).permutation(len(training))[: len(definitions)]])
     exist = np.mean([match.exists for match in others])
-    print(f"{'held out':>12s} {'':9s} {form(real)} {'':29s} {real.strokes.mean():9.2f} {100 * exist:9.1f}")
-    print(f"{'training':>12s} {'':9s} {form(seen)} {'':9s} {far(seen)} {seen.strokes.mean():9.2f}")
+    print(f"{'held out':>33s} {'':9s} {form(real)} {'':29s} {real.strokes.mean():9.2f} {100 * exist:9.1f}")
+    print(f"{'training':>33s} {'':9s} {form(seen)} {'':9s} {far(seen)} {seen.strokes.mean():9.2f}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from glyffuser.base.files import sha256
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.commands.cli import main
-from glyffuser.config import ETA, STEPS
+from glyffuser.config import ETA, INTERVAL, STEPS
 from glyffuser.diffusion.guidance import classifier_free
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.samplers import SAMPLERS
@@ -151,7 +151,7 @@ def test_settings_hold_what_a_sampler_needs(model, folder):
     facts = json.loads((folder / "glyffuser.json").read_text())
     assert facts["sigmas"] == pytest.approx(model.schedule.sigmas(facts["steps"]).tolist())
     assert (facts["schedule"], facts["shift"], facts["prediction_type"]) == ("flow", 3.0, "sample")
-    assert facts["interval"] == [0.3, None]
+    assert facts["interval"] == list(INTERVAL)
     assert all((folder / part["file"]).is_file() for part in facts["parts"].values())
 
 

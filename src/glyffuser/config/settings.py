@@ -1,6 +1,5 @@
 """The settings: one small dataclass a section, one comment a field, and how glyphs are drawn by default."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,10 +7,10 @@ BUNDLED = Path(__file__).parents[1] / "weights"  # the model that comes with the
 DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
 
 # How glyphs are drawn by default; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6) and by
-# the curves of `glyffuser evaluate` (entries 8 and 9); steps and eta by `benchmarks/eta.py` (entry 35).
-SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 16, 2.0
-ETA = 6.0  # how soon that sampler replaces noise by fresh noise
-INTERVAL = (0.3, math.inf)  # noise levels between which guidance acts: below, there is only cleaning left to do
+# the curves of `glyffuser evaluate` (entries 8 and 9); the numbers by `benchmarks/eta.py` (entries 35 and 37).
+SAMPLER, STEPS, GUIDANCE = "dpm++2m-sde", 16, 3.0
+ETA = 4.0  # how soon that sampler replaces noise by fresh noise
+INTERVAL = (2.0, 100.0)  # noise levels between which guidance acts: below, strokes only need cleaning
 
 
 @dataclass
@@ -122,7 +121,8 @@ class DistilConfig:
     teacher: str = ""  # a model or run folder; "" = the network learns from the glyphs alone
     method: str = "guidance"  # of DISTILLATIONS: guided predictions in one evaluation, or few steps
     guidance: float = GUIDANCE  # scale of the teacher's guidance
-    lowest: float = INTERVAL[0]  # noise level below which the teacher is not guided
+    lowest: float = INTERVAL[0]  # noise level below which the teacher is not guided,
+    highest: float = INTERVAL[1]  # and above which it is not either
     steps: int = 4  # steps that a student of "moments" is to draw in
     adversarial: float = 0.0  # pull of a discriminator at that student, as a share of the teacher's; 0 = none
 

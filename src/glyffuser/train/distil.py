@@ -46,7 +46,7 @@ class Teacher:
     def __call__(self, xt: Tensor, sigma: Tensor, cond: Condition) -> Tensor:
         process = self.network.process
         x0 = clean_image(self.network, process, xt, sigma, cond)
-        rows = (sigma >= self.c.lowest).to(xt.device)
+        rows = ((sigma >= self.c.lowest) & (sigma <= self.c.highest)).to(xt.device)
         if self.c.guidance != 1 and rows.any():
             nothing = self.nothing.repeat(int(rows.sum()))
             away = clean_image(self.network, process, xt[rows], sigma[rows.cpu()], nothing)
