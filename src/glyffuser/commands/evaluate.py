@@ -4,6 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from tyro.conf import UseAppendAction
+
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, open_pipeline, print_results
 from glyffuser.config import DATA
@@ -43,6 +45,8 @@ class Evaluate:
     """As in sample; default: the model's own choice."""
     seed: int = 0
     """Of noise and of the choice of definitions."""
+    upscaler: UseAppendAction[tuple[Path, ...]] = ()
+    """For a model of smaller glyphs than the data set's: a folder that `glyffuser train --preset upscale128` wrote."""
     judges: Path | None = None
     """A folder that `glyffuser train-judges` wrote; default: the bundled judges."""
     json: Flag = False
@@ -54,6 +58,7 @@ class Evaluate:
         from glyffuser.evaluate.artist import QUICK, EvaluationSettings
         from glyffuser.evaluate.measure import Measures, evaluate
         from glyffuser.evaluate.report import lines, write_report
+        from glyffuser.generate.cascade import load_upscalers
         from glyffuser.judge.judges import BUNDLED_JUDGES, load_contrastive, load_judges, load_selector
         from glyffuser.judge.novelty import known_ideographs
 
@@ -68,11 +73,12 @@ class Evaluate:
         settings = dataclasses.replace(QUICK if self.quick else EvaluationSettings(), **usual | changed)
         if pipe.unconditional:
             settings = dataclasses.replace(settings, curve_guidance=())  # there is nothing to guide by
+        upscalers = load_upscalers(self.upscaler)
         own = self.judges if self.judges and (self.judges / "contrastive").is_dir() else BUNDLED_JUDGES
         ideographs = known_ideographs(training, held_out)
         measures = Measures(judges, load_selector(), ideographs, load_contrastive(own)[0])
         with Progress("drawing and judging") as progress:
-            evaluation = evaluate(pipe, measures, training, held_out, settings, progress, crew)
+            evaluation = evaluate(pipe, measures, training, held_out, settings, progress, crew, upscalers)
         if not crew.writes:
             return
         data, page = write_report(evaluation, self.out)

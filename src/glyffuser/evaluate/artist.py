@@ -10,10 +10,12 @@ from torch import Tensor
 from glyffuser.base.pictures import to_grey
 from glyffuser.base.processes import LONE, Crew
 from glyffuser.config import GUIDANCE, STEPS
+from glyffuser.generate.cascade import enlarge
 from glyffuser.generate.draw import Tick, draw
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
+from glyffuser.networks.upscaler import Upscaler
 
 GOLD_GLYPHS = 16  # a prompt and seed
 PAIR = 2  # glyphs a prompt that the curves look at: the fewest that can differ
@@ -55,10 +57,20 @@ QUICK = EvaluationSettings(
 
 
 class Artist:
-    """Draws glyphs of a model as the settings say, shared by the processes of a crew, and counts the work done."""
+    """Draws glyphs of a model as the settings say, shared by the processes of a crew, and counts the work done.
 
-    def __init__(self, pipe: GlyffuserPipeline, settings: EvaluationSettings, tick: Tick, crew: Crew = LONE):
-        self.pipe, self.settings, self.tick, self.crew = pipe, settings, tick, crew
+    `chain`: the upscalers that enlarge what it draws, see generate/cascade.py; their work is not counted.
+    """
+
+    def __init__(
+        self,
+        pipe: GlyffuserPipeline,
+        settings: EvaluationSettings,
+        tick: Tick,
+        crew: Crew = LONE,
+        chain: Sequence[Upscaler] = (),
+    ):
+        self.pipe, self.settings, self.tick, self.crew, self.chain = pipe, settings, tick, crew, chain
         self.done, self.total = 0, work(settings, takes_radical(pipe))
 
     def draw(
@@ -87,7 +99,12 @@ class Artist:
         request = Request(
             steps=s.steps, guidance=s.guidance, sampler=s.sampler, eta=s.eta, seed=s.seed + seed, radical=radical
         )
-        return draw(self.pipe, prompts, request, numbers=numbers, tick=advance, finish=finish, crew=self.crew)
+        images = draw(self.pipe, prompts, request, numbers=numbers, tick=advance, finish=finish, crew=self.crew)
+        if not self.chain:
+            return images
+        each = images.reshape(len(numbers), -1, *images.shape[-2:])  # `finish` may make several of a glyph
+        large = [enlarge(self.chain, each[:, k], request.seed, numbers, crew=self.crew) for k in range(each.shape[1])]
+        return np.stack(large, axis=1).reshape(*images.shape[:-2], *large[0].shape[-2:])
 
     def gold(self, text: str, seeds: int, radical: int | None = None) -> np.ndarray:
         """Glyphs of a gold prompt, 16 a seed, as `glyffuser sample` draws them."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from glyffuser.base.noise import seeded
@@ -26,7 +27,7 @@ def attention(pipe: GlyffuserPipeline, texts: Sequence[str], images: np.ndarray,
     that does not attend to the text. A kind that no text has is left out.
     """
     cond, schedule = pipe.condition(list(texts)), pipe.schedule
-    x0 = torch.from_numpy(np.asarray(images)).to(pipe.device).float()[:, None] / 127.5 - 1
+    x0 = worked_on(pipe, torch.from_numpy(np.asarray(images)).to(pipe.device).float()[:, None] / 127.5 - 1)
     eps = torch.cat([torch.randn(1, *x0.shape[1:], generator=seeded(seed, k)) for k in range(len(x0))]).to(x0)
     sigma = schedule.sigma(torch.tensor(PART * schedule.T, dtype=torch.float64))
     xt = noised(x0, eps, sigma.expand(len(x0)), schedule)
@@ -43,6 +44,11 @@ def attention(pipe: GlyffuserPipeline, texts: Sequence[str], images: np.ndarray,
         for kind, name in ((CONTENT, "content words"), (FUNCTION, "small words"), (SIGN, "marks and punctuation"))
         if (kinds == kind).any()
     }
+
+
+def worked_on(pipe: GlyffuserPipeline, glyphs: Tensor) -> Tensor:
+    """What the network works on, of finished glyphs (B, 1, H, W): their latents, or the glyphs as small as it draws."""
+    return F.interpolate(glyphs, pipe.size, mode="area") if pipe.vae is None else pipe.vae.to_latents(glyphs)
 
 
 def token_kinds(pipe: GlyffuserPipeline, texts: Sequence[str], length: int) -> Tensor:

@@ -40,12 +40,14 @@ from glyffuser.evaluate.metrics import (
     variety,
 )
 from glyffuser.evaluate.paper import crispness, drawn_and_levelled
+from glyffuser.generate.cascade import plan
 from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.judges import PAIR, Judged, Judges
 from glyffuser.judge.novelty import EXISTS, Ideographs, Match
 from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
+from glyffuser.networks.upscaler import Upscaler
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,19 @@ def evaluate(
     settings: EvaluationSettings,
     progress: Tick = quiet,
     crew: Crew = LONE,
+    upscalers: Sequence[Upscaler] = (),
 ) -> Evaluation:
-    """Measure a model. `training` and `held_out` are the splits of one data set, of the model's picture size.
+    """Measure a model. `training` and `held_out` are the splits of one data set, of the model's picture size, or of the
+    size to which `upscalers` enlarge its glyphs.
 
     Same arguments, same numbers (but for the seconds), however many processes of `crew` share the drawing; each of them
     measures all that was drawn, and gets the same evaluation. `progress(done, total)` counts glyphs times steps.
     Raises UserError where a metric would rest on too few glyphs.
     """
     judges = measures.judges
-    check(pipe, training, held_out, settings, judges.recogniser.config.feature_dim)
-    artist = Artist(pipe, settings, progress, crew)
+    chain = plan(pipe.size, training.images.shape[1], upscalers) if upscalers else []
+    check(chain[-1].config.sample_size if chain else pipe.size, training, held_out, settings, judges)
+    artist = Artist(pipe, settings, progress, crew, chain)
     gold, seconds = draw_gold(artist, judges)
     texts = [p.text for p in PROMPTS for _ in range(settings.per_prompt)]
     prompts = judges(artist.draw(texts, range(len(texts))))
@@ -109,7 +114,7 @@ def evaluate(
     near = nearest_rows(pipe, known, [*PROMPTS, *PARAPHRASES])
     relatives = judges.recogniser.read(known.images[near[: len(PROMPTS), :NEAREST].ravel()]).features
     numbers = {
-        "facts": facts(pipe, measures, training, settings),
+        "facts": facts(pipe, measures, training, settings, chain),
         "meaning": {
             **meaning(prompts, PROMPTS, references(known, near[: len(PROMPTS)], PROMPTS)),
             "gold": gold_hits(gold),
@@ -144,11 +149,16 @@ def some(data: GlyphData, count: int, seed: int) -> np.ndarray:
 
 
 def facts(
-    pipe: GlyffuserPipeline, measures: Measures, training: GlyphData, settings: EvaluationSettings
+    pipe: GlyffuserPipeline,
+    measures: Measures,
+    training: GlyphData,
+    settings: EvaluationSettings,
+    chain: Sequence[Upscaler],
 ) -> dict[str, Any]:
-    """What was measured by what: hashes of model and judges, settings, data."""
+    """What was measured by what: hashes of model, upscalers and judges, settings, data."""
     return {
         "model": weights_hash(pipe.unet),
+        "upscalers": [weights_hash(upscaler) for upscaler in chain],
         "judges": measures.judges.hashes(),
         "selector": {name: measures.selector.hashes()[name] for name in PAIR},
         "contrastive": weights_hash(measures.contrastive),
@@ -159,11 +169,9 @@ def facts(
     }
 
 
-def check(
-    pipe: GlyffuserPipeline, training: GlyphData, held_out: GlyphData, settings: EvaluationSettings, features: int
-) -> None:
-    """UserError where the data do not fit the model, or are too few for distances of so many features."""
-    size, wanted = training.images.shape[1], pipe.size
+def check(wanted: int, training: GlyphData, held_out: GlyphData, settings: EvaluationSettings, judges: Judges) -> None:
+    """UserError where the data are not of the glyphs' size, or too few for distances of the judges' features."""
+    size, features = training.images.shape[1], judges.recogniser.config.feature_dim
     if size != wanted:
         raise UserError(f"the model draws {wanted}-pixel glyphs, the data set holds {size}-pixel ones; build another")
     if len(held_out) < settings.definitions:
