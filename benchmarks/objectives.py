@@ -14,21 +14,12 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+
+from trials import Scorer, train
 
 from glyffuser.base.names import PREDICTION_TYPES, SCHEDULES
 from glyffuser.config import Config, override, preset
-from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.evaluate.artist import QUICK
-from glyffuser.evaluate.measure import Measures, evaluate
-from glyffuser.evaluate.report import write_report
-from glyffuser.generate.load import load_pipeline
-from glyffuser.judge.judges import load_contrastive, load_judges, load_selector
-from glyffuser.judge.novelty import known_ideographs
-from glyffuser.train.folder import RunFolder
-from glyffuser.train.loop import Stop, loop
-from glyffuser.train.setup import setup
-from glyffuser.train.state import State
 
 Objective = tuple[str, str, bool]  # schedule, what is predicted, whether the last timestep is noise alone
 ROWS: list[Objective] = [
@@ -51,25 +42,6 @@ def configured(base: str, objective: Objective, minutes: float, changes: list[st
     return override(preset(base), [*told, *changes])
 
 
-def train(config: Config, out: Path) -> tuple[int, float]:
-    """Train a run to its end, or go on with it; returns steps and the last mean loss."""
-    folder = RunFolder(out, config)
-    parts = setup(config, tower=folder.tower())
-    state = State.begin(parts, folder.checkpoints)
-    for _ in loop(parts, state, folder, Stop()):
-        pass
-    return state.step, state.mean_loss
-
-
-def measured(out: Path, data: tuple[GlyphData, GlyphData], measures: Measures, definitions: int) -> dict[str, Any]:
-    """The numbers of an evaluation of a run's model, whose report is written beside it."""
-    pipe = load_pipeline(out)
-    settings = dataclasses.replace(QUICK, definitions=definitions, guidance=pipe.usual.guidance)
-    evaluation = evaluate(pipe, measures, *data, settings)
-    write_report(evaluation, out / "evaluation")
-    return evaluation.numbers
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,8 +55,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     rows = [row for row in ROWS if options.only in name_of(row)]
-    data: tuple[GlyphData, GlyphData] | None = None
-    measures: Measures | None = None
+    settings = dataclasses.replace(QUICK, definitions=options.evaluate)
+    scorer = Scorer(override(preset(options.preset), options.set).data.path, settings)
     columns = ["hits %", "flagged %", "precision %", "recall %", "Fréchet"] if options.evaluate else []
     print(f"{'objective':28} {'steps':>6} {'loss':>8}" + "".join(f" {column:>11}" for column in columns), flush=True)
     for row in rows:
@@ -92,11 +64,7 @@ def main() -> None:
         steps, loss = train(config, out)
         line = f"{name_of(row):28} {steps:6} {loss:8.4f}"
         if options.evaluate:
-            if data is None or measures is None:
-                data = load_dataset(config.data.path, "train"), load_dataset(config.data.path, "test")
-                ideographs = known_ideographs(*data)
-                measures = Measures(load_judges(), load_selector(), ideographs, load_contrastive()[0])
-            found = measured(out, data, measures, options.evaluate)
+            found = scorer(out)
             fake = found["distribution"]["generated"]
             shares = [found["meaning"]["rate"], found["plausibility"]["flagged"], fake["precision"], fake["recall"]]
             line += "".join(f" {100 * share:11.1f}" for share in shares) + f" {fake['frechet']:11.2f}"

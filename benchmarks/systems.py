@@ -1,0 +1,78 @@
+"""The systems of the family, each trained for the same time and evaluated, so that one sees what each buys.
+
+    glyffuser dataset build
+    glyffuser dataset build --size 32 --out data/glyphs-32.parquet   # for the cascade; for styles: docs/TRAINING.md
+    python benchmarks/systems.py [--minutes 20] [--out runs/systems] [--only transformer]
+
+A row is a run of `glyffuser train`, from the same seed as the others; it goes on where it was left. Autoencoder and
+upscaler, which the latent model and the cascade need, are trained for so many minutes before, and not counted. Glyphs
+are those of 128 pixels: latents are decoded, and the cascade's small glyphs enlarged. The evaluation is that of
+`glyffuser evaluate --quick --per-prompt 2 --definitions 420`, by text alone, with the defaults of `sample`; nothing was
+chosen. hits: share with a radical that was asked for; exist: share that is a character already; seconds: for 16 glyphs.
+Reports go to <out>/<row>/evaluation, and <out>/table.jsonl keeps the rows.
+"""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from trials import Scorer, train
+
+from glyffuser.config import DATA, STEPS, override, preset
+from glyffuser.evaluate.artist import QUICK
+from glyffuser.generate.load import load_pipeline
+
+# Each row: the preset, what is changed in it, and the companion that it needs.
+ROWS: dict[str, tuple[str, list[str], str]] = {
+    "unet": ("cpu", [], ""),
+    "transformer": ("transformer", [], ""),
+    "latent": ("latent", [], "autoencoder"),
+    "cascade": ("cascade", [], "upscale128"),
+    "styles": ("styles", [], ""),
+    "unconditional": ("unconditional", [], ""),
+    "attention alone": ("cpu", ["model.text_route=attention", "text.tower=0"], ""),
+    "vector alone": ("cpu", ["model.text_route=pooled"], ""),
+    "parts told": ("cpu", ["model.components=500"], ""),
+    "finer head": ("cpu", ["model.detail=32"], ""),
+}
+SETTINGS = dataclasses.replace(QUICK, per_prompt=2, definitions=420, steps=STEPS)
+COLUMNS = ("parameters", "steps", "hits %", "paraphr. %", "flagged %", "exist %", "coverage %", "Fréchet", "seconds")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=20, help="of training, a row")
+    parser.add_argument("--out", type=Path, default=Path("runs/systems"))
+    parser.add_argument("--set", action="append", default=[], help="section.key=value, for every row")
+    parser.add_argument("--only", nargs="+", default=list(ROWS), choices=list(ROWS), help="these rows")
+    options = parser.parse_args()
+    scorer = Scorer(str(DATA), SETTINGS)
+    limit = f"train.max_minutes={options.minutes}"
+    print(f"{'system':16}" + "".join(f" {column:>11}" for column in COLUMNS), flush=True)
+    for name in options.only:
+        base, changes, companion = ROWS[name]
+        told = []
+        if companion:
+            folder = options.out / companion
+            train(override(preset(companion), [limit, *options.set]), folder)
+            told = [f"model.autoencoder={folder}"] if companion == "autoencoder" else []
+        run = options.out / name.replace(" ", "-")
+        steps, _ = train(override(preset(base), [limit, *changes, *told, *options.set]), run)
+        found = scorer(run, [folder] if companion.startswith("upscale") else [])
+        fake = found["distribution"]["generated"]
+        million = sum(p.numel() for p in load_pipeline(run).unet.parameters()) / 1e6
+        shares = [
+            *(found["meaning"]["rate"], found["meaning"]["paraphrases"]["rate"], found["plausibility"]["flagged"]),
+            *(found["novelty"]["rate"], fake["coverage"]),
+        ]
+        line = f"{name:16} {million:10.1f}M {steps:11}" + "".join(f" {100 * share:11.1f}" for share in shares)
+        line += f" {fake['frechet']:11.1f} {found['seconds_for_16_glyphs']:11.2f}"
+        print(line, flush=True)
+        with (options.out / "table.jsonl").open("a") as file:
+            file.write(json.dumps({"system": name, "minutes": options.minutes, "line": line}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
