@@ -28,7 +28,7 @@ SMALL = EvaluationSettings(
     told=1,
     told_seeds=1,
     definitions=60,
-    steps=1,
+    steps=2,  # the first step is not guided
     curve_steps=(1, 2),
     curve_guidance=(1.0, GUIDANCE, 4.0),
 )
@@ -111,7 +111,7 @@ def test_counts_and_hashes_stand_beside_the_numbers(evaluation, measures):
 
 def test_the_usual_settings_are_one_point_of_both_curves(evaluation):
     curves = evaluation.numbers["curves"]
-    usual = {key: value for key, value in curves["steps"][0].items() if key != "steps"}
+    usual = {key: value for key, value in curves["steps"][1].items() if key != "steps"}
     assert curves["guidance"][1] == {"guidance": GUIDANCE, **usual}
     assert curves["guidance"][0]["variety"] != usual["variety"]
     assert usual["rate"] == evaluation.numbers["meaning"]["rate"]  # two glyphs a prompt are all there are

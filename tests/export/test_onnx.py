@@ -188,7 +188,7 @@ def redrawn(model: GlyffuserPipeline, n: int) -> np.ndarray:
 
     sigmas = model.schedule.sigmas(STEPS)
     x = sigmas[0] * noise(torch.empty(n, 1, 16, 16))
-    D = classifier_free(model.denoiser(), 2.0, model.condition([""]), (0.3, np.inf))
+    D = classifier_free(model.denoiser(), model.usual.guidance, model.condition([""]), INTERVAL)
     *_, last = SAMPLERS["dpm++2m-sde"](D, x.float(), sigmas, cond, noise, eta=model.usual.eta_of(None))
     return to_grey(last.x)
 

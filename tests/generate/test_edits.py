@@ -12,6 +12,7 @@ from PIL import Image
 from glyffuser.base.errors import UserError
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import levelled
+from glyffuser.config import INTERVAL
 from glyffuser.data.components import Part
 from glyffuser.data.fonts import Rasteriser, default_font
 from glyffuser.diffusion.editing import Edit
@@ -57,7 +58,8 @@ def test_without_edits_the_pipeline_is_the_plain_chain(make_pipe, sampler):
 
     x = noise(torch.empty(2, 1, 16, 16))
     cond, sigmas = pipe.condition(["gold"], 2), pipe.schedule.sigmas(steps)
-    D = classifier_free(denoiser(pipe.network, pipe.unet.process), 2.0, pipe.condition([""]), (0.3, float("inf")))
+    plain = denoiser(pipe.network, pipe.unet.process)
+    D = classifier_free(plain, pipe.usual.guidance, pipe.condition([""]), INTERVAL)
     settings = {"num_images_per_prompt": 2, "num_inference_steps": steps, "sampler": sampler}
     for step in pipe.stream("gold", generator=[seeded(0, k) for k in range(2)], **settings):
         result = step.x

@@ -21,7 +21,7 @@ from accessible import UNNAMED
 from glyffuser.base.errors import UserError
 from glyffuser.base.pictures import to_grey
 from glyffuser.commands.explorer import Explorer
-from glyffuser.config import BUNDLED
+from glyffuser.config import BUNDLED, INTERVAL
 from glyffuser.diffusion.guidance import classifier_free
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.guide.maths.map_layout import shrink
@@ -191,14 +191,15 @@ def test_the_page_draws_what_python_draws_from_the_same_noise(tab, closed, input
     sigmas = torch.tensor(facts["grids"][steps], dtype=torch.float64)
     fresh = iter([page_noise(int(np.prod(shape)), 0, 1 + i).reshape(shape) for i in range(steps)])
     start = (sigmas[0] * page_noise(int(np.prod(shape)), 0, 0)).float().reshape(shape)
-    guided = classifier_free(closed.denoise, inputs.pipe.usual.guidance, closed.condition(""), (0.3, np.inf))
+    guided = classifier_free(closed.denoise, inputs.pipe.usual.guidance, closed.condition(""), INTERVAL)
     *_, last = SAMPLERS[name](guided, start, sigmas, closed.condition(PROMPT), lambda x, *_: next(fresh))
     drawn = to_grey(last.x).ravel().astype(np.int64)
     assert len(np.unique(drawn)) > 100
     assert np.abs(greys(tab, "lane-0-x0") - drawn).max() <= 1
 
 
-def test_steps_are_walked_and_guidance_acts_on_the_step_at_hand(tab, closed):
+def test_steps_are_walked_and_guidance_acts_on_the_step_at_hand(tab, inputs):
+    usual = f"{inputs.pipe.usual.guidance:g}"
     draw(tab, PROMPT, sampler="ddpm", steps="8")
     final = greys(tab, "lane-0-x0")
     tab.click("#back")
@@ -210,8 +211,8 @@ def test_steps_are_walked_and_guidance_acts_on_the_step_at_hand(tab, closed):
     tab.wait_for_function("document.body.dataset.scale === '8'")
     assert (greys(tab, "lane-0-x0") != low).any()
     assert (greys(tab, "lane-0-xt") == noisy).all()  # the way to this step stays as it was
-    tab.locator("#guidance").fill("2")
-    tab.wait_for_function("document.body.dataset.scale === '2'")
+    tab.locator("#guidance").fill(usual)
+    tab.wait_for_function("(usual) => document.body.dataset.scale === usual", arg=usual)
     assert (greys(tab, "lane-0-x0") == low).all()
 
 

@@ -8,7 +8,7 @@ export interface Facts {
   /** Of that sampler, if it takes one: how soon noise is replaced by fresh noise. */
   eta: number | null;
   guidance: number;
-  interval: [number, number | null];
+  interval: [number, number];
   levels: { margin: number };
   max_length: number;
   parts: Record<string, { inputs: string[] }>;

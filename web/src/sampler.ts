@@ -63,9 +63,9 @@ export interface Expected {
   towards: Image;
 }
 
-/** Whether guidance acts at a noise level (Kynkaanniemi et al. 2024); a limit of null is infinity. */
-export function guided(sigma: number, interval: [number, number | null]): boolean {
-  return interval[0] <= sigma && sigma <= (interval[1] ?? Infinity);
+/** Whether guidance acts at a noise level (Kynkaanniemi et al. 2024). */
+export function guided(sigma: number, interval: [number, number]): boolean {
+  return interval[0] <= sigma && sigma <= interval[1];
 }
 
 /** Classifier-free guidance (Ho and Salimans 2022, equation 6); a scale of 1 is off. */

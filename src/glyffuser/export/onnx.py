@@ -12,7 +12,6 @@ to know neither timesteps nor what the network predicts.
 
 import json
 import logging
-import math
 import shutil
 import warnings
 from collections.abc import Callable
@@ -234,7 +233,7 @@ def save_tokenizer(pipe: GlyffuserPipeline, path: Path) -> None:
 
 
 def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str, folder: Path) -> dict[str, Any]:
-    """Everything that a sampler needs beside the files in `folder`, as JSON has it; a limit at infinity is null."""
+    """Everything that a sampler needs beside the files in `folder`, as JSON has it."""
     config, process = pipe.unet.config, pipe.unet.process
     schedule = process.schedule
     return {
@@ -250,7 +249,7 @@ def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str, folder: 
         "steps": pipe.usual.steps,
         "sigmas": schedule.sigmas(pipe.usual.steps).tolist(),
         "guidance": pipe.usual.guidance,
-        "interval": [None if math.isinf(limit) else limit for limit in INTERVAL],
+        "interval": list(INTERVAL),
         "levels": {"margin": MARGIN},
         "max_length": pipe.text_encoder.limit,
         "tokenizer": TOKENIZER,
