@@ -1,6 +1,6 @@
 """What a visitor of the studio waits for, from the click on Draw: the first frame, the first prediction, the glyphs.
 
-    python benchmarks/studio.py [--model FOLDER] [--glyphs 9] [--steps 40] [--visits 3] [--threads 2]
+    python benchmarks/studio.py [--model FOLDER] [--glyphs 9] [--steps 16] [--visits 3] [--threads 2]
                                 [--pictures FOLDER]
 
 Starts the studio in this process, opens it in a headless Chromium, presses Draw, and prints the medians. "server" rows
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from glyffuser.config import BUNDLED
+from glyffuser.config import BUNDLED, STEPS
 from glyffuser.generate.request import Request
 from glyffuser.serve.drawing import Artist
 from glyffuser.serve.studio import serve
