@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from glyffuser.config import BUNDLED, STEPS
+from glyffuser.config import BUNDLED
 from glyffuser.generate.request import Request
 from glyffuser.serve.drawing import Artist
 from glyffuser.serve.studio import serve
