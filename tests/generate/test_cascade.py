@@ -8,8 +8,12 @@ import torch
 from PIL import Image
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.pictures import grey
+from glyffuser.commands.cli import main
+from glyffuser.config import UPSCALER
+from glyffuser.data.fonts import default_font, render
 from glyffuser.diffusion.conditions import Small
-from glyffuser.generate.cascade import enlarge, plan, tiled_denoiser, tiles, window
+from glyffuser.generate.cascade import enlarge, load_upscalers, plan, tiled_denoiser, tiles, window
 from glyffuser.generate.files import read_record, sample_to_folder
 from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request
@@ -93,6 +97,34 @@ def test_sampled_glyphs_are_enlarged_recorded_and_drawn_again(small_upscaler, ti
         read_record(first.json, pipe, [small_upscaler(sample_size=64, low_size=32)])
     with pytest.raises(UserError, match="no upscaler is given"):
         read_record(first.json, pipe)
+
+
+def test_of_several_upscalers_from_one_size_the_last_one_counts(small_upscaler):
+    first, last = small_upscaler(), small_upscaler()
+    assert plan(8, 32, [first, last]) == [last]
+
+
+def test_the_bundled_upscaler_comes_nearer_to_a_large_rendering_than_a_curve_does():
+    real = render(default_font(), "湖", 512)
+    small = real.reshape(128, 4, 128, 4).mean((1, 3)).round().astype(np.uint8)
+    (drawn,) = enlarge(load_upscalers([UPSCALER]), small[None])
+    curve = grey(enlarged(torch.from_numpy(small)[None, None].float() / 127.5 - 1, 4))[0]
+
+    def error(picture: np.ndarray) -> float:
+        return float(np.abs(picture.astype(int) - real).mean())
+
+    assert error(drawn) < error(curve) / 4
+
+
+def test_sample_enlarges_by_the_bundled_upscaler_unless_another_is_named(small_upscaler, tmp_path):
+    draw = ["sample", "gold", "-n", "1", "--steps", "1", "--upscale", "512", "--out"]
+    assert main([*draw, str(tmp_path / "bundled")]) == 0
+    assert Image.open(tmp_path / "bundled" / "gold-0-0.png").size == (512, 512)
+    small_upscaler(sample_size=512, low_size=128, crop=128).save_pretrained(tmp_path / "model")
+    assert main([*draw, str(tmp_path / "other"), "--upscaler", str(tmp_path)]) == 0
+    told = [json.loads((tmp_path / way / "gold-0.json").read_text())["upscalers"] for way in ("bundled", "other")]
+    assert told[0] != told[1]
+    assert main(["sample", "--again", str(tmp_path / "bundled" / "gold-0.json"), "--out", str(tmp_path / "again")]) == 0
 
 
 def test_nothing_is_written_where_no_upscaler_fits(small_upscaler, tiny_model, tmp_path):

@@ -10,7 +10,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 from glyffuser.base.errors import UserError
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, need_extra, print_results
-from glyffuser.config import BUNDLED, DATA
+from glyffuser.config import BUNDLED, DATA, UPSCALER
 
 PACKAGES = ("matplotlib", "umap", "av", "jinja2", "pyarrow")  # of the extra `guide`
 
@@ -37,8 +37,8 @@ class Guide:
     """A folder that `glyffuser train-judges` wrote, for the figures that read glyphs; default: the bundled judges."""
     latent: Path | None = None
     """A latent model or an autoencoder that `glyffuser train` wrote, for the figure of latent diffusion."""
-    upscaler: Path | None = None
-    """A folder that `glyffuser train --preset upscale512` wrote, for the figure of the cascade."""
+    upscaler: Path = UPSCALER
+    """What `glyffuser train --preset upscale512` wrote, for the figure of the cascade; default: the bundled one."""
     only: UseAppendAction[tuple[str, ...]] = ()
     """Build only this figure; may be repeated. The others are shown as last built."""
     quick: Flag = False
@@ -88,8 +88,8 @@ class Figures:
     """A folder that `glyffuser train-judges` wrote; default: the bundled judges."""
     latent: Path | None = None
     """A latent model or an autoencoder that `glyffuser train` wrote, for the figure of latent diffusion."""
-    upscaler: Path | None = None
-    """A folder that `glyffuser train --preset upscale512` wrote, for the figure of the cascade."""
+    upscaler: Path = UPSCALER
+    """What `glyffuser train --preset upscale512` wrote, for the figure of the cascade; default: the bundled one."""
     quick: Flag = False
     """Fewer steps and samples."""
     seed: int = 0
@@ -161,7 +161,7 @@ def inputs_of(
     quick: bool = False,
     seed: int = 0,
     latent: Path | None = None,
-    upscaler: Path | None = None,
+    upscaler: Path = UPSCALER,
 ) -> Any:
     """The inputs of the figures. If the default data set is missing, it is built, which takes some seconds."""
     from glyffuser.generate.load import model_folder

@@ -13,7 +13,7 @@ from glyffuser.base.names import SAMPLER_NAMES, SPACINGS
 from glyffuser.commands.export import OUTLINES
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, need_extra, open_pipeline, print_results
-from glyffuser.config import SAMPLER
+from glyffuser.config import SAMPLER, UPSCALER
 from glyffuser.generate.request import LIST, Request
 
 ENGINES = ("torch", "onnx")
@@ -48,7 +48,7 @@ class Sample:
     onnx: Path = Path("onnx")
     """For --engine onnx: the folder with its files."""
     upscaler: UseAppendAction[tuple[Path, ...]] = ()
-    """For --upscale: a folder that `glyffuser train --preset upscale512` wrote; may be given for each stage."""
+    """For --upscale: a folder that `glyffuser train` wrote, for each stage but 128 to 512 pixels, which is bundled."""
     svg: Flag = False
     """Write the outline of each glyph too, as an SVG beside its PNG."""
     again: Path | None = None
@@ -80,7 +80,8 @@ class Sample:
         crew = Crew.joined()
         with ThreadPoolExecutor(1) as beside:  # unpacking them leaves the interpreter free for the model meanwhile
             beside.submit(load_ideographs)  # which keeps them, or complains again when they are needed
-            upscalers = load_upscalers(self.upscaler)
+            enlarging = self.again is not None or self.request.upscale is not None
+            upscalers = load_upscalers([UPSCALER, *self.upscaler]) if enlarging else []
             pipe = self._pipeline()
         prompts = prompts or ([""] if pipe.unconditional else [])
         if self.again is None and not prompts:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 BUNDLED = Path(__file__).parents[1] / "weights"  # the model that comes with the package
+UPSCALER = BUNDLED / "upscaler"  # and what enlarges its glyphs, from 128 pixels to 512
 DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
 
 # How glyphs are drawn by default; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6) and by

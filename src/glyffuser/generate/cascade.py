@@ -39,7 +39,10 @@ def load_upscalers(folders: Sequence[Path]) -> list[Upscaler]:
 
 
 def plan(size: int, wanted: int, upscalers: Sequence[Upscaler]) -> list[Upscaler]:
-    """The upscalers that lead from pictures of `size` pixels to `wanted`, in their order; UserError if none do."""
+    """The upscalers that lead from pictures of `size` pixels to `wanted`, in their order; UserError if none do.
+
+    Of several from the same size the last one counts.
+    """
     by_size = {upscaler.config.low_size: upscaler for upscaler in upscalers}
     chain, at = [], size
     while at != wanted:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glyffuser.base.errors import UserError
-from glyffuser.config import BUNDLED, DATA
+from glyffuser.config import BUNDLED, DATA, UPSCALER
 from glyffuser.data.dataset import GlyphData, load_dataset, read_info
 from glyffuser.generate.load import load_pipeline, model_folder
 from glyffuser.guide.drawn import Missing
@@ -49,7 +49,8 @@ class Inputs:
         run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
         judges: a folder that `glyffuser train-judges` wrote, for figures that read glyphs; default: the bundled ones.
         latent: a latent model, or an autoencoder, for the figure of latent diffusion; default: `model`, if it is one.
-        upscaler: a folder that `glyffuser train --preset upscale512` wrote, for the figure of the cascade; or none.
+        upscaler: what `glyffuser train --preset upscale512` wrote, for the figure of the cascade; default: the bundled
+            one.
         quick: fewer steps and samples; see `count`.
         seed: of everything random.
         cache: where coordinates and finished figures are cached; default: the folder "guide" beside the data set.
@@ -67,13 +68,13 @@ class Inputs:
         cache: str | Path | None = None,
         progress: Callable[[float], None] | None = None,
         latent: str | Path | None = None,
-        upscaler: str | Path | None = None,
+        upscaler: str | Path = UPSCALER,
     ):
         self.data_path, self.model_path = Path(data), Path(model)
         self.run_path = None if run is None else Path(run)
         self.judges_path = BUNDLED_JUDGES if judges is None else Path(judges)
         self.latent_path = None if latent is None else Path(latent)
-        self.upscaler_path = None if upscaler is None else Path(upscaler)
+        self.upscaler_path = Path(upscaler)
         self.quick, self.seed = quick, seed
         self.cache = self.data_path.parent / NEW_CACHE if cache is None else Path(cache)
         self.progress = progress or (lambda part: None)
@@ -174,12 +175,12 @@ class Inputs:
         return load_companion(self.latent_path, Autoencoder)
 
     @cached_property
-    def upscaler(self) -> "Upscaler | None":
-        """What enlarges glyphs, if one is named."""
+    def upscaler(self) -> "Upscaler":
+        """What enlarges glyphs."""
         from glyffuser.networks.build import load_companion
         from glyffuser.networks.upscaler import Upscaler
 
-        return None if self.upscaler_path is None else load_companion(self.upscaler_path, Upscaler)
+        return load_companion(self.upscaler_path, Upscaler)
 
     @cached_property
     def run(self) -> Path:
@@ -220,7 +221,7 @@ class Inputs:
             "run": lambda: files_hash([] if self.run_path is None else self.run_path.glob("metrics.jsonl")),
             "judges": lambda: files_hash(self.judges_path.glob("recogniser/*")),
             "latent": lambda: files_hash([] if self.latent_path is None else network_files(self.latent_path)),
-            "upscaler": lambda: files_hash([] if self.upscaler_path is None else network_files(self.upscaler_path)),
+            "upscaler": lambda: files_hash(network_files(self.upscaler_path)),
         }
         return [self.quick, self.seed, *(hashes[need]() for need in needs.split())]
 

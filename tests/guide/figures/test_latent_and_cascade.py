@@ -117,15 +117,16 @@ def test_a_model_on_pixels_is_no_latent_model(tiny_data, tiny_model):
         _ = Inputs(tiny_data, tiny_model, latent=tiny_model).autoencoder
 
 
-def test_small_pictures_are_means_and_their_noise_makes_the_curve_worse():
+def test_small_pictures_are_means_and_their_noise_makes_the_curve_worse(small_upscaler):
     rng = np.random.default_rng(0)
     real = np.where(rng.random((8, 8)) < 0.5, 0, 255).astype(np.uint8).repeat(16, 0).repeat(16, 1)
     small = mean_small(real, 4)
     np.testing.assert_array_equal(small, real[::4, ::4])
-    row = ways("x", small, real, 4, None, seed=0)
+    upscaler = small_upscaler(sample_size=128, low_size=32, crop=32)
+    row = ways("x", small, real, 4, upscaler, seed=0)
     errors = [error(each, real) for each in row.bicubic]
     assert 0 < errors[0] < errors[1] < errors[2]
-    assert row.drawn is None
+    np.testing.assert_array_equal(row.drawn, enlarge([upscaler], small[None], 0)[0])
 
 
 def test_the_detail_is_where_the_edges_are():
@@ -137,19 +138,21 @@ def test_the_detail_is_where_the_edges_are():
     assert left <= 5 < 13 <= left + side + 1
 
 
-def test_the_cascade_is_drawn_without_an_upscaler_and_with_one(inputs, small_upscaler, tmp_path, tiny_data, tiny_model):
+def test_the_cascade_is_drawn_by_the_bundled_upscaler_and_by_another(
+    inputs, small_upscaler, tmp_path, tiny_data, tiny_model
+):
     drawn = cascade(inputs)
-    assert "--upscaler" in drawn.caption
-    assert len(drawn.figure.axes) == len(CHARS) * 6  # small, a part, bicubic, two with noise, real
+    assert "drawn at 512 pixels and made 4 times smaller" in drawn.caption
+    assert len(drawn.figure.axes) == len(CHARS) * 7  # small, a part, bicubic, two with noise, by diffusion, real
     upscaler = small_upscaler(noisy=True, sample_size=64, low_size=32, crop=32)
     upscaler.save_pretrained(tmp_path / "model")
     told = Inputs(tiny_data, tiny_model, quick=True, cache=tmp_path, upscaler=tmp_path)
     drawn = cascade(told)
-    assert "By diffusion" in drawn.caption
+    assert "drawn at 64 pixels and made 2 times smaller" in drawn.caption
     assert len(drawn.figure.axes) == (len(CHARS) + 1) * 7  # an invented glyph too
     small = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
     row = ways("x", small, None, 2, told.upscaler, seed=3)
-    np.testing.assert_array_equal(row.drawn, enlarge([told.upscaler], small[None], 3)[0])  # type: ignore[list-item]
+    np.testing.assert_array_equal(row.drawn, enlarge([told.upscaler], small[None], 3)[0])
 
 
 @pytest.mark.parametrize(("option", "figure"), [("--latent", "latent"), ("--upscaler", "cascade")])

@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import grey
+from glyffuser.config import STEPS
 from glyffuser.data.fonts import default_font, render
 from glyffuser.diffusion.conditions import Small
 from glyffuser.generate.cascade import enlarge
@@ -21,7 +22,6 @@ from glyffuser.networks.upscaler import Upscaler, enlarged
 
 CHARS = ("鑫", "湖")
 PROMPT = "gold"
-SIZE, SCALE = 512, 4  # of the large picture, and how much smaller the small one is, where no upscaler says
 LEVELS = (0.1, 0.3)  # shares of noise in the small picture; the second is the most that training adds by default
 PART = 0.3  # side of the detail that is shown, as a share of the picture's
 
@@ -35,7 +35,7 @@ class Enlarged:
     name: str
     small: np.ndarray
     bicubic: list[np.ndarray]
-    drawn: np.ndarray | None
+    drawn: np.ndarray
     real: np.ndarray | None
 
     @property
@@ -51,14 +51,12 @@ def mean_small(real: np.ndarray, scale: int) -> np.ndarray:
     return real.reshape(side, scale, side, scale).mean((1, 3)).round().astype(np.uint8)
 
 
-def ways(
-    name: str, small: np.ndarray, real: np.ndarray | None, scale: int, upscaler: Upscaler | None, seed: int
-) -> Enlarged:
+def ways(name: str, small: np.ndarray, real: np.ndarray | None, scale: int, upscaler: Upscaler, seed: int) -> Enlarged:
     """A small glyph, enlarged in each way."""
     clean = torch.from_numpy(small)[None, None].float() / 127.5 - 1
     eps = torch.randn(clean.shape, generator=seeded(seed, 0))
     low = [Small.noised(clean, torch.tensor([level]), eps).image for level in (0.0, *LEVELS)]
-    drawn = None if upscaler is None else enlarge([upscaler], small[None], seed)[0]
+    drawn = enlarge([upscaler], small[None], seed)[0]
     return Enlarged(name, small, [grey(enlarged(each, scale))[0] for each in low], drawn, real)
 
 
@@ -107,37 +105,30 @@ def error(made: np.ndarray, real: np.ndarray) -> float:
 
 
 def cascade(inputs: Inputs) -> Still:
-    """A small glyph, then the same one enlarged. With an upscaler, its answer too, also to an invented glyph."""
+    """Small glyphs, then the same ones enlarged: real ones, and an invented one if it is as small as they are."""
     upscaler, face = inputs.upscaler, default_font()
-    size = SIZE if upscaler is None else upscaler.config.sample_size
-    scale = SCALE if upscaler is None else upscaler.scale
+    size, scale = upscaler.config.sample_size, upscaler.scale
     rows = []
     for char in CHARS:
         if ord(char) not in face.covered:
             raise Missing(f"the font {face.name} has no {char}; install a font that covers it")
         real = render(face, char, size)
         rows.append(ways(char, mean_small(real, scale), real, scale, upscaler, inputs.seed))
-    if upscaler is not None and inputs.pipe.size == upscaler.config.low_size:
-        request = Request(steps=inputs.count(40, 10), seed=inputs.seed)
+    if inputs.pipe.size == upscaler.config.low_size:
+        request = Request(steps=inputs.count(STEPS, 10), seed=inputs.seed)
         invented = draw(inputs.pipe, [PROMPT], request)[0]
         rows.append(ways(f"“{PROMPT}”", invented, None, scale, upscaler, inputs.seed))
     known = [row for row in rows if row.real is not None]
     lost = [float(np.mean([error(row.bicubic[k], row.real) for row in known])) for k in range(1 + len(LEVELS))]  # type: ignore[arg-type]
+    reached = float(np.mean([error(row.drawn, row.real) for row in known]))  # type: ignore[arg-type]
     told = (
         f"Glyphs of {face.name}, drawn at {size} pixels and made {scale} times smaller. A smooth curve through the "
         f"small pixels (bicubic) leaves edges soft: {lost[0]:.1f} % of the range from black to white from the real "
         "one, on average over all pixels. In training an upscaler is given the small picture with some noise, and is "
         f"told how much (here {' and '.join(f'{100 * level:.0f} %' for level in LEVELS)}): so it learns to forgive the "
-        "flaws of the model before it instead of enlarging them. "
+        "flaws of the model before it instead of enlarging them. By diffusion, the glyphs are "
+        f"{reached:.1f} % from the real ones."
     )
-    if upscaler is None:
-        told += (
-            "No upscaler was given, so what one makes of this is not shown: train one (docs/CASCADE.md) and pass it "
-            "with --upscaler."
-        )
-    else:
-        reached = float(np.mean([error(row.drawn, row.real) for row in known]))  # type: ignore[arg-type]
-        told += f"By diffusion, the glyphs are {reached:.1f} % from the real ones."
     return Still(
         figure_cascade(rows, scale),
         alt="Rows of glyphs: a small picture, and a part of it enlarged: as blocks, by a smooth curve, with noise, and "
