@@ -1,7 +1,7 @@
 """How well small glyphs become large ones: diffusion, a bicubic curve, and tracing, against real large renderings.
 
     glyffuser dataset build --size 512 --out data/glyphs-512.parquet
-    python benchmarks/upscale.py --upscaler runs/upscale512 [--data data/glyphs-512.parquet] [--glyphs 48]
+    python benchmarks/upscale.py [--upscaler FOLDER] [--data data/glyphs-512.parquet] [--glyphs 48]
 
 Real characters of the test split are made small, each pixel a mean, and enlarged again. Stroke accuracy is the IoU of
 the ink, threshold one half, with the real rendering; `edge` is that within four large pixels of its edges, where alone
@@ -22,6 +22,7 @@ from fontTools.pens.freetypePen import FreeTypePen
 from PIL import Image
 
 from glyffuser.base.pictures import grey, sheet
+from glyffuser.config import UPSCALER
 from glyffuser.data.pictures import read_pictures
 from glyffuser.export.outline import trace
 from glyffuser.generate.cascade import NOISE, STEPS, enlarge, load_upscalers
@@ -60,7 +61,7 @@ def overlap(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--upscaler", type=Path, required=True, help="what `glyffuser train --preset upscale512` wrote")
+    parser.add_argument("--upscaler", type=Path, default=UPSCALER, help="default: the bundled one")
     parser.add_argument("--data", type=Path, default=Path("data/glyphs-512.parquet"), help="renderings at its size")
     parser.add_argument("--glyphs", type=int, default=48, help="held-out characters")
     parser.add_argument("--noise", type=float, nargs="*", default=[NOISE], help="shares of noise in the small pictures")
