@@ -9,7 +9,7 @@ import torch
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import TEXT_ROUTES
 from glyffuser.commands.cli import main
-from glyffuser.config import override
+from glyffuser.config import GUIDANCE, override
 from glyffuser.generate.load import load_pipeline
 from training_runs import Run, finish
 
@@ -26,7 +26,7 @@ def test_a_run_by_each_route_leaves_a_model_that_listens_to_it(tiny_config, tmp_
     pipe = load_pipeline(tmp_path / "model")
     assert pipe.unet.config.text_route == route
     assert pipe.unconditional == (route == "none")
-    assert pipe.usual.guidance == (1.0 if route == "none" else 2.0)
+    assert pipe.usual.guidance == (1.0 if route == "none" else GUIDANCE)
     torch.manual_seed(0)
     for parameter in pipe.unet.parameters():  # after a few steps it all but ignores prompts
         parameter.data += 0.1 * torch.randn(parameter.shape)
