@@ -6,8 +6,8 @@ A consistency model (Song et al. 2023) learns to jump from any noise level to wh
 in few steps by jumping, adding noise of the next level, and jumping again. Here the teacher makes each jump itself, by
 dpm++2m over what `--fine` steps leave below the level, so the shares are the most that such a student can learn.
 
-right: glyphs with a radical that was asked for; flagged: implausible ones; both as the selector reads them, which is not
-one of the judges. evaluations: of the guided teacher, for a glyph.
+right: glyphs with a radical that was asked for; flagged: implausible ones; both as the selector reads them, not one of
+the judges. evaluations: of the guided teacher, for a glyph.
 """
 
 import argparse
