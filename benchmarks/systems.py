@@ -7,8 +7,9 @@
 A row is a run of `glyffuser train`, from the same seed as the others; it goes on where it was left. Autoencoder and
 upscaler, which the latent model and the cascade need, are trained for so many minutes before, and not counted. Glyphs
 are those of 128 pixels: latents are decoded, and the cascade's small glyphs enlarged. The evaluation is that of
-`glyffuser evaluate --quick --per-prompt 2 --definitions 420`, by text alone, with the defaults of `sample`; nothing was
-chosen. hits: share with a radical that was asked for; exist: share that is a character already; seconds: for 16 glyphs.
+`glyffuser evaluate --quick --per-prompt 2 --definitions 420 --steps 16`, by text alone; nothing was chosen.
+
+hits: share with a radical that was asked for; exist: share that is a character already; seconds: for 16 glyphs.
 Reports go to <out>/<row>/evaluation, and <out>/table.jsonl keeps the rows.
 """
 
@@ -53,14 +54,13 @@ def main() -> None:
     print(f"{'system':16}" + "".join(f" {column:>11}" for column in COLUMNS), flush=True)
     for name in options.only:
         base, changes, companion = ROWS[name]
-        told = []
+        folder = options.out / companion
         if companion:
-            folder = options.out / companion
             train(override(preset(companion), [limit, *options.set]), folder)
-            told = [f"model.autoencoder={folder}"] if companion == "autoencoder" else []
+        told = [f"model.autoencoder={folder}"] if companion == "autoencoder" else []
         run = options.out / name.replace(" ", "-")
         steps, _ = train(override(preset(base), [limit, *changes, *told, *options.set]), run)
-        found = scorer(run, [folder] if companion.startswith("upscale") else [])
+        found = scorer(run, [folder] if companion == "upscale128" else [])
         fake = found["distribution"]["generated"]
         million = sum(p.numel() for p in load_pipeline(run).unet.parameters()) / 1e6
         shares = [

@@ -46,7 +46,7 @@ class Scorer:
     def __call__(self, run: Path, upscalers: Sequence[Path] = ()) -> dict[str, Any]:
         """The numbers of an evaluation of a run's model, whose report is written to its folder `evaluation`."""
         pipe, (measures, training, held_out) = load_pipeline(run), self._loaded
-        settings = dataclasses.replace(self.settings, guidance=pipe.usual.guidance, eta=pipe.usual.eta)
+        settings = dataclasses.replace(self.settings, guidance=pipe.usual.guidance)
         evaluation = evaluate(pipe, measures, training, held_out, settings, upscalers=load_upscalers(upscalers))
         write_report(evaluation, run / "evaluation")
         return evaluation.numbers

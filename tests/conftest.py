@@ -200,6 +200,21 @@ def small_upscaler() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def small_autoencoder() -> Callable[..., Any]:
+    """A maker of small autoencoders of 32-pixel glyphs, with latents of 3 channels."""
+    from glyffuser.networks.autoencoder import Autoencoder
+
+    def make() -> Autoencoder:
+        torch.manual_seed(0)
+        sizes = {"sample_size": 32, "patch_size": 2, "block_out_channels": (8, 16), "layers_per_block": 1}
+        network = Autoencoder(**sizes, latent_channels=3).eval()
+        network.normalise(torch.rand(16, 1, 32, 32) * 2 - 1)
+        return network
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..., Any]:
     """A maker of 16-pixel pipelines, random and with nothing at zero, for a network "trained" under a schedule."""
     from glyffuser.diffusion.process import Process

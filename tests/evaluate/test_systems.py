@@ -18,7 +18,6 @@ from glyffuser.generate.draw import quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.novelty import build_ideographs
-from glyffuser.networks.autoencoder import Autoencoder
 
 SMALL = EvaluationSettings(
     per_prompt=1, gold_seeds=1, paraphrases=1, told=1, told_seeds=1, definitions=60, steps=1, curve_steps=(),
@@ -71,11 +70,8 @@ def test_without_an_upscaler_glyphs_of_another_size_are_refused(make_pipe, upsca
         evaluate(make_pipe(sample_size=32), measures, splits[0], splits[1], SMALL, upscalers=[upscaler])
 
 
-def test_a_model_among_latents_is_measured_by_what_it_decodes(make_pipe, measures, large):
-    torch.manual_seed(0)
-    sizes = {"sample_size": 32, "patch_size": 2, "block_out_channels": (8, 16), "layers_per_block": 1}
-    autoencoder = Autoencoder(**sizes, latent_channels=3).eval()
-    autoencoder.normalise(torch.rand(16, 1, 32, 32) * 2 - 1)
+def test_a_model_among_latents_is_measured_by_what_it_decodes(make_pipe, small_autoencoder, measures, large):
+    autoencoder = small_autoencoder()
     plain = make_pipe(sample_size=autoencoder.latent_size, patch_size=1, in_channels=3)
     pipe = GlyffuserPipeline(plain.unet, plain.text_encoder, plain.scheduler, vae=autoencoder)
     found = evaluate(pipe, measures, large[0], large[1], SMALL)

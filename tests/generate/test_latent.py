@@ -19,12 +19,8 @@ FEW = Request("gold", n=2, steps=2)
 
 
 @pytest.fixture
-def autoencoder():
-    torch.manual_seed(0)
-    sizes = {"sample_size": 32, "patch_size": 2, "block_out_channels": (8, 16), "layers_per_block": 1}
-    network = Autoencoder(**sizes, latent_channels=3).eval()
-    network.normalise(torch.rand(16, 1, 32, 32) * 2 - 1)
-    return network
+def autoencoder(small_autoencoder):
+    return small_autoencoder()
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.sample_size": 32,
         "model.patch_size": 2,
     },
-    # The second and the third stage, which enlarge; they read no text. Not measured yet.
+    # The second and the third stage, which enlarge; they read no text. The third is bundled (docs/LOG.md, entry 38).
     "upscale128": {
         **UPSCALE,
         "model.sample_size": 128,

@@ -31,12 +31,8 @@ from glyffuser.networks.autoencoder import Autoencoder
 
 
 @pytest.fixture(scope="module")
-def autoencoder() -> Autoencoder:
-    torch.manual_seed(0)
-    sizes = {"sample_size": 32, "patch_size": 2, "block_out_channels": (8, 16), "layers_per_block": 1}
-    network = Autoencoder(**sizes, latent_channels=3).eval()
-    network.normalise(torch.rand(16, 1, 32, 32) * 2 - 1)
-    return network
+def autoencoder(small_autoencoder) -> Autoencoder:
+    return small_autoencoder()
 
 
 @pytest.fixture(scope="module")
