@@ -13,11 +13,19 @@ from glyffuser.config import ETA, STUDENTS, Config, DistilConfig, override
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import denoiser
 from glyffuser.diffusion.process import Process, noised
-from glyffuser.diffusion.samplers import ddpm
+from glyffuser.diffusion.samplers import ddpm, dpmpp_2m
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Usual
-from glyffuser.train.distil import Teacher, build_teacher, guidance_loss, moments, student_config
+from glyffuser.train.distil import (
+    Teacher,
+    build_teacher,
+    consistency_loss,
+    guidance_loss,
+    moments,
+    path,
+    student_config,
+)
 from glyffuser.train.forecast import forecast
 from training_runs import Run, assert_same, finish
 
@@ -89,6 +97,57 @@ def test_matching_moments_gives_two_steps_the_spread_of_many():
     assert_close(float(after.mean()), MEAN, rtol=0, atol=0.03)
 
 
+def test_a_leap_ends_where_the_teachers_path_ends():
+    """The oracle is the solution of the ODE of a Gaussian; the exact denoiser's own leap ends too close to the mean."""
+    torch.manual_seed(0)
+    c = DistilConfig(teacher="exact", method="consistency", guidance=1.0)
+    student, teacher = Learner(), Teacher(Gaussian(), TOLD, c)  # type: ignore[arg-type]
+    optimizer, process, steps = torch.optim.Adam(student.parameters(), 0.02), Gaussian.process, 600
+    for step in range(steps):
+        x0, t = MEAN + DEVIATION * torch.randn(256, 1, 1, 1), 1000 * torch.rand(256, dtype=torch.float64)
+        told = (process, x0, torch.randn_like(x0), process.schedule.sigma(t), TOLD.repeat(256))
+        optimizer.param_groups[0]["lr"] = 0.02 * (1 - step / steps)
+        optimizer.zero_grad()
+        consistency_loss(student, teacher, *told, path_steps=24, points=4).mean().backward()
+        optimizer.step()
+    for at in (250.0, 500.0, 750.0, 999.0):
+        sigma = process.schedule.sigma(torch.tensor([at]))
+        spread = (DEVIATION**2 + sigma**2).sqrt()
+        places = torch.linspace(-2, 2, 9)[:, None, None, None]
+        x, wanted = MEAN + spread * places, MEAN + DEVIATION * places
+        xt, levels = (x / (1 + sigma)).float(), torch.full((9,), at)
+        with torch.no_grad():
+            assert_close(student(xt, levels)[0], wanted, rtol=0, atol=0.05)
+            worst = (Gaussian()(xt, levels)[0] - wanted).abs().max()
+        assert worst > 0.15, at
+
+
+def test_a_path_is_that_of_the_usual_sampler(make_pipe):
+    """From pure noise: as the pipeline draws with guidance."""
+    pipe = make_pipe()
+    process, c = pipe.unet.process, DistilConfig(guidance=3.0, lowest=0.3, highest=10.0)
+    teacher, cond = Teacher(pipe.unet, pipe.condition([""]), c), pipe.condition(["gold", "fish"])
+    sigmas = process.schedule.sigmas(5)
+    x = (sigmas[0] * torch.randn(2, 1, 16, 16)).float()
+    with fast_matmul(pipe.device):
+        found = path(teacher, process, x, sigmas[0], cond, 5)
+        guided = pipe.denoiser(3.0, guidance_interval=(0.3, 10.0))
+        wanted = list(dpmpp_2m(guided, x, sigmas, cond, lambda x, now, then: x))
+    assert [float(now) for now, _ in found] == sigmas.tolist()
+    for (_, mine), step in zip(found[1:], wanted, strict=True):
+        assert_close(mine, step.x, rtol=1e-3, atol=1e-3)
+
+
+def test_a_path_from_between_two_levels_goes_on_with_the_next(make_pipe):
+    pipe = make_pipe()
+    process, cond = pipe.unet.process, pipe.condition(["gold"])
+    teacher = Teacher(pipe.unet, pipe.condition([""]), DistilConfig(guidance=1.0))
+    sigmas = process.schedule.sigmas(5)
+    for level, rest in ((1.5 * sigmas[3], sigmas[3:]), (1.01 * sigmas[3], sigmas[4:])):
+        found = path(teacher, process, torch.randn(1, 1, 16, 16), level, cond, 5)
+        assert [float(now) for now, _ in found] == [float(level), *rest.tolist()]
+
+
 def test_a_student_that_agrees_with_its_guided_teacher_has_no_loss(make_pipe):
     """The oracle is the guided denoiser that sampling uses."""
     pipe = make_pipe()
@@ -129,7 +188,9 @@ def student(tiny_config, tiny_model):
     return make
 
 
-@pytest.mark.parametrize(("method", "networks", "trained"), [("guidance", 2, 1), ("moments", 3, 2)])
+@pytest.mark.parametrize(
+    ("method", "networks", "trained"), [("guidance", 2, 1), ("consistency", 2, 1), ("moments", 3, 2)]
+)
 def test_a_forecast_counts_all_networks(student, tmp_path, method, networks, trained):
     run = Run(student(method), tmp_path)
     told = forecast(run.parts, run.state)
@@ -139,7 +200,8 @@ def test_a_forecast_counts_all_networks(student, tmp_path, method, networks, tra
 
 
 @pytest.mark.parametrize(
-    ("method", "changes"), [("guidance", []), ("moments", []), ("moments", ["distil.adversarial=0.3"])]
+    ("method", "changes"),
+    [("guidance", []), ("consistency", []), ("moments", []), ("moments", ["distil.adversarial=0.3"])],
 )
 def test_a_student_that_was_stopped_goes_on_exactly(student, tmp_path, method, changes):
     whole = Run(student(method, *changes), tmp_path / "whole")

@@ -29,4 +29,4 @@ ETAS = {"ddim": Eta(0.0, 1.0), "dpm++2m-sde": Eta(1.0, 1000.0)}  # the samplers 
 SPACINGS = ("linspace", "trailing", "leading", "log_snr", "karras")  # of the noise levels of sampling
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("no", "bf16", "fp16")  # as accelerate calls them
-DISTILLATIONS = ("guidance", "moments")  # what a student learns from its teacher
+DISTILLATIONS = ("guidance", "consistency", "moments")  # what a student learns from its teacher

@@ -14,10 +14,10 @@ from glyffuser.config import DATA, STUDENTS, Config, preset, set_field
 
 @dataclass
 class Distil:
-    """Train a student of a model: to need no guidance, or, after that, to draw in few steps.
+    """Train a student of a model: to need no guidance, or to draw in few steps.
 
     Example: glyffuser distil --model runs/mine --method guidance --out runs/folded
-             glyffuser distil --model runs/folded --method moments --steps 4 --out runs/fast
+             glyffuser distil --model runs/mine --method consistency --steps 4 --out runs/fast
 
     The student begins with the weights of its teacher. Ctrl-C ends it cleanly; the same --out goes on exactly.
     """
@@ -26,7 +26,7 @@ class Distil:
     """The teacher: a model folder or run folder; default: the bundled model."""
     method: Annotated[str, arg(help=f"One of {', '.join(DISTILLATIONS)}.")] = DISTILLATIONS[0]
     steps: int | None = None
-    """Steps that a student of "moments" is to draw in; default: 4."""
+    """Steps that a student of "consistency" or "moments" is to draw in; default: 4."""
     guidance: float | None = None
     """Scale of the teacher's guidance; default: the teacher's own choice."""
     adversarial: float | None = None

@@ -161,6 +161,15 @@ STUDENTS: dict[str, dict[str, Any]] = {
         "train.max_minutes": 60.0,
         "train.decay": 1.0,
     },
+    "consistency": {
+        "diffusion.timesteps": "uniform",
+        "train.optimizer": "adamw",
+        "train.lr": 2e-4,
+        "train.batch_size": 16,
+        "train.max_minutes": 90.0,
+        "train.decay": 0.5,
+        "train.ema_decay": 0.995,
+    },
     "moments": {
         "diffusion.timesteps": "uniform",
         "train.optimizer": "adamw",

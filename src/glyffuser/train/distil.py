@@ -1,9 +1,14 @@
 """Distillation: a student, begun from its teacher's weights, learns to draw with fewer evaluations of the network.
 
-Two methods, to be used one after the other:
+Three methods:
 
 - "guidance": the student predicts what the guided teacher predicts, in one evaluation instead of two (Meng et al. 2023,
   On distillation of guided diffusion models, section 3.1, with one fixed scale).
+- "consistency": from any noise level the student leaps to where the guided teacher's path ends. It draws in k leaps,
+  with fresh noise between them (Song et al. 2023, Consistency models, algorithm 1; with guidance Luo et al. 2023,
+  Latent consistency models). It is told the ends themselves, by the teacher's sampler, as Luhman and Luhman
+  2021 (Knowledge distillation in iterative generative models) tell them from pure noise, and not what it predicts
+  itself one step further on: on the Gaussian of the tests both drifted away together (docs/LOG.md, entry 42).
 - "moments": a student that draws in k steps, adding fresh noise between them. Where its clean image, noised again, is
   shown to the teacher, what the teacher expects of the clean image has to be, on average, what the student drew; an
   auxiliary network learns that average (Salimans et al. 2024, Multistep distillation of diffusion models via moment
@@ -20,10 +25,13 @@ from glyffuser.base.errors import UserError
 from glyffuser.config import ETA, Config, DistilConfig, set_field
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.process import Process, renoised, to_eps, x0_weight
+from glyffuser.diffusion.samplers import dpmpp_2m
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.networks.build import kind_of
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 
+CLOSE = 0.95  # a level so close below the first of a path is left out
+HUBER = 0.00054  # the error, a pixel's, below which it counts squared (Song and Dhariwal 2023, equation 7)
 Network = Callable[..., Any]  # a ConditionedNetwork, perhaps wrapped for a device or compiled
 
 
@@ -67,6 +75,53 @@ def guidance_loss(
     x0 = teacher(xt, sigma, cond)
     prediction = student(xt, process.schedule.timestep(sigma).to(xt), **arguments(cond), return_dict=False)[0]
     return process.loss(prediction, x0, to_eps(x0, xt, sigma, process.schedule), sigma, weighting)
+
+
+def path(
+    teacher: Teacher, process: Process, x: Tensor, level: Tensor, cond: Condition, path_steps: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Noise levels () and images (B, C, H, W) along the teacher's ODE, from x at `level` to 0.
+
+    Images in x0 + sigma eps coordinates. By dpm++2m, in so many steps as lie below `level` of
+    `path_steps` that begin at pure noise.
+    """
+    schedule = process.schedule
+    grid = schedule.sigmas(path_steps)
+    sigmas = torch.cat([level[None], grid[grid < CLOSE * level]])
+
+    def D(x: Tensor, now: Tensor, cond: Condition | None) -> Tensor:
+        assert cond is not None
+        return teacher((schedule.alpha(now) * x).to(x.dtype), now.expand(len(x)), cond)
+
+    steps = dpmpp_2m(D, x, sigmas, cond, lambda x, now, then: torch.zeros_like(x))
+    return [(level, x), *((step.sigma, step.x) for step in steps)]
+
+
+def consistency_loss(
+    student: Network,
+    teacher: Teacher,
+    process: Process,
+    x0: Tensor,
+    eps: Tensor,
+    sigma: Tensor,
+    cond: Condition,
+    path_steps: int,
+    points: int,
+) -> Tensor:
+    """How far (points * B,), or less, the student's images from points of the teacher's paths are from their ends.
+
+    All paths of a batch begin at one noise level, the first of `sigma` (B,), from glyphs noised so far; that is the
+    first point of each, the others are drawn. The distance is a root mean square but for the smallest errors
+    (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models, equation 7).
+    """
+    schedule, level = process.schedule, sigma[0]
+    *states, (_, end) = path(teacher, process, (x0 + level * eps).to(x0), level, cond, path_steps)
+    chosen = [states[0], *(states[1 + i] for i in torch.randperm(len(states) - 1)[: points - 1].tolist())]
+    levels = torch.stack([now for now, _ in chosen]).repeat_interleave(len(x0))
+    xt = torch.cat([schedule.alpha(now) * x for now, x in chosen]).to(x0)
+    rows = torch.arange(len(x0)).repeat(len(chosen))
+    error = (clean_image(student, process, xt, levels, cond[rows]) - end[rows]).square().flatten(1).mean(dim=1)
+    return (error + HUBER**2).sqrt() - HUBER
 
 
 class Moments(NamedTuple):
@@ -140,6 +195,7 @@ def usual(c: DistilConfig) -> dict[str, Any]:
         return {"eta": ETA}
     if c.method == "guidance":
         return {"eta": ETA, "guidance": 1.0}
+    # Between few levels ancestral steps keep next to nothing of the noise: those of multistep consistency sampling.
     return {"guidance": 1.0, "steps": c.steps, "sampler": "ddpm"}
 
 

@@ -5,7 +5,7 @@ all (DistributedDataParallel, by accelerate) before anything is made of them. So
 Muon orthogonalises the same matrix and the averaged weights are the same everywhere, as if there were one process.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 import torch
@@ -17,7 +17,7 @@ from glyffuser.networks.conditioned import arguments
 from glyffuser.train.adversarial import FASTER, discriminator_loss, tried
 from glyffuser.train.align import Reference, preference
 from glyffuser.train.batches import Batch
-from glyffuser.train.distil import Teacher, guidance_loss, moments
+from glyffuser.train.distil import Teacher, consistency_loss, guidance_loss, moments
 from glyffuser.train.parts import Parts
 from glyffuser.train.state import State
 
@@ -111,6 +111,18 @@ class GuidanceStepper(Stepper):
             return guidance_loss(self.network, self.teacher, process, xt, sigma, batch.cond, weighting).mean()
 
 
+class ConsistencyStepper(GuidanceStepper):
+    """Steps of a student that learns to leap to the end of its teacher's path."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean distance of a batch between where the student leaps to and where the paths end."""
+        parts, c = self.parts, self.parts.config.distil
+        sigma = parts.process.schedule.sigma(batch.t)
+        told = (parts.process, batch.x0, batch.eps, sigma, batch.cond, c.path_steps, c.points)
+        with parts.accelerator.autocast():
+            return consistency_loss(self.network, self.teacher, *told).mean()
+
+
 class PairStepper(Stepper):
     """Steps of a network that learns from pairs. Its facts are `accuracy`, the share of the pairs of the last batch
     of which it prefers what was preferred, and `drift`, see `train/align.py: Preference`.
@@ -186,6 +198,13 @@ class MomentStepper(Stepper):
         return made.student(trial.pull).mean(), made.watching.mean(), judging.mean()
 
 
+STEPPERS: dict[str, Callable[[Parts, State, Teacher], Stepper]] = {  # one a name of DISTILLATIONS
+    "guidance": GuidanceStepper,
+    "consistency": ConsistencyStepper,
+    "moments": MomentStepper,
+}
+
+
 def build_stepper(parts: Parts, state: State) -> Stepper:
     """The stepper of a run, by what it trains and from what."""
     if isinstance(parts.network, Autoencoder):
@@ -194,4 +213,4 @@ def build_stepper(parts: Parts, state: State) -> Stepper:
         return PairStepper(parts, state, parts.reference)
     if parts.teacher is None:
         return Stepper(parts, state)
-    return (MomentStepper if state.beside else GuidanceStepper)(parts, state, parts.teacher)
+    return STEPPERS[parts.config.distil.method](parts, state, parts.teacher)
