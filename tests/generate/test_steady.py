@@ -17,7 +17,7 @@ from glyffuser.generate.request import Request
 PROMPTS = ["gold", "gold", "a very small kind of fish that lives in the rivers of the south", "water", "gold"]
 
 
-@pytest.mark.parametrize(("fast", "allowed"), [(False, {4, 8}), (True, set(range(2, 40)))])
+@pytest.mark.parametrize(("fast", "allowed"), [(False, {4, 8}), (True, set(range(4, 40)))])
 @pytest.mark.parametrize("sigma", [torch.tensor(2.0), torch.arange(1.0, 40.0)])
 def test_rows_come_back_in_their_places_from_calls_of_agreed_lengths(monkeypatch, fast, allowed, sigma):
     monkeypatch.setattr(steady, "bfloat16_is_fast", lambda device: fast)

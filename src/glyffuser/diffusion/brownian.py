@@ -11,6 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from glyffuser.diffusion.schedules import Schedule
+
 DEPTH = 20  # halvings; between two points so near the path is straight
 NEAREST = 2.0 ** (2 - DEPTH)  # part of the whole that an interval must have
 
@@ -58,3 +60,9 @@ class BrownianPath:
         # Seeds of neighbouring nodes and images are spread by a multiplier of Fibonacci hashing.
         generator = torch.Generator().manual_seed((seed + node * 0x9E3779B97F4A7C15) % 2**63)
         return torch.randn(self.shape, generator=generator)
+
+
+def brownian_path(shape: tuple[int, ...], schedule: Schedule, drawn: Tensor) -> BrownianPath:
+    """A path for each of the images (B, C, H, W), from a standard normal number of each; for any number of steps."""
+    lowest, seeds = float(schedule.sigmas(schedule.T)[-2]), [int(abs(float(z)) * 1e15) for z in drawn.flatten()]
+    return BrownianPath(shape[1:], lowest, schedule.sigma_max(), seeds)

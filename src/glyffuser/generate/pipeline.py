@@ -11,16 +11,15 @@ import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 from diffusers.utils import BaseOutput
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import SPACINGS
-from glyffuser.base.noise import Generators, Noise, noise_source
+from glyffuser.base.noise import Generators, noise_source
 from glyffuser.base.pictures import to_output
 from glyffuser.config import BUNDLED, INTERVAL, SAMPLER
-from glyffuser.data.components import Part, numbered
-from glyffuser.diffusion.brownian import BrownianPath
+from glyffuser.data.components import Part
+from glyffuser.diffusion.brownian import brownian_path
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.editing import Edit, composed
 from glyffuser.diffusion.guidance import Denoiser, classifier_free, denoiser
@@ -31,7 +30,7 @@ from glyffuser.generate.mixtures import together
 from glyffuser.generate.request import Usual
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, check_sampler, scheduler_steps
 from glyffuser.generate.steady import steady
-from glyffuser.generate.told import part_numbers, style_number, wished
+from glyffuser.generate.told import condition, part_numbers, style_number, wished
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.text.encoder import TextEncoder
@@ -209,7 +208,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         sigmas = self.schedule.sigmas(num_inference_steps, spacing=spacing)
         name = sampler or self.scheduler.config.sampler
         if name in PATHWISE and num_inference_steps > 1 and (edit is None or edit.kept is None or edit.times == 1):
-            noise = self._path(shape, noise)
+            noise = brownian_path(shape, self.schedule, noise(torch.empty(shape[0], 1, 1, 1, device=self.device)))
         draw = SAMPLERS[name] if eta is None else partial(SAMPLERS[name], eta=eta)
         edited = edit.draw(draw, D, x, sigmas, cond, noise) if edit else draw(D, sigmas[0] * x, sigmas, cond, noise)
         for step in edited:
@@ -263,38 +262,14 @@ class GlyffuserPipeline(DiffusionPipeline):
         return Usual(*(self.scheduler.config[name] for name in Usual._fields))
 
     def condition(self, prompts: list[str], repeats: int = 1, style: str | None = None) -> Condition:
-        """What the network is given for the prompts, each `repeats` times over: token states, and what it takes beside.
-
-        The radical is withheld (0); an empty prompt means "no text". A prompt that occurs again is encoded once.
-        UserError for a style that the network does not know.
-        """
-        texts = list(dict.fromkeys(prompts))
-        rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=self.device).repeat_interleave(repeats)
-        # One by one, so that not even the last bit of what a network is told of a text depends on other texts.
-        read = [[part.to(self.device) for part in self.text_encoder.encode([text])] for text in texts]
-        states, mask = (pad_sequence([one[k][0] for one in read], batch_first=True) for k in (0, 1))
-        radical = pooled = parts = hand = None
-        if self.styles or style is not None:
-            hand = torch.full((len(texts),), style_number(self.unet.config, style), device=self.device)
-        if self.unet.config.num_class_embeds:
-            radical = torch.zeros(len(texts), dtype=torch.long, device=self.device)
-        if self.tower is not None:
-            with torch.no_grad():
-                pooled = torch.cat([self.tower(*one) for one in read])
-        if self.unet.config.get("components"):
-            parts = torch.zeros(len(texts), *numbered([], "").shape, dtype=torch.long, device=self.device)
-        return Condition(states, mask, radical, pooled, parts, hand)[rows]
+        """What the network is given for the prompts, each `repeats` times over: see `generate/told.py: condition`."""
+        read = partial(condition, self.unet.config, self.text_encoder, self.tower, self.device)
+        return read(prompts, repeats, style)
 
     @property
     def styles(self) -> list[str]:
         """The styles that the network knows, in the order of their numbers, from 1."""
         return list(self.unet.config.get("styles") or ())
-
-    def _path(self, shape: tuple[int, ...], noise: Noise) -> BrownianPath:
-        """A noise path for each of the images (B, C, H, W), drawn from their noise."""
-        drawn = noise(torch.empty(shape[0], 1, 1, 1, device=self.device)).flatten()
-        lowest = float(self.schedule.sigmas(self.schedule.T)[-2])  # whatever the number of steps, the same path
-        return BrownianPath(shape[1:], lowest, self.schedule.sigma_max(), [int(abs(float(z)) * 1e15) for z in drawn])
 
     @property
     def unconditional(self) -> bool:

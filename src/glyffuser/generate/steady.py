@@ -2,8 +2,9 @@
 
 Libraries of linear algebra choose how they add by how much there is to add, so a row of a batch comes out a little
 different in batches of other lengths. Measured with the networks of this project on a CPU (docs/SCALING.md): where
-bfloat16 is multiplied in hardware a row is the same in every call of two rows or more; in float32 it is the same in
-calls of four and of eight rows, but not in those of one, two or sixteen, nor with more padding behind its text.
+bfloat16 is multiplied in hardware a row is the same in every call of four rows or more, and with AVX-512 alone of two;
+in float32 it is the same in calls of four and of eight rows, but not in those of one, two or sixteen, nor with more
+padding behind its text.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from glyffuser.base.devices import bfloat16_is_fast
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser
 
-FEW, MANY = 4, 8  # rows of a call in float32
+FEW, MANY = 4, 8  # rows of a call in float32; in bfloat16 at least FEW
 
 
 def steady(D: Denoiser) -> Denoiser:
@@ -41,7 +42,7 @@ def in_calls(make: Callable[[Tensor], Tensor], count: int, device: torch.device)
 
 def lengths(count: int, device: torch.device) -> Iterator[tuple[Tensor, int]]:
     """The rows of each call for `count` rows, and how many of them are real: the others repeat the last."""
-    whole = max(count, 2) if bfloat16_is_fast(device) else MANY
+    whole = max(count, FEW) if bfloat16_is_fast(device) else MANY
     for first in range(0, count, whole):
         real = min(whole, count - first)
         length = FEW if whole == MANY and real <= FEW else whole

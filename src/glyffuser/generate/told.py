@@ -1,15 +1,50 @@
-"""What a network can be told beside the text, in a user's words: a style, parts of the character, a radical."""
+"""What a network is told, from a user's words: the text, and beside it a style, parts of the character, a radical."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from glyffuser.base.errors import UserError
 from glyffuser.data.components import Part, numbered
 from glyffuser.data.radicals import RADICALS
 from glyffuser.diffusion.conditions import Condition
+from glyffuser.text.encoder import TextEncoder
+from glyffuser.text.tower import TextTower
+
+
+def condition(
+    config: Mapping[str, Any],
+    encoder: TextEncoder,
+    tower: TextTower | None,
+    device: torch.device,
+    prompts: list[str],
+    repeats: int = 1,
+    style: str | None = None,
+) -> Condition:
+    """What a network of that configuration is given for prompts, each `repeats` times over: token states and the rest.
+
+    The radical and parts are withheld (0); an empty prompt means "no text". A prompt that occurs again is encoded once.
+    UserError for a style that the network does not know.
+    """
+    texts = list(dict.fromkeys(prompts))
+    rows = torch.tensor([texts.index(prompt) for prompt in prompts], device=device).repeat_interleave(repeats)
+    # One by one, so that not even the last bit of what a network is told of a text depends on other texts.
+    read = [[part.to(device) for part in encoder.encode([text])] for text in texts]
+    states, mask = (pad_sequence([one[k][0] for one in read], batch_first=True) for k in (0, 1))
+    radical = pooled = parts = hand = None
+    if config.get("styles") or style is not None:
+        hand = torch.full((len(texts),), style_number(config, style), device=device)
+    if config["num_class_embeds"]:
+        radical = torch.zeros(len(texts), dtype=torch.long, device=device)
+    if tower is not None:
+        with torch.no_grad():
+            pooled = torch.cat([tower(*one) for one in read])
+    if config.get("components"):
+        parts = torch.zeros(len(texts), *numbered([], "").shape, dtype=torch.long, device=device)
+    return Condition(states, mask, radical, pooled, parts, hand)[rows]
 
 
 def style_number(config: Mapping[str, Any], style: str | None) -> int:
