@@ -4,7 +4,7 @@
     python benchmarks/machines.py out docs/images
 
 A row a picture that both folders hold, of the same size: the share of pixels that differ, of those that do by more than
-a quarter of the way from ink to paper, and the mean difference in grey, 0 to 255. Other folders can be compared as well.
+a quarter of the way from ink to paper, and the mean difference in grey, 0 to 255. Any two folders can be compared.
 """
 
 import argparse
