@@ -26,6 +26,7 @@ import numpy as np
 
 from killing import leftovers
 
+CHARS = "金銀水湖"  # what small fonts and Unihan files hold
 MEMORY = 3 * 2**30  # bytes that a case may take, at most, beyond what the process has
 SECONDS = 20.0  # of processor time that a case may take
 NUMBERS = (b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0" * 4, b"\x80\0\0\0", b"\0\0\0\x80", b"\0\1\0\0")

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fontTools import subset
-from fontTools.ttLib import TTFont
 from PIL import Image
 
 from glyffuser.commands.cli import main
@@ -27,9 +25,8 @@ from glyffuser.judge.dictionary import load_dictionary
 from glyffuser.judge.judges import BUNDLED_JUDGES
 from glyffuser.judge.novelty import load_ideographs
 from killing import complaining
-from mutating import Found, attacked, mutated, mutated_json
+from mutating import CHARS, Found, attacked, mutated, mutated_json
 
-CHARS = "金銀水湖"
 SHARES = {  # of a thousand cases
     "fonts": 215,
     "Unihan": 150,
@@ -78,58 +75,6 @@ def attack(request, tmp_path, report) -> Callable[[str, Case], None]:
     return run
 
 
-@pytest.fixture(scope="module")
-def fonts(tmp_path_factory) -> list[bytes]:
-    """A small font with cubic curves, one with quadratic ones and composite glyphs, and a collection."""
-    face, folder = default_font(), tmp_path_factory.mktemp("fonts")
-    cff = TTFont(face.path, fontNumber=face.index)
-    options = subset.Options(notdef_outline=True, layout_features=[], name_IDs=["*"])
-    cutter = subset.Subsetter(options)
-    cutter.populate(text=CHARS)
-    cutter.subset(cff)
-    cff.save(folder / "small.otf")
-    from glyffuser.export.collect import named
-    from glyffuser.export.font import EM, Naming, build_font
-    from glyffuser.export.latin import letters
-    from glyffuser.export.outline import trace
-
-    glyphs = named(["gold"], [trace(render(face, "金"))])
-    quadratic = build_font(glyphs, letters(face, EM), Naming("My", "Me", "Free", "https://example.org", "1.0"))
-    name = quadratic.getBestCmap()[glyphs[0].codepoint]
-    for table in quadratic["cmap"].tables:
-        table.cmap = {ord(char): name for char in CHARS}
-    quadratic.save(folder / "small.ttf")
-    otf, ttf = ((folder / f"small.{kind}").read_bytes() for kind in ("otf", "ttf"))
-    return [otf, ttf]
-
-
-MEANINGS = ("gold; metal", "silver", "water, fluid", "lake")
-FIELDS = ("kDefinition", "kRSUnicode", "kTotalStrokes")
-UNIHAN = "\n".join([
-    *("# Unihan_Readings.txt", "# Unicode version: 15.0.0", *(f"#\t{field}" for field in FIELDS)),
-    *(
-        f"U+{ord(char):04X}\t{field}\t{value}"
-        for char, meaning in zip(CHARS, MEANINGS, strict=True)
-        for field, value in zip(FIELDS, (meaning, "85.4", "8"), strict=True)
-    ),
-    "# EOF\n",
-])  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def unihan(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("unihan")
-    (folder / "Unihan_Readings.txt").write_text(UNIHAN)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def font_file(fonts, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("font") / "small.otf"
-    path.write_bytes(fonts[0])
-    return path
-
-
 def run(*argv: object) -> int:
     return main([str(word) for word in argv])
 
@@ -149,19 +94,21 @@ def test_fonts(attack, fonts, unihan):
     attack("fonts", case)
 
 
-def test_unihan(attack, font_file):
+def test_unihan(attack, unihan, font_file):
+    text = (unihan / "Unihan_Readings.txt").read_text()
+
     def case(rng: np.random.Generator, folder: Path) -> int:
         place = folder / "unihan"
         place.mkdir()
         match int(rng.integers(3)):
             case 0:
-                (place / "Unihan_Readings.txt").write_bytes(mutated(UNIHAN.encode(), rng))
+                (place / "Unihan_Readings.txt").write_bytes(mutated(text.encode(), rng))
             case 1:
-                (place / "Unihan_Readings.txt.gz").write_bytes(mutated(gzip.compress(UNIHAN.encode()), rng))
+                (place / "Unihan_Readings.txt.gz").write_bytes(mutated(gzip.compress(text.encode()), rng))
             case 2:
                 place = folder / "Unihan.zip"
                 with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
-                    archive.writestr("Unihan_Readings.txt", UNIHAN)
+                    archive.writestr("Unihan_Readings.txt", text)
                 place.write_bytes(mutated(place.read_bytes(), rng))
         return build(font_file, place, folder)
 

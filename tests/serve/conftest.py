@@ -15,9 +15,13 @@ import torch
 pytest.importorskip("gradio")
 
 from closed_networks import Closed
+from desks import PROMPTS, opened, until
+from glyffuser.data.pairs import PairFile
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.pairs import PairSource
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
 from glyffuser.generate.schedulers import GlyffuserScheduler
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.maths.map_layout import COMPONENTS, Atlas, principal_components, shrink
@@ -25,6 +29,7 @@ from glyffuser.judge.dictionary import Finder, load_dictionary
 from glyffuser.judge.judges import BUNDLED_JUDGES, load_contrastive, load_judges
 from glyffuser.judge.novelty import load_ideographs
 from glyffuser.serve import explorer
+from glyffuser.serve.desk import Desk
 from glyffuser.serve.drawing import Artist
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower
@@ -116,3 +121,20 @@ def explorer_page(inputs, closed, tmp_path_factory) -> explorer.Page:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(explorer, "export_onnx", closed.export)
         return explorer.write_explorer(inputs, tmp_path_factory.mktemp("explorer") / "page")
+
+
+@pytest.fixture(scope="module")
+def source(make_pipe) -> PairSource:
+    return PairSource(make_pipe(), PROMPTS, Request(steps=1))
+
+
+@pytest.fixture
+def desk(source, tmp_path) -> Desk:
+    return Desk(source, PairFile(tmp_path / "pairs.parquet"))
+
+
+@pytest.fixture
+def port(desk) -> Iterator[int]:
+    with opened(desk) as found:
+        until(lambda: 0 in desk.waiting)
+        yield found

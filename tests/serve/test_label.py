@@ -1,16 +1,15 @@
-"""Labelling: the desk, the server in front of it, whom it refuses, and the page in a browser."""
+"""Labelling: the desk, the server in front of it, and whom it refuses; test_label_page.py has the page."""
 
 import http.client
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
+from desks import PROMPTS, opened, until
 from glyffuser.base.errors import UserError
 from glyffuser.commands.cli import main
 from glyffuser.data.pairs import PairFile, picture, read_pairs
@@ -18,47 +17,6 @@ from glyffuser.generate.pairs import PairSource
 from glyffuser.generate.request import Request
 from glyffuser.serve.desk import AHEAD, Desk, data_url
 from glyffuser.serve.label import serving
-
-PROMPTS = ["gold", "a deep river", "<script>alert(1)</script>"]
-
-
-@pytest.fixture(scope="module")
-def source(make_pipe) -> PairSource:
-    return PairSource(make_pipe(), PROMPTS, Request(steps=1))
-
-
-@contextmanager
-def running(desk: Desk) -> Iterator[int]:
-    """The port of a server of the desk."""
-    with serving(desk) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def until(true: Callable[[], Any]) -> Any:
-    """What `true` gives, once it gives something."""
-    for _ in range(1200):
-        if found := true():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it never came")
-
-
-@pytest.fixture
-def desk(source, tmp_path) -> Desk:
-    return Desk(source, PairFile(tmp_path / "pairs.parquet"))
-
-
-@pytest.fixture
-def port(desk) -> Iterator[int]:
-    with running(desk) as found:
-        until(lambda: 0 in desk.waiting)
-        yield found
 
 
 def asked(port: int, method: str, path: str, body: Any = None, **headers: Any) -> tuple[int, Any]:
@@ -120,7 +78,7 @@ def test_it_goes_on_where_it_was(source, desk, port):
 
 def test_a_number_of_pairs_is_an_end(source, tmp_path):
     desk = Desk(source, PairFile(tmp_path / "pairs.parquet"), limit=1)
-    with running(desk) as port:
+    with opened(desk) as port:
         until(lambda: 0 in desk.waiting)
         _, shown = asked(port, "POST", "/choice", {"pair": 0, "choice": "left"})
         assert (shown["pair"], shown["prompt"], shown["pictures"]) == (1, None, None)
@@ -247,75 +205,6 @@ def test_closing_interrupts_a_drawing(source, tmp_path, monkeypatch):
     monkeypatch.setattr(source, "draw", endless)
     with serving(Desk(source, PairFile(tmp_path / "pairs.parquet"))):
         assert drawing.wait(60)
-
-
-@pytest.fixture
-def tab(browser, port) -> Iterator[Any]:
-    """The page, open; it may ask nobody but its server, and no script may fail."""
-    context = browser.new_context(viewport={"width": 1000, "height": 800})
-    context.set_default_timeout(120_000)  # on a busy machine a page takes its time
-    page, errors, asked = context.new_page(), [], []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"http://127.0.0.1:{port}/")
-    shows(page, 0)
-    yield page
-    assert not errors
-    assert all(url.startswith((f"http://127.0.0.1:{port}/", "data:")) for url in asked)
-    context.close()
-
-
-def shows(page: Any, number: int) -> None:
-    page.wait_for_selector(f"body[data-state=shown][data-pair='{number}']", timeout=60_000)
-
-
-def test_two_pairs_are_labelled_one_is_undone_and_a_reload_goes_on(tab, desk, source):
-    assert tab.inner_text("h1") == source.blank(0).prompt
-    assert tab.get_attribute("#left-picture", "src") == data_url(source.draw(0).left)
-    assert tab.get_attribute("#right-picture", "alt") == f"the right glyph for {source.blank(0).prompt}"
-    tab.keyboard.press("ArrowRight")
-    shows(tab, 1)
-    tab.keyboard.press("b")
-    shows(tab, 2)
-    assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right", "bad"]
-    assert tab.inner_text("#count") == "2 labelled"
-    assert tab.inner_text("#status") == "Both bad. 1 of 2 both bad."
-    assert tab.inner_text("h1") == source.blank(2).prompt  # one of the three is a script tag, and is shown as text
-    tab.keyboard.press("Backspace")
-    shows(tab, 1)
-    assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right"]
-    tab.keyboard.press("Control+ArrowLeft")  # the browser's own
-    tab.reload()
-    shows(tab, 1)
-    assert tab.get_attribute("#left-picture", "src") == data_url(source.draw(1).left)
-    tab.click("#left")
-    shows(tab, 2)
-    tab.click("#bad")
-    shows(tab, 3)
-    tab.click("#undo")
-    shows(tab, 2)
-    assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right", "left"]
-
-
-def test_the_page_is_named_for_screen_readers_and_has_no_way_past_its_server(tab, port):
-    for name in ("left", "right", "bad", "undo"):
-        assert tab.get_attribute(f"#{name}", "aria-keyshortcuts")
-    assert tab.locator("[role=status]").count() == 1
-    assert tab.get_by_role("button", name="the left glyph for").count() == 1
-    assert tab.locator("script:not([src])").count() == 0
-
-
-def test_a_page_whose_server_is_gone_says_so(browser, source, tmp_path):
-    page = browser.new_page()
-    desk = Desk(source, PairFile(tmp_path / "pairs.parquet"))
-    with running(desk) as port:
-        page.goto(f"http://127.0.0.1:{port}/")
-        shows(page, 0)
-    page.keyboard.press("ArrowLeft")
-    page.wait_for_selector("body[data-state=failed]")
-    assert "does not answer" in page.inner_text("#status")
-    page.close()
 
 
 def test_the_command_labels_by_flaws_and_goes_on(tiny_model, tmp_path, capsys):

@@ -1,0 +1,34 @@
+"""A desk at which glyphs are labelled, and a server in front of it, for tests."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from glyffuser.serve.desk import Desk
+from glyffuser.serve.label import serving
+
+PROMPTS = ["gold", "a deep river", "<script>alert(1)</script>"]
+
+
+@contextmanager
+def opened(desk: Desk) -> Iterator[int]:
+    """The port of a server of the desk."""
+    with serving(desk) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def until(true: Callable[[], Any]) -> Any:
+    """What `true` gives, once it gives something."""
+    for _ in range(1200):
+        if found := true():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it never came")
