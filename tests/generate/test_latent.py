@@ -8,10 +8,14 @@ import pytest
 import torch
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.pictures import to_grey
+from glyffuser.config import AUTOENCODER
+from glyffuser.data.fonts import Rasteriser, default_font
 from glyffuser.generate.draw import draw
 from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request
 from glyffuser.networks.autoencoder import Autoencoder
+from glyffuser.networks.build import load_companion
 from glyffuser.train.latents import encoded
 from training_runs import Run, assert_same, finish
 
@@ -80,10 +84,23 @@ def test_latents_are_computed_once(autoencoder, tmp_path):
     assert not torch.equal(encoded(autoencoder, images, tmp_path), first)
 
 
+def test_real_glyphs_come_back_from_the_bundled_autoencoder_nearly_as_they_were():
+    rasteriser, network = Rasteriser(default_font(), 128), load_companion(AUTOENCODER, Autoencoder)
+    real = np.stack([rasteriser.render(char) for char in "鋰鰻病籃"])
+    latents = network.to_latents(torch.from_numpy(real)[:, None].float() / 127.5 - 1)
+    assert latents.shape == (4, 4, 16, 16)
+    assert latents.std() == pytest.approx(1, abs=0.2)
+    ink, again = real < 128, to_grey(network.to_images(latents)) < 128
+    assert (ink & again).sum() / (ink | again).sum() > 0.97
+
+
 def test_an_autoencoder_of_another_size_is_refused(config, tmp_path):
     sizes = {"sample_size": 16, "patch_size": 2, "block_out_channels": (8, 16), "layers_per_block": 1}
     Autoencoder(**sizes, latent_channels=3).save_pretrained(tmp_path / "autoencoder")
     with pytest.raises(UserError, match="is for 16-pixel glyphs, the model wants 32"):
+        Run(config, tmp_path / "run")
+    config.model.autoencoder = "bundled"
+    with pytest.raises(UserError, match="the autoencoder in bundled is for 128-pixel glyphs"):
         Run(config, tmp_path / "run")
     config.model.autoencoder = str(tmp_path / "nowhere")
     with pytest.raises(UserError, match="holds no Autoencoder"):

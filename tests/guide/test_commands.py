@@ -34,11 +34,11 @@ def test_figures_are_drawn_as_files(tiny_data, tiny_model, tmp_path, capsys):
 @pytest.mark.slow
 def test_guide_of_one_figure_then_of_another_keeps_the_first(tiny_data, tiny_model, tmp_path, capsys):
     settings = ("--data", tiny_data, "--model", tiny_model, "--quick", "--out", tmp_path / "site")
-    assert run("guide", "--only", "one-step", "--only", "latent", *settings) == 0
+    assert run("guide", "--only", "one-step", "--only", "training", *settings) == 0
     out = capsys.readouterr().out
     assert f"open {tmp_path / 'site' / 'index.html'}" in out
     assert out.rstrip().splitlines()[-2] == "could not be made:"
-    assert out.rstrip().splitlines()[-1].strip().startswith("latent: no autoencoder is named")
+    assert out.rstrip().splitlines()[-1].strip().startswith("training: no training log")
     assert run("guide", "--only", "conditional", *settings) == 0
     assert "figures/one-step/still.png" in (tmp_path / "site" / "chapter-2.html").read_text()
     assert "glyffuser guide --only unet" in (tmp_path / "site" / "chapter-2.html").read_text()

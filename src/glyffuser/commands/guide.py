@@ -36,7 +36,7 @@ class Guide:
     judges: Path | None = None
     """A folder that `glyffuser train-judges` wrote, for the figures that read glyphs; default: the bundled judges."""
     latent: Path | None = None
-    """A latent model or an autoencoder that `glyffuser train` wrote, for the figure of latent diffusion."""
+    """A latent model or an autoencoder, for the figure of latent diffusion; default: the bundled autoencoder."""
     upscaler: Path = UPSCALER
     """What `glyffuser train --preset upscale512` wrote, for the figure of the cascade; default: the bundled one."""
     only: UseAppendAction[tuple[str, ...]] = ()
@@ -87,7 +87,7 @@ class Figures:
     judges: Path | None = None
     """A folder that `glyffuser train-judges` wrote; default: the bundled judges."""
     latent: Path | None = None
-    """A latent model or an autoencoder that `glyffuser train` wrote, for the figure of latent diffusion."""
+    """A latent model or an autoencoder, for the figure of latent diffusion; default: the bundled autoencoder."""
     upscaler: Path = UPSCALER
     """What `glyffuser train --preset upscale512` wrote, for the figure of the cascade; default: the bundled one."""
     quick: Flag = False

@@ -7,6 +7,7 @@ TOML goes in and out, so that the config.toml in a run folder alone repeats the 
 from glyffuser.config.fields import dump_config, load_config, override, set_field
 from glyffuser.config.presets import ALIGNED, PRESETS, STUDENTS, preset
 from glyffuser.config.settings import (
+    AUTOENCODER,
     BUNDLED,
     DATA,
     ETA,
@@ -27,6 +28,7 @@ from glyffuser.config.settings import (
 
 __all__ = [
     "ALIGNED",
+    "AUTOENCODER",
     "BUNDLED",
     "DATA",
     "ETA",

@@ -104,7 +104,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.patch_size": 8,
         "model.block_out_channels": (64, 96),
     },
-    # A glyph as 16 x 16 latents of 4 channels, and diffusion among these, as large as that of `cpu`; not measured yet.
+    # A glyph as 16 x 16 latents of 4 channels, and diffusion among these, as large as that of `cpu` (docs/LATENT.md).
+    # The first is bundled.
     "autoencoder": {
         **UPSCALE,
         "model.kind": "autoencoder",
@@ -114,7 +115,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "latent": {
         **CPU,
-        "model.autoencoder": "runs/autoencoder",
+        "model.autoencoder": "bundled",
         "model.patch_size": 1,
     },
     # The classic recipe: Ho et al. 2020 on plain pixels, about 119 M parameters, for a large GPU; not measured yet.

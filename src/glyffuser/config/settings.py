@@ -5,6 +5,7 @@ from pathlib import Path
 
 BUNDLED = Path(__file__).parents[1] / "weights"  # the model that comes with the package
 UPSCALER = BUNDLED / "upscaler"  # and what enlarges its glyphs, from 128 pixels to 512
+AUTOENCODER = BUNDLED / "autoencoder"  # and what makes latents of glyphs of 128 pixels; as a setting, "bundled"
 DATA = Path("data/glyphs.parquet")  # what `dataset build` writes and others read
 
 # How glyphs are drawn by default; chosen by `benchmarks/choices.py` (docs/LOG.md, entry 6) and by
@@ -69,7 +70,7 @@ class ModelConfig:
     dropout: float = 0.0  # dropout rate inside the blocks
     detail: int = 0  # width of a U-Net's head that adds what is finer than a patch; 0 = none
     latent_channels: int = 4  # channels of the latents that an autoencoder makes
-    autoencoder: str = ""  # a run or model folder with the autoencoder among whose latents to work; "" = on pixels
+    autoencoder: str = ""  # a folder with the autoencoder among whose latents to work, or "bundled"; "" = on pixels
     low_size: int = 0  # height and width of the pictures that an upscaler enlarges to sample_size
     crop: int = 0  # side of the patches that an upscaler learns from, and draws in
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glyffuser.base.errors import UserError
-from glyffuser.config import BUNDLED, DATA, UPSCALER
+from glyffuser.config import AUTOENCODER, BUNDLED, DATA, UPSCALER
 from glyffuser.data.dataset import GlyphData, load_dataset, read_info
 from glyffuser.generate.load import load_pipeline, model_folder
 from glyffuser.guide.drawn import Missing
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from glyffuser.networks.upscaler import Upscaler
 
 NEW_CACHE = "guide"  # a folder beside the data set
-LATENT = (
-    "train one with `glyffuser train --preset autoencoder --out runs/autoencoder` (20 minutes) and pass it with "
-    "--latent runs/autoencoder"
-)
 
 
 class Inputs:
@@ -48,7 +44,8 @@ class Inputs:
         model: a model folder in diffusers' layout.
         run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
         judges: a folder that `glyffuser train-judges` wrote, for figures that read glyphs; default: the bundled ones.
-        latent: a latent model, or an autoencoder, for the figure of latent diffusion; default: `model`, if it is one.
+        latent: a latent model, or an autoencoder, for the figure of latent diffusion; default: `model`, if it is such a
+            model, or the bundled autoencoder.
         upscaler: what `glyffuser train --preset upscale512` wrote, for the figure of the cascade; default: the bundled
             one.
         quick: fewer steps and samples; see `count`.
@@ -159,7 +156,10 @@ class Inputs:
             return None
         pipe = load_pipeline(self.latent_path)
         if pipe.vae is None:
-            raise Missing(f"{self.latent_path} holds a model that works on pixels; {LATENT}")
+            raise Missing(
+                f"{self.latent_path} holds a model that works on pixels; name one that `train --preset latent` wrote, "
+                "or leave --latent out"
+            )
         return pipe
 
     @cached_property
@@ -170,9 +170,7 @@ class Inputs:
 
         if self.latent_pipe is not None:
             return self.latent_pipe.vae
-        if self.latent_path is None:
-            raise Missing(f"no autoencoder is named, and one has to be trained first; {LATENT}")
-        return load_companion(self.latent_path, Autoencoder)
+        return load_companion(self.latent_path or AUTOENCODER, Autoencoder)
 
     @cached_property
     def upscaler(self) -> "Upscaler":
@@ -220,7 +218,7 @@ class Inputs:
             "model": lambda: files_hash(self.model_path.glob("*/*")),
             "run": lambda: files_hash([] if self.run_path is None else self.run_path.glob("metrics.jsonl")),
             "judges": lambda: files_hash(self.judges_path.glob("recogniser/*")),
-            "latent": lambda: files_hash([] if self.latent_path is None else network_files(self.latent_path)),
+            "latent": lambda: files_hash(network_files(self.latent_path or AUTOENCODER)),
             "upscaler": lambda: files_hash(network_files(self.upscaler_path)),
         }
         return [self.quick, self.seed, *(hashes[need]() for need in needs.split())]

@@ -19,7 +19,7 @@ from glyffuser.base.devices import bfloat16_is_fast, default_device
 from glyffuser.base.errors import UserError
 from glyffuser.base.memory import keep_freed_memory
 from glyffuser.base.names import COMPANIONS
-from glyffuser.config import Config
+from glyffuser.config import AUTOENCODER, Config
 from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import common, compositions
 from glyffuser.data.dataset import GlyphData, GlyphFacts
@@ -87,7 +87,8 @@ def setup(
     tower = tower or _tower_before(config, encoder, master)
     texts, tower = _read_texts(config, characters, captions, encoder, accelerator, tower, progress)
     if config.model.autoencoder and autoencoder is None:
-        autoencoder = load_companion(Path(config.model.autoencoder), Autoencoder)
+        own = config.model.autoencoder == "bundled"
+        autoencoder = load_companion(AUTOENCODER if own else Path(config.model.autoencoder), Autoencoder)
     latents, sizes = _to_latents(config, data, autoencoder, accelerator, progress, master is not None)
     process = process_of(config)
     read = None if tower is None else pooled(tower, texts)

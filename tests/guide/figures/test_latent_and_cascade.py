@@ -80,9 +80,11 @@ def test_the_error_of_a_perfect_autoencoder_is_nought():
     assert reconstruction_error(Inverting(), glyphs) == 1  # type: ignore[arg-type]
 
 
-def test_without_an_autoencoder_a_line_says_how_to_get_one(inputs):
-    with pytest.raises(Missing, match=r"no autoencoder is named.*--preset autoencoder.*--latent runs/autoencoder"):
-        latent(inputs)
+def test_by_default_the_bundled_autoencoder_shows_noise_in_both(inputs):
+    drawn = latent(inputs)
+    assert isinstance(drawn, Still)
+    assert "1,024 numbers" in drawn.caption
+    assert "16,384 pixels" in drawn.caption
 
 
 def test_an_autoencoder_gives_a_still_and_a_latent_model_both_drawings(
