@@ -17,7 +17,7 @@ from glyffuser.diffusion.process import Process
 from glyffuser.generate.load import load_pipeline
 from glyffuser.networks.build import build_network
 from glyffuser.networks.conditioned import ConditionedNetwork
-from glyffuser.networks.transformer import RotaryAttention, Transformer, rotary_angles, rotated
+from glyffuser.networks.transformer import RotaryAttention, Transformer, places, rotary_angles, rotated
 from glyffuser.train.optimizer import split_parameters
 from training_runs import Run, finish, resumed_exactly, told, towered
 
@@ -150,6 +150,16 @@ def test_scores_depend_on_how_places_lie_to_one_another_alone():
     stretched = scores(q, k, slice(0, 5, 2), slice(0, 3))
     assert not torch.allclose(stretched, first, atol=1e-2)
     assert_close(torch.diag(stretched), torch.diag(first))  # a place lies to itself as before
+
+
+def test_patches_of_a_blank_know_where_they_are():
+    """Rotations alone leave patches of one colour alike: there is nothing that they could tell of one another."""
+    x, t, states, mask = inputs()
+    drawn = awake(tiny())(torch.zeros_like(x), t, states, encoder_attention_mask=mask, return_dict=False)[0]
+    patches = drawn.detach().unfold(2, 4, 4).unfold(3, 4, 4).flatten(2, 3).flatten(3)  # (B, C, 16, 16)
+    apart = torch.cdist(patches[:, 0], patches[:, 0]) + 1e3 * torch.eye(16)
+    assert float(apart.min()) > 1e-3
+    assert_close(places(4, 4, 16).square().sum(dim=1), torch.full((16,), 8.0))
 
 
 def test_each_axis_turns_half_of_the_channels():

@@ -1,8 +1,9 @@
 """A second denoising network: a diffusion transformer (DiT, Peebles and Xie 2023), one width from end to end.
 
 Patches of the glyph become a row of tokens. Each block attends among them, then to the text, then works on each by
-itself; timestep, text as a whole and radical scale, shift and gate what it does. Places are told by rotations of
-queries and keys alone, so that what a patch makes of another depends on where that lies from it.
+itself; timestep, text as a whole and radical scale, shift and gate what it does. Where a patch lies is told it at the
+beginning, and rotations of queries and keys tell how two patches lie to each other, as in Li and He 2025 (Back to
+basics). Without the first, patches of a blank or of much noise could not tell the middle of a glyph from its corners.
 """
 
 from collections.abc import Sequence
@@ -97,6 +98,7 @@ class Transformer(ConditionedNetwork):
         height, width = x.shape[-2:]
         angles = rotary_angles(height, width, self.config.attention_head_dim, x.device)
         x = self.patch_in(x.flatten(2).transpose(1, 2))  # (B, N, width)
+        x = x + places(height, width, x.shape[2], x.device).to(x.dtype)
         for block in self.blocks:
             x = block(x, cond, context, mask, angles)
         shift, scale = self.modulation_out(cond)[:, None].chunk(2, dim=-1)
@@ -195,6 +197,14 @@ def rotary_angles(height: int, width: int, head_dim: int, device: torch.device |
     rows = rows[:, None].expand(height, width, pairs)
     columns = columns[None].expand(height, width, pairs)
     return torch.cat([rows, columns], dim=-1).flatten(0, 1)
+
+
+def places(height: int, width: int, channels: int, device: torch.device | None = None) -> Tensor:
+    """What each place adds to its patch: sines and cosines of row and column, (height * width, channels), float32
+    (Vaswani et al. 2017, section 3.5, along two axes as in Peebles and Xie 2023).
+    """
+    angles = rotary_angles(height, width, channels, device)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def rotated(x: Tensor, angles: Tensor) -> Tensor:
