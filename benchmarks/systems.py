@@ -7,8 +7,9 @@
 A row is a run of `glyffuser train`, from the same seed as the others; it goes on where it was left. Autoencoder and
 upscaler, which the latent model and the cascade need, are trained for so many minutes before, and not counted. Where
 machines or their load differ between rows, `--minutes 0 --set train.max_steps=N --only ROW` trains so many steps: those
-that `glyffuser bench training` says a row makes in the time. Glyphs are those of 128 pixels: latents are decoded, and the cascade's small glyphs enlarged. The evaluation is that of
-`glyffuser evaluate --quick --per-prompt 2 --definitions 420 --steps 16`, by text alone; nothing was chosen.
+that `glyffuser bench training` says a row makes in the time. Glyphs are those of 128 pixels: latents are decoded, and
+the cascade's small glyphs enlarged. The evaluation is that of `glyffuser evaluate --quick --per-prompt 2 --definitions
+420 --steps 16`, by text alone; nothing was chosen.
 
 hits: share with a radical that was asked for; exist: share that is a character already; seconds: for 16 glyphs.
 Reports go to <out>/<row>/evaluation, and <out>/table.jsonl keeps the rows.
