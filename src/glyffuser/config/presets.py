@@ -79,7 +79,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data.path": "data/styles.parquet",
         "model.styled": True,
     },
-    # The first stage of a cascade: the recipe of `cpu` for glyphs of 32 pixels, on the same grid; not measured yet.
+    # The first stage of a cascade: the recipe of `cpu` for glyphs of 32 pixels, on the same grid (docs/CASCADE.md).
     "cascade": {
         **CPU,
         "data.path": "data/glyphs-32.parquet",
