@@ -35,7 +35,7 @@ SHOWN = 8  # prompts in the picture
 
 
 class Reader:
-    """Which of some styles pictures are in: linear, on pictures at a quarter of their size."""
+    """Which of some styles pictures are in: linear, on what each of 16 x 16 places shows."""
 
     def __init__(self, data: GlyphData, styles: list[str]):
         x, y = self.features(data.images), torch.tensor([styles.index(style) for style in data.styles])
@@ -45,7 +45,7 @@ class Reader:
         self.weight = torch.linalg.solve(with_one.T @ with_one + ridge, with_one.T @ F.one_hot(y, len(styles)).float())
 
     def features(self, images: np.ndarray) -> Tensor:
-        """Of pictures (N, H, H): how dark, how steep and how fine each of 16 x 16 places is, (N, 768)."""
+        """Of pictures (N, H, H): how dark each place is, and how much edge it has across and down, (N, 768)."""
         x = 1 - torch.from_numpy(images).float()[:, None] / 255
         across, down = (F.pad(d.abs(), pad) for d, pad in ((x.diff(dim=3), (0, 1)), (x.diff(dim=2), (0, 0, 0, 1))))
         return F.adaptive_avg_pool2d(torch.cat([x, across, down], dim=1), 16).flatten(1)

@@ -20,12 +20,13 @@ from torch import Tensor
 from glyffuser.base.noise import noise_source, seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.config import BUNDLED
-from glyffuser.diffusion.samplers import SAMPLERS
+from glyffuser.diffusion.conditions import Condition
 from glyffuser.evaluate.meaning import prompt_hits
 from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.judge.judges import load_selector
 from glyffuser.judge.prompts import PROMPTS
+from glyffuser.train.distil import path
 
 BATCH = 40
 
@@ -34,18 +35,16 @@ def jumped(pipe: GlyffuserPipeline, texts: list[str], first: int, steps: int, fi
     """A glyph for each text, uint8 (N, H, W), of noise number `first` and on, in so many jumps; and the evaluations."""
     cond, guided = pipe.condition(texts), pipe.denoiser(pipe.usual.guidance)
     noise = noise_source([seeded(0, first + k) for k in range(len(texts))], len(texts))
-    grid, calls = pipe.schedule.sigmas(fine), 0
+    calls = 0
     x0 = torch.zeros(len(texts), 1, pipe.size, pipe.size)
 
-    def D(x: Tensor, sigma: Tensor, cond: object) -> Tensor:
+    def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
         nonlocal calls
         calls += 1
-        return guided(x, sigma, cond)  # type: ignore[arg-type]
+        return guided(x, sigma, cond)
 
     for level in pipe.schedule.sigmas(steps)[:-1]:
-        path = torch.cat([level[None], grid[grid < 0.95 * level]])
-        *_, last = SAMPLERS["dpm++2m"](D, (x0 + level * noise(x0)).float(), path, cond, noise)
-        x0 = last.x
+        *_, (_, x0) = path(D, pipe.schedule, (x0 + level * noise(x0)).float(), level, cond, fine)
     return to_grey(x0), calls
 
 

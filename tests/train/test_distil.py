@@ -130,7 +130,7 @@ def test_a_path_is_that_of_the_usual_sampler(make_pipe):
     sigmas = process.schedule.sigmas(5)
     x = (sigmas[0] * torch.randn(2, 1, 16, 16)).float()
     with fast_matmul(pipe.device):
-        found = path(teacher, process, x, sigmas[0], cond, 5)
+        found = path(teacher.sampled, process.schedule, x, sigmas[0], cond, 5)
         guided = pipe.denoiser(3.0, guidance_interval=(0.3, 10.0))
         wanted = list(dpmpp_2m(guided, x, sigmas, cond, lambda x, now, then: x))
     assert [float(now) for now, _ in found] == sigmas.tolist()
@@ -144,7 +144,7 @@ def test_a_path_from_between_two_levels_goes_on_with_the_next(make_pipe):
     teacher = Teacher(pipe.unet, pipe.condition([""]), DistilConfig(guidance=1.0))
     sigmas = process.schedule.sigmas(5)
     for level, rest in ((1.5 * sigmas[3], sigmas[3:]), (1.01 * sigmas[3], sigmas[4:])):
-        found = path(teacher, process, torch.randn(1, 1, 16, 16), level, cond, 5)
+        found = path(teacher.sampled, process.schedule, torch.randn(1, 1, 16, 16), level, cond, 5)
         assert [float(now) for now, _ in found] == [float(level), *rest.tolist()]
 
 

@@ -24,8 +24,10 @@ from torch import Tensor
 from glyffuser.base.errors import UserError
 from glyffuser.config import ETA, Config, DistilConfig, set_field
 from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.guidance import Denoiser
 from glyffuser.diffusion.process import Process, renoised, to_eps, x0_weight
 from glyffuser.diffusion.samplers import dpmpp_2m
+from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.networks.build import kind_of
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
@@ -61,6 +63,11 @@ class Teacher:
             x0[rows] = away + self.c.guidance * (x0[rows] - away)  # Ho and Salimans 2022, equation 6
         return x0
 
+    def sampled(self, x: Tensor, now: Tensor, cond: Condition | None) -> Tensor:
+        """The same as samplers ask for it: x (B, C, H, W) in x0 + sigma eps coordinates, at one noise level ()."""
+        cond = self.nothing.repeat(len(x)) if cond is None else cond
+        return self((self.network.process.schedule.alpha(now) * x).to(x.dtype), now.expand(len(x)), cond)
+
 
 def guidance_loss(
     student: Network,
@@ -78,21 +85,15 @@ def guidance_loss(
 
 
 def path(
-    teacher: Teacher, process: Process, x: Tensor, level: Tensor, cond: Condition, path_steps: int
+    D: Denoiser, schedule: Schedule, x: Tensor, level: Tensor, cond: Condition, path_steps: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Noise levels () and images (B, C, H, W) along the teacher's ODE, from x at `level` to 0.
+    """Noise levels () and images (B, C, H, W) along the ODE of a denoiser, from x at `level` to 0.
 
-    Images in x0 + sigma eps coordinates. By dpm++2m, in so many steps as lie below `level` of
-    `path_steps` that begin at pure noise.
+    Images in x0 + sigma eps coordinates. By dpm++2m, in so many steps as lie below `level` of `path_steps` that begin
+    at pure noise.
     """
-    schedule = process.schedule
     grid = schedule.sigmas(path_steps)
     sigmas = torch.cat([level[None], grid[grid < CLOSE * level]])
-
-    def D(x: Tensor, now: Tensor, cond: Condition | None) -> Tensor:
-        assert cond is not None
-        return teacher((schedule.alpha(now) * x).to(x.dtype), now.expand(len(x)), cond)
-
     steps = dpmpp_2m(D, x, sigmas, cond, lambda x, now, then: torch.zeros_like(x))
     return [(level, x), *((step.sigma, step.x) for step in steps)]
 
@@ -115,7 +116,7 @@ def consistency_loss(
     (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models, equation 7).
     """
     schedule, level = process.schedule, sigma[0]
-    *states, (_, end) = path(teacher, process, (x0 + level * eps).to(x0), level, cond, path_steps)
+    *states, (_, end) = path(teacher.sampled, schedule, (x0 + level * eps).to(x0), level, cond, path_steps)
     chosen = [states[0], *(states[1 + i] for i in torch.randperm(len(states) - 1)[: points - 1].tolist())]
     levels = torch.stack([now for now, _ in chosen]).repeat_interleave(len(x0))
     xt = torch.cat([schedule.alpha(now) * x for now, x in chosen]).to(x0)
