@@ -126,8 +126,7 @@ class DistilConfig:
     lowest: float = INTERVAL[0]  # noise level below which the teacher is not guided,
     highest: float = INTERVAL[1]  # and above which it is not either
     steps: int = 4  # steps that a student of "consistency" or "moments" is to draw in
-    path_steps: int = 24  # steps of the teacher's path from noise, which a student of "consistency" leaps over
-    points: int = 4  # at most, of a path that such a student leaps from in one step of training
+    path_steps: int = 16  # steps of the teacher's path from noise, which a student of "consistency" leaps over
     adversarial: float = 0.0  # pull of a discriminator at that student, as a share of the teacher's; 0 = none
 
 

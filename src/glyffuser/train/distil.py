@@ -4,8 +4,8 @@ Three methods:
 
 - "guidance": the student predicts what the guided teacher predicts, in one evaluation instead of two (Meng et al. 2023,
   On distillation of guided diffusion models, section 3.1, with one fixed scale).
-- "consistency": from any noise level the student leaps to where the guided teacher's path ends. It draws in k leaps,
-  with fresh noise between them (Song et al. 2023, Consistency models, algorithm 1; with guidance Luo et al. 2023,
+- "consistency": from each of k noise levels the student leaps to where the guided teacher's path ends. It draws in k
+  leaps, with fresh noise between them (Song et al. 2023, Consistency models, algorithm 1; with guidance Luo et al. 2023,
   Latent consistency models). It is told the ends themselves, by the teacher's sampler, as Luhman and Luhman
   2021 (Knowledge distillation in iterative generative models) tell them from pure noise, and not what it predicts
   itself one step further on: on the Gaussian of the tests both drifted away together (docs/LOG.md, entry 42).
@@ -106,18 +106,22 @@ def consistency_loss(
     eps: Tensor,
     sigma: Tensor,
     cond: Condition,
+    steps: int,
     path_steps: int,
-    points: int,
 ) -> Tensor:
-    """How far (points * B,), or less, the student's images from points of the teacher's paths are from their ends.
+    """How far (N,) the student's images are from the ends of the teacher's paths, where it is to leap from.
 
-    All paths of a batch begin at one noise level, the first of `sigma` (B,), from glyphs noised so far; that is the
-    first point of each, the others are drawn. The distance is a root mean square but for the smallest errors
+    Those are the noise levels at which it draws in k = `steps`, and no others. All paths of a batch begin at one of
+    them, the next at or above the first of `sigma` (B,), with glyphs noised so far, and the student leaps from there and
+    from each lower one that they pass: N = B to k B. The distance is a root mean square but for the smallest errors
     (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models, equation 7).
     """
-    schedule, level = process.schedule, sigma[0]
-    *states, (_, end) = path(teacher.sampled, schedule, (x0 + level * eps).to(x0), level, cond, path_steps)
-    chosen = [states[0], *(states[1 + i] for i in torch.randperm(len(states) - 1)[: points - 1].tolist())]
+    schedule = process.schedule
+    leaps = schedule.sigmas(steps)[:-1]
+    level = leaps[max(int((leaps >= sigma[0]).sum()), 1) - 1]
+    fine = -(-path_steps // steps) * steps  # so that a path passes every level to leap from
+    *states, (_, end) = path(teacher.sampled, schedule, (x0 + level * eps).to(x0), level, cond, fine)
+    chosen = [(now, x) for now, x in states if torch.isclose(leaps, now).any()]
     levels = torch.stack([now for now, _ in chosen]).repeat_interleave(len(x0))
     xt = torch.cat([schedule.alpha(now) * x for now, x in chosen]).to(x0)
     rows = torch.arange(len(x0)).repeat(len(chosen))
