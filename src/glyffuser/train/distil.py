@@ -5,8 +5,8 @@ Three methods:
 - "guidance": the student predicts what the guided teacher predicts, in one evaluation instead of two (Meng et al. 2023,
   On distillation of guided diffusion models, section 3.1, with one fixed scale).
 - "consistency": from each of k noise levels the student leaps to where the guided teacher's path ends. It draws in k
-  leaps, with fresh noise between them (Song et al. 2023, Consistency models, algorithm 1; with guidance Luo et al. 2023,
-  Latent consistency models). It is told the ends themselves, by the teacher's sampler, as Luhman and Luhman
+  leaps, with fresh noise between them (Song et al. 2023, Consistency models, algorithm 1; with guidance Luo et al.
+  2023, Latent consistency models). It is told the ends themselves, by the teacher's sampler, as Luhman and Luhman
   2021 (Knowledge distillation in iterative generative models) tell them from pure noise, and not what it predicts
   itself one step further on: on the Gaussian of the tests both drifted away together (docs/LOG.md, entry 42).
 - "moments": a student that draws in k steps, adding fresh noise between them. Where its clean image, noised again, is
@@ -112,8 +112,8 @@ def consistency_loss(
     """How far (N,) the student's images are from the ends of the teacher's paths, where it is to leap from.
 
     Those are the noise levels at which it draws in k = `steps`, and no others. All paths of a batch begin at one of
-    them, the next at or above the first of `sigma` (B,), with glyphs noised so far, and the student leaps from there and
-    from each lower one that they pass: N = B to k B. The distance is a root mean square but for the smallest errors
+    them, the next at or above the first of `sigma` (B,), with glyphs noised so far, and the student leaps from there
+    and from each lower one that they pass: N = B to k B. The distance is a root mean square but for the smallest errors
     (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models, equation 7).
     """
     schedule = process.schedule
