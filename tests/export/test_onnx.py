@@ -17,6 +17,7 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import sha256
+from glyffuser.base.names import TEXT_ROUTES
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.commands.cli import main
@@ -49,7 +50,7 @@ def make_model(small_unet, tiny_encoder):
         for parameter in unet.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)
         encoder = TextEncoder(str(tiny_encoder), words_only=True)
-        tower = TextTower(16, width=8, hidden=16, components="金木").eval()
+        tower = TextTower(16, width=8, hidden=16, components="金木").eval() if unet.config.pooled_dim else None
         scheduler = GlyffuserScheduler.for_schedule(process.schedule, eta=ETA)
         return GlyffuserPipeline(unet, encoder, scheduler, tower)
 
@@ -126,6 +127,21 @@ def test_denoisers_of_other_networks_and_processes_agree(process, settings, make
         seen = Part(part.name, part.module, {"x": x, "sigma": torch.tensor(sigma), **told}, part.outputs)
         # Where the noise is predicted, its errors come back sigma times as large.
         assert difference(seen, tmp_path / "denoiser.onnx") < 1e-4 * max(1, sigma if "epsilon" in str(process) else 1)
+
+
+@pytest.mark.parametrize("route", TEXT_ROUTES[1:])
+def test_models_of_every_route_are_drawn_by_their_files(route, make_model, tmp_path, single):
+    """Also where the network reads no states, or no vector."""
+    assert TEXT_ROUTES[0] == "both"  # which is the fixture's
+    settings = {"text_route": route, "pooled_dim": 0, "block_out_channels": (16,), "attention_levels": (True,)}
+    pipe = make_model(Process(), **settings)
+    assert all(file.difference < 1e-4 for file in export_onnx(pipe, tmp_path))
+    asked: dict[str, Any] = {"num_inference_steps": 2, "num_images_per_prompt": 2}
+    drawn = [
+        engine("" if route == "none" else "gold", generator=[seeded(0, k) for k in range(2)], **asked).images
+        for engine in (pipe, with_onnx(pipe, tmp_path))
+    ]
+    np.testing.assert_allclose(*(np.stack([np.asarray(each, float) for each in one]) for one in drawn), atol=1)
 
 
 def test_words_alone_are_told_of(model, folder):

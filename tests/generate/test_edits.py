@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from glyffuser.base.errors import UserError
+from glyffuser.base.names import TEXT_ROUTES
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import levelled
 from glyffuser.config import INTERVAL
@@ -95,6 +96,16 @@ def test_what_is_kept_is_the_picture_through_the_levels_curve(pipe, lake, tmp_pa
     assert 0.1 < kept.mean() < 0.9
     assert (drawn[:, kept] == wanted[kept]).all()
     assert (drawn[:, ~kept] != wanted[~kept]).any()
+
+
+@pytest.mark.parametrize("route", TEXT_ROUTES)
+def test_models_of_every_route_hold_a_part(make_pipe, route):
+    pipe, request = make_pipe(text_route=route), replace(LAKE, prompt="" if route == "none" else "gold", keep="left")
+    drawn, edit = draw(pipe, [request.prompt] * 2, request), edit_settings(pipe, request)["edit"]
+    kept = edit.kept[0, 0].numpy()
+    wanted = (levelled(edit.image)[0, 0].numpy() * 255).round().astype(np.uint8)
+    assert (drawn[:, kept] == wanted[kept]).all()
+    assert (drawn[0, ~kept] != drawn[1, ~kept]).any()
 
 
 def test_left_and_right_are_the_rest_of_each_other(pipe):

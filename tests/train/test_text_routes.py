@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import UniPCMultistepScheduler
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import TEXT_ROUTES
@@ -27,6 +28,9 @@ def test_a_run_by_each_route_leaves_a_model_that_listens_to_it(tiny_config, tmp_
     assert pipe.unet.config.text_route == route
     assert pipe.unconditional == (route == "none")
     assert pipe.usual.guidance == (1.0 if route == "none" else GUIDANCE)
+    pipe.scheduler, own = UniPCMultistepScheduler.from_config(pipe.scheduler.config), pipe.scheduler
+    assert pipe.usual.guidance == (1.0 if route == "none" else GUIDANCE)
+    pipe.scheduler = own
     torch.manual_seed(0)
     for parameter in pipe.unet.parameters():  # after a few steps it all but ignores prompts
         parameter.data += 0.1 * torch.randn(parameter.shape)

@@ -257,9 +257,9 @@ class GlyffuserPipeline(DiffusionPipeline):
     @property
     def usual(self) -> Usual:
         """The steps, the guidance, the sampler and its eta that are used if none are named."""
-        if not isinstance(self.scheduler, GlyffuserScheduler):
-            return Usual(sampler=self.sampler_name)
-        return Usual(*(self.scheduler.config[name] for name in Usual._fields))
+        own = isinstance(self.scheduler, GlyffuserScheduler)
+        told = {name: self.scheduler.config[name] for name in Usual._fields} if own else {"sampler": self.sampler_name}
+        return Usual(**told | ({"guidance": 1.0} if self.unconditional else {}))  # there is nothing to guide by
 
     def condition(self, prompts: list[str], repeats: int = 1, style: str | None = None) -> Condition:
         """What the network is given for the prompts, each `repeats` times over: see `generate/told.py: condition`."""

@@ -18,8 +18,6 @@ def exported(parts: Parts, network: Any) -> Any:
     if parts.encoder is None:
         return network
     drawn = usual(parts.config.distil) if parts.reference is None else parts.reference.usual
-    if parts.config.model.text_route == "none":
-        drawn = drawn | {"guidance": 1.0}
     scheduler = GlyffuserScheduler.for_schedule(parts.process.schedule, **drawn)
     pipe = GlyffuserPipeline(network, parts.encoder, scheduler, tower=parts.tower, vae=parts.autoencoder).to(
         parts.device
