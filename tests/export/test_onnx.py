@@ -28,7 +28,9 @@ from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.export.engine import with_onnx
 from glyffuser.export.onnx import Part, difference, export_onnx, open_session, parts, write
+from glyffuser.generate.draw import draw
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
 from glyffuser.generate.schedulers import GlyffuserScheduler
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower
@@ -136,12 +138,9 @@ def test_models_of_every_route_are_drawn_by_their_files(route, make_model, tmp_p
     settings = {"text_route": route, "pooled_dim": 0, "block_out_channels": (16,), "attention_levels": (True,)}
     pipe = make_model(Process(), **settings)
     assert all(file.difference < 1e-4 for file in export_onnx(pipe, tmp_path))
-    asked: dict[str, Any] = {"num_inference_steps": 2, "num_images_per_prompt": 2}
-    drawn = [
-        engine("" if route == "none" else "gold", generator=[seeded(0, k) for k in range(2)], **asked).images
-        for engine in (pipe, with_onnx(pipe, tmp_path))
-    ]
-    np.testing.assert_allclose(*(np.stack([np.asarray(each, float) for each in one]) for one in drawn), atol=1)
+    request = Request("" if route == "none" else "gold", n=2, steps=2)
+    by_torch, by_onnx = (draw(engine, [request.prompt] * 2, request) for engine in (pipe, with_onnx(pipe, tmp_path)))
+    np.testing.assert_allclose(by_onnx.astype(float), by_torch.astype(float), atol=1)
 
 
 def test_words_alone_are_told_of(model, folder):
