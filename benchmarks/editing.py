@@ -245,11 +245,11 @@ def mixed(pipe: GlyffuserPipeline, one: str, two: str, n: int, steps: int) -> It
     halves = replace(both[slice(0, n)].cat(both[slice(n, None)]))
     joined = joined_texts(halves, n)
     D = classifier_free(pipe.denoiser(), GUIDANCE, empty, INTERVAL)
-    yield "conditions: texts of both, 1st radical", to_grey(last(sampler, D, pipe, joined, n, steps))
+    yield "states of both texts, vector of the first", to_grey(last(sampler, D, pipe, joined, n, steps))
 
 
 def joined_texts(both: Condition, n: int) -> Condition:
-    """The token states of two prompts end to end, with the radical of the first."""
+    """The token states of two prompts end to end, with the vector of the first."""
     one, two = both[slice(0, n)], both[slice(n, None)]
     return replace(one, states=torch.cat([one.states, two.states], 1), mask=torch.cat([one.mask, two.mask], 1))
 
@@ -262,7 +262,7 @@ def mix(pipe: GlyffuserPipeline, judges: Judges, steps: int, n: int, only: str) 
         for name, drawn in mixed(pipe, one, two, n, steps):
             found = reader(drawn)[:, 2 * i : 2 * i + 2]
             table.setdefault(name, []).append((found, judges(drawn).flagged))
-    print(f"{'way':40s} {'first %':>8s} {'second %':>8s} {'both %':>7s} {'flagged %':>9s}")
+    print(f"{'way':41s} {'first %':>8s} {'second %':>8s} {'both %':>7s} {'flagged %':>9s}")
     for name, rows in table.items():
         if only not in name:
             continue
@@ -270,7 +270,7 @@ def mix(pipe: GlyffuserPipeline, judges: Judges, steps: int, n: int, only: str) 
         first, second = found.mean(dim=0)
         both = found.prod(dim=1).mean()
         print(
-            f"{name:40s} {100 * first:8.1f} {100 * second:8.1f} {100 * both:7.1f} {100 * flagged.mean():9.1f}",
+            f"{name:41s} {100 * first:8.1f} {100 * second:8.1f} {100 * both:7.1f} {100 * flagged.mean():9.1f}",
             flush=True,
         )
 
