@@ -43,10 +43,12 @@ class Scorer:
         known = known_ideographs(training, held_out)
         return Measures(load_judges(), load_selector(), known, load_contrastive()[0]), training, held_out
 
-    def __call__(self, run: Path, upscalers: Sequence[Path] = ()) -> dict[str, Any]:
-        """The numbers of an evaluation of a run's model, whose report is written to its folder `evaluation`."""
+    def __call__(self, run: Path, upscalers: Sequence[Path] = (), style: str | None = None) -> dict[str, Any]:
+        """The numbers of an evaluation of a run's model, in a style if it knows some, whose report is written to its
+        folder `evaluation`.
+        """
         pipe, (measures, training, held_out) = load_pipeline(run), self._loaded
-        settings = dataclasses.replace(self.settings, guidance=pipe.usual.guidance)
+        settings = dataclasses.replace(self.settings, guidance=pipe.usual.guidance, style=style)
         evaluation = evaluate(pipe, measures, training, held_out, settings, upscalers=load_upscalers(upscalers))
         write_report(evaluation, run / "evaluation")
         return evaluation.numbers

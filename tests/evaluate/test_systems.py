@@ -79,6 +79,20 @@ def test_a_model_among_latents_is_measured_by_what_it_decodes(make_pipe, small_a
     assert set(found.numbers["attention"]) == {"content words", "small words", "marks and punctuation"}
 
 
+def test_a_model_of_several_styles_is_measured_in_one(make_pipe, make_styled, measures, splits):
+    pipe = make_styled(make_pipe())
+    images = {}
+    for style in ("sans", "serif"):
+        settings = replace(SMALL, style=style)
+        found = evaluate(pipe, measures, splits[0], splits[1], settings)
+        images[style] = found.prompts.images[:3]
+        np.testing.assert_array_equal(images[style], Artist(pipe, settings, quiet).draw(found.texts[:3], range(3)))
+        assert found.numbers["facts"]["settings"]["style"] == style
+    assert (images["sans"] != images["serif"]).any()
+    with pytest.raises(UserError, match="styles"):
+        evaluate(make_pipe(), measures, splits[0], splits[1], settings)
+
+
 def test_a_network_is_watched_at_the_size_that_it_works_on(make_pipe):
     glyphs = torch.rand(2, 1, 32, 32)
     means = glyphs.reshape(2, 1, 16, 2, 16, 2).mean((3, 5))

@@ -104,8 +104,8 @@ def test_a_leap_ends_where_the_teachers_path_ends():
     student, teacher = Learner(), Teacher(Gaussian(), TOLD, c)  # type: ignore[arg-type]
     optimizer, process, steps = torch.optim.Adam(student.parameters(), 0.02), Gaussian.process, 600
     for step in range(steps):
-        x0, t = MEAN + DEVIATION * torch.randn(256, 1, 1, 1), 1000 * torch.rand(256, dtype=torch.float64)
-        told = (process, x0, torch.randn_like(x0), process.schedule.sigma(t), TOLD.repeat(256))
+        t = 1000 * torch.rand(256, dtype=torch.float64)
+        told = (process, torch.randn(256, 1, 1, 1), process.schedule.sigma(t), TOLD.repeat(256))
         optimizer.param_groups[0]["lr"] = 0.02 * (1 - step / steps)
         optimizer.zero_grad()
         consistency_loss(student, teacher, *told, steps=4, path_steps=22).mean().backward()

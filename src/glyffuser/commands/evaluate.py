@@ -10,7 +10,7 @@ from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, open_pipeline, print_results
 from glyffuser.config import DATA
 
-DRAWN = ("steps", "guidance", "sampler", "eta")  # how glyphs are drawn
+DRAWN = ("steps", "guidance", "sampler", "eta", "style")  # how glyphs are drawn
 
 
 @dataclass
@@ -43,6 +43,8 @@ class Evaluate:
     """As in sample; default: the model's own choice."""
     eta: float | None = None
     """As in sample; default: the model's own choice."""
+    style: str | None = None
+    """As in sample, for a model of several styles: that of the data set, with which its glyphs are compared."""
     seed: int = 0
     """Of noise and of the choice of definitions."""
     upscaler: UseAppendAction[tuple[Path, ...]] = ()

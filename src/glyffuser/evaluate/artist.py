@@ -37,6 +37,7 @@ class EvaluationSettings:
     guidance: float = GUIDANCE
     sampler: str | None = None
     eta: float | None = None
+    style: str | None = None
     seed: int = 0
     curve_steps: tuple[int, ...] = (1, 4, 8, 40)
     curve_guidance: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
@@ -96,9 +97,8 @@ class Artist:
             self.done = before + len(prompts) * s.steps * done // total
             self.tick(self.done, self.total)
 
-        request = Request(
-            steps=s.steps, guidance=s.guidance, sampler=s.sampler, eta=s.eta, seed=s.seed + seed, radical=radical
-        )
+        how = {name: getattr(s, name) for name in ("steps", "guidance", "sampler", "eta", "style")}
+        request = Request(**how, seed=s.seed + seed, radical=radical)
         images = draw(self.pipe, prompts, request, numbers=numbers, tick=advance, finish=finish, crew=self.crew)
         if not self.chain:
             return images

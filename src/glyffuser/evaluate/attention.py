@@ -20,13 +20,15 @@ SMALL = {
 CONTENT, FUNCTION, SIGN = 0, 1, 2  # kinds of tokens
 
 
-def attention(pipe: GlyffuserPipeline, texts: Sequence[str], images: np.ndarray, seed: int) -> dict[str, float] | None:
+def attention(
+    pipe: GlyffuserPipeline, texts: Sequence[str], images: np.ndarray, seed: int, style: str | None = None
+) -> dict[str, float] | None:
     """Attention to a token of each kind, mean over layers, places and glyphs; 1 is what an even share would be.
 
-    `images`: a finished glyph for each text, uint8 (N, H, W), which is noised again to PART of T. None for a network
-    that does not attend to the text. A kind that no text has is left out.
+    `images`: a finished glyph for each text, of a style, uint8 (N, H, W), which is noised again to PART of T. None for
+    a network that does not attend to the text. A kind that no text has is left out.
     """
-    cond, schedule = pipe.condition(list(texts)), pipe.schedule
+    cond, schedule = pipe.condition(list(texts), style=style), pipe.schedule
     x0 = worked_on(pipe, torch.from_numpy(np.asarray(images)).to(pipe.device).float()[:, None] / 127.5 - 1)
     eps = torch.cat([torch.randn(1, *x0.shape[1:], generator=seeded(seed, k)) for k in range(len(x0))]).to(x0)
     sigma = schedule.sigma(torch.tensor(PART * schedule.T, dtype=torch.float64))

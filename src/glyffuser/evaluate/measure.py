@@ -123,7 +123,7 @@ def evaluate(
             "ranks": own_ranks(measures.contrastive, judges.recogniser, pipe.text_encoder, prompts.features, relatives),
             "recogniser": float((test.radical.argmax(1).numpy() + 1 == held_out.radicals).mean()),
         },
-        "attention": attention(pipe, texts[: len(prompts)], prompts.images, settings.seed),
+        "attention": attention(pipe, texts[: len(prompts)], prompts.images, settings.seed, settings.style),
         "plausibility": {
             "flagged": float((prompts + definitions).flagged.double().mean()),
             "real_flagged": float(test.flagged.double().mean()),

@@ -26,7 +26,7 @@ from glyffuser.config import ETA, Config, DistilConfig, set_field
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.guidance import Denoiser
 from glyffuser.diffusion.process import Process, renoised, to_eps, x0_weight
-from glyffuser.diffusion.samplers import dpmpp_2m
+from glyffuser.diffusion.samplers import ddpm, dpmpp_2m
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.networks.build import kind_of
@@ -102,7 +102,6 @@ def consistency_loss(
     student: Network,
     teacher: Teacher,
     process: Process,
-    x0: Tensor,
     eps: Tensor,
     sigma: Tensor,
     cond: Condition,
@@ -111,20 +110,30 @@ def consistency_loss(
 ) -> Tensor:
     """How far (N,) the student's images are from the ends of the teacher's paths, where it is to leap from.
 
-    Those are the noise levels at which it draws in k = `steps`, and no others. All paths of a batch begin at one of
-    them, the next at or above the first of `sigma` (B,), with glyphs noised so far, and the student leaps from there
-    and from each lower one that they pass: N = B to k B. The distance is a root mean square but for the smallest errors
-    (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models, equation 7).
+    Those are the noise levels at which it draws in k = `steps`, and no others. From the noise `eps` (B, C, H, W) the
+    student draws down to one of them, the next at or above the first of `sigma` (B,), so that it meets there what it
+    itself has made of the levels above. From there the teacher's path begins, and the student leaps from its beginning
+    and from each lower level that it passes: N = B to k B. The distance is a root mean square but for the smallest
+    errors (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models, equation 7).
     """
     schedule = process.schedule
     leaps = schedule.sigmas(steps)[:-1]
-    level = leaps[max(int((leaps >= sigma[0]).sum()), 1) - 1]
+    above = leaps[: max(int((leaps >= sigma[0]).sum()), 1)]
+
+    def D(x: Tensor, now: Tensor, cond: Condition | None) -> Tensor:
+        assert cond is not None
+        return clean_image(student, process, (schedule.alpha(now) * x).to(x), now.expand(len(x)), cond)
+
+    x = (above[0] * eps).to(eps)
+    with torch.no_grad():
+        for step in ddpm(D, x, above, cond, lambda x, now, then: torch.randn_like(x)):
+            x = step.x
     fine = -(-path_steps // steps) * steps  # so that a path passes every level to leap from
-    *states, (_, end) = path(teacher.sampled, schedule, (x0 + level * eps).to(x0), level, cond, fine)
+    *states, (_, end) = path(teacher.sampled, schedule, x, above[-1], cond, fine)
     chosen = [(now, x) for now, x in states if torch.isclose(leaps, now).any()]
-    levels = torch.stack([now for now, _ in chosen]).repeat_interleave(len(x0))
-    xt = torch.cat([schedule.alpha(now) * x for now, x in chosen]).to(x0)
-    rows = torch.arange(len(x0)).repeat(len(chosen))
+    levels = torch.stack([now for now, _ in chosen]).repeat_interleave(len(x))
+    xt = torch.cat([schedule.alpha(now) * x for now, x in chosen]).to(x)
+    rows = torch.arange(len(x)).repeat(len(chosen))
     error = (clean_image(student, process, xt, levels, cond[rows]) - end[rows]).square().flatten(1).mean(dim=1)
     return (error + HUBER**2).sqrt() - HUBER
 

@@ -118,7 +118,7 @@ class ConsistencyStepper(GuidanceStepper):
         """The mean distance of a batch between where the student leaps to and where the paths end."""
         parts, c = self.parts, self.parts.config.distil
         sigma = parts.process.schedule.sigma(batch.t)
-        told = (parts.process, batch.x0, batch.eps, sigma, batch.cond, c.steps, c.path_steps)
+        told = (parts.process, batch.eps, sigma, batch.cond, c.steps, c.path_steps)
         with parts.accelerator.autocast():
             return consistency_loss(self.network, self.teacher, *told).mean()
 
