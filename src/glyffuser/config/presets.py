@@ -73,7 +73,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.num_class_embeds": 0,
         "text.tower": 0,
     },
-    # The recipe of `cpu` for a data set of several fonts, whose style the network is told; not measured yet.
+    # The recipe of `cpu` for a data set of several fonts, whose style the network is told (docs/LOG.md, entry 40).
     "styles": {
         **CPU,
         "data.path": "data/styles.parquet",
