@@ -7,7 +7,7 @@ from tyro.conf import UseAppendAction
 
 from glyffuser.commands.shared import Flag, need_extra, open_pipeline
 from glyffuser.commands.train import adjusted, begun, run
-from glyffuser.config import ALIGNED, BUNDLED, Config, preset, set_field
+from glyffuser.config import ALIGNED, Config, named_model, preset, set_field
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Align:
         student_config(pipe, config)
         for key, value in ALIGNED.items():
             set_field(config, key, value)
-        set_field(config, "align.reference", str(BUNDLED if self.model == "bundled" else Path(self.model).resolve()))
+        set_field(config, "align.reference", str(named_model(self.model).resolve()))
         set_field(config, "align.pairs", str(self.pairs.resolve()))
         set_field(config, "align.digest", digest_of(pairs))
         if self.beta is not None:

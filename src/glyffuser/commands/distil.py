@@ -58,13 +58,13 @@ class Distil:
         config = preset("cpu")
         set_field(config, "distil.method", self.method)
         pipe = open_pipeline(self.model)
-        from glyffuser.config import BUNDLED
+        from glyffuser.config import named_model
         from glyffuser.train.distil import student_config
 
         student_config(pipe, config)
         for key, value in STUDENTS[self.method].items():
             set_field(config, key, value)
-        set_field(config, "distil.teacher", str(BUNDLED if self.model == "bundled" else Path(self.model).resolve()))
+        set_field(config, "distil.teacher", str(named_model(self.model).resolve()))
         set_field(config, "distil.guidance", pipe.usual.guidance if self.guidance is None else self.guidance)
         for name, value in (("steps", self.steps), ("adversarial", self.adversarial)):
             if value is not None:

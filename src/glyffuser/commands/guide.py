@@ -10,7 +10,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 from glyffuser.base.errors import UserError
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, need_extra, print_results
-from glyffuser.config import BUNDLED, DATA, UPSCALER
+from glyffuser.config import DATA, UPSCALER, named_model
 
 PACKAGES = ("matplotlib", "umap", "av", "jinja2", "pyarrow")  # of the extra `guide`
 
@@ -167,7 +167,7 @@ def inputs_of(
     from glyffuser.generate.load import model_folder
     from glyffuser.guide.inputs import Inputs
 
-    folder = BUNDLED if model == "bundled" else Path(model)
+    folder = named_model(model)
     if run is None and (folder / "metrics.jsonl").is_file():
         run = folder
     if run is not None and not run.is_dir():

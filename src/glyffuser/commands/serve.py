@@ -36,12 +36,12 @@ class Serve:
         need_extra("serve", *PACKAGES)
         if not 0 <= self.port < 65536:
             raise UserError(f"--port must be between 0 and 65535, not {self.port}")
-        from glyffuser.config import BUNDLED
+        from glyffuser.config import named_model
         from glyffuser.serve.drawing import Artist
         from glyffuser.serve.studio import check_access, is_loopback, serve
 
         auth = check_access(self.host, self.auth, self.no_auth)
-        artist = Artist.load(BUNDLED if self.model == "bundled" else self.model)
+        artist = Artist.load(named_model(self.model))
         if not is_loopback(self.host):
             who = "whoever knows the password" if auth else "whoever reaches it"
             print(f"--host {self.host}: other machines reach the studio, unencrypted; {who} can draw here", flush=True)

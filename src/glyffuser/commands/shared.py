@@ -44,10 +44,10 @@ def need_extra(extra: str, *modules: str) -> None:
 def open_pipeline(model: str) -> Any:
     """The pipeline of a model folder, of a run folder, or the bundled one."""
     with importing():
-        from glyffuser.config import BUNDLED
+        from glyffuser.config import named_model
         from glyffuser.generate.load import load_pipeline
 
-        return load_pipeline(BUNDLED if model == "bundled" else model)
+        return load_pipeline(named_model(model))
 
 
 def print_results(as_json: bool, facts: Any, lines: list[str] | None = None) -> None:

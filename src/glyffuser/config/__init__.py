@@ -24,6 +24,7 @@ from glyffuser.config.settings import (
     ModelConfig,
     TextConfig,
     TrainConfig,
+    named_model,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "TrainConfig",
     "dump_config",
     "load_config",
+    "named_model",
     "override",
     "preset",
     "set_field",

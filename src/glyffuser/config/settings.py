@@ -15,6 +15,11 @@ ETA = 4.0  # how soon that sampler replaces noise by fresh noise
 INTERVAL = (2.0, 100.0)  # noise levels between which guidance acts: below, strokes only need cleaning
 
 
+def named_model(name: str) -> Path:
+    """The folder of a model or run that a command names: "bundled", or a path."""
+    return BUNDLED if name == "bundled" else Path(name)
+
+
 @dataclass
 class DataConfig:
     """What the model learns from."""
