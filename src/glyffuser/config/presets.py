@@ -58,7 +58,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.compile": True,
         "train.ema_decay": 0.999,
     },
-    # The recipe and the cost of `cpu`, by a diffusion transformer; not measured yet.
+    # The recipe and the cost of `cpu`, by a diffusion transformer (docs/LOG.md, entry 40).
     "transformer": {
         **CPU,
         "model.kind": "transformer",
