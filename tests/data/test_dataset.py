@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from glyffuser.base.errors import UserError
+from glyffuser.commands.cli import main
 from glyffuser.data.dataset import BuildReport, build_dataset, load_dataset, read_info, split_of
 from glyffuser.data.fonts import FontFace, Rasteriser, load_font
+from glyffuser.data.pictures import read_pictures
 from glyffuser.data.unihan import Entry, Unihan
 
 SIZE = 32
@@ -230,6 +233,27 @@ def test_damaged_data_set(built: BuildReport, tmp_path: Path) -> None:
     (tmp_path / "holes.parquet").write_bytes(data)
     with pytest.raises(UserError, match=r"holes.parquet is damaged .* build it again"):
         load_dataset(tmp_path / "holes.parquet")
+
+
+@pytest.mark.parametrize("column", ["image", "char", "radical", "split"])
+def test_a_column_that_lacks_is_told(built: BuildReport, tmp_path: Path, column: str) -> None:
+    table = pq.read_table(built.path)
+    pq.write_table(table.drop_columns([column]), tmp_path / "few.parquet")
+    for read in (load_dataset, read_pictures):
+        with pytest.raises(UserError, match=r"few.parquet (is damaged|has no glyph in the split)"):
+            read(tmp_path / "few.parquet", "train")
+
+
+def test_a_unihan_that_defines_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fields = ("kDefinition", "kRSUnicode", "kTotalStrokes")
+    lines = ["# Unihan_Readings.txt", "# Unicode version: 15.0.0", *(f"#\t{field}" for field in fields)]
+    lines += ["U+4E00\tkDefinition\tone", "U+4E01\tkRSUnicode\t1.1", "U+4E01\tkTotalStrokes\t2", "# EOF\n"]
+    (tmp_path / "Unihan_Readings.txt").write_text("\n".join(lines))
+    out = tmp_path / "x.parquet"
+    assert main(["dataset", "build", "--unihan", str(tmp_path), "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "no glyph is left to write" in line
+    assert not out.exists()
 
 
 def test_unknown_and_empty_split(toy_faces: list[FontFace], built: BuildReport, tmp_path: Path) -> None:

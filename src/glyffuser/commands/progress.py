@@ -41,7 +41,7 @@ class Progress:
             self.bar.stop()
 
     def __call__(self, done: int, total: int) -> None:
-        self.at(done / total, f"{self.what} {done}/{total}")
+        self.at(done / total if total else 1.0, f"{self.what} {done}/{total}")
 
     def at(self, fraction: float, text: str) -> None:
         """Show that `fraction` of the work is done."""

@@ -78,9 +78,9 @@ class BlockReader(Sequence[bytes]):
             self.kept.popitem(last=False)  # first, so that there are never more
         try:
             table = file.read_row_group(group, columns=["image.bytes"], use_threads=False)
+            self.kept[number] = table["image"].combine_chunks().field("bytes")
         except DAMAGED as error:  # pyarrow's errors are among these
             raise damaged(path, error) from error
-        self.kept[number] = table["image"].combine_chunks().field("bytes")
         return self.kept[number]
 
 
@@ -118,14 +118,14 @@ def read_pictures(path: str | Path, split: Split) -> Pictures:
     ((info, ((_, file),)), (_, pq)) = opened(path, split), pyarrow()
     try:
         table = file.read(columns=["image", "char", "radical", "split"])
-    except DAMAGED as error:  # pyarrow's errors are among these
+        table = table.filter(pq.filters_to_expression([("split", "==", split)]))
+        pngs, chars = [image["bytes"] for image in table["image"].to_pylist()], table["char"].to_pylist()
+        radicals = np.array(table["radical"].to_pylist(), np.int16)
+    except DAMAGED as error:  # pyarrow's errors are among these; a column that is not there is missed after reading
         raise damaged(path, error) from error
-    table = table.filter(pq.filters_to_expression([("split", "==", split)]))
-    if not len(table):
+    if not pngs:
         raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
-    pngs = [image["bytes"] for image in table["image"].to_pylist()]
-    radicals = np.array(table["radical"].to_pylist(), np.int16)
-    return Pictures(pngs, table["char"].to_pylist(), radicals, info["size"])
+    return Pictures(pngs, chars, radicals, info["size"])
 
 
 TEXTS = ("char", "definition", "senses")  # the same whichever font draws a character
