@@ -65,7 +65,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.block_out_channels": (256,),
         "model.layers_per_block": 7,
     },
-    # The recipe of `cpu` without any text: glyphs alone; not measured yet.
+    # The recipe of `cpu` without any text: glyphs alone (docs/LOG.md, entry 40).
     "unconditional": {
         **CPU,
         "data.composition": 0.0,
