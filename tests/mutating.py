@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def mutated_json(text: str, rng: np.random.Generator) -> str:
 def _with_change(value: Any, rng: np.random.Generator) -> Any:
     keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
     if not keys or rng.random() < 0.1:
-        return VALUES[int(rng.integers(len(VALUES)))]
+        return deepcopy(VALUES[int(rng.integers(len(VALUES)))])  # a later change may go into it
     key = keys[int(rng.integers(len(keys)))]
     if rng.random() < 0.1:
         del value[key]

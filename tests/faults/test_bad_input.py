@@ -224,7 +224,7 @@ def test_configurations(attack, tiny_config, tmp_path):
         else:
             lines = good.splitlines()
             at = int(rng.integers(len(lines)))
-            value = json.dumps(json.loads(mutated_json("[1]", np.random.default_rng(rng.integers(1000)))))
+            value = mutated_json("[1]", np.random.default_rng(rng.integers(1000)))
             lines[at] = lines[at].partition("=")[0] + "= " + value.strip("[]") if "=" in lines[at] else "[x]"
             text = "\n".join(lines)
         (folder / "config.toml").write_text(text)

@@ -70,6 +70,7 @@ def test_memory_is_that_of_weights_averages_and_moments(tiny_config, tmp_path, o
         ({"max_steps": 100, "max_minutes": 4.0}, 0, 0.0, 80, 4.0, "train.max_minutes"),
         ({"max_steps": 100, "max_minutes": 4.0}, 30, 3.0, 50, 1.0, "train.max_minutes"),
         ({"max_steps": 100, "max_minutes": 9.0}, 0, 0.0, 100, 5.0, "train.max_steps"),
+        ({"max_steps": 100, "max_minutes": float("inf")}, 0, 0.0, 100, 5.0, "train.max_steps"),
         ({"max_steps": 100}, 100, 7.0, 100, 0.0, "train.max_steps"),
         ({"max_steps": 100, "max_minutes": 4.0}, 70, 4.5, 70, 0.0, "train.max_minutes"),
     ],

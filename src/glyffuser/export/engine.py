@@ -28,7 +28,12 @@ class OnnxPipeline(GlyffuserPipeline):
         def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
             cond = self.condition([""]).repeat(len(x)) if cond is None else cond
             told = {name: part.numpy() for name, part in vars(cond).items() if part is not None}
-            (x0,) = self.session.run(["x0"], {"x": x.numpy(), "sigma": sigma.float().numpy(), **told})
+            try:
+                (x0,) = self.session.run(["x0"], {"x": x.numpy(), "sigma": sigma.float().numpy(), **told})
+            except Exception as error:  # of a class of its own, as below
+                raise UserError(
+                    f"the ONNX file of the denoiser does not run: {told_of(error)}; export it again"
+                ) from error
             return torch.from_numpy(x0)
 
         return D
@@ -52,10 +57,14 @@ def with_onnx(pipe: GlyffuserPipeline, folder: Path) -> OnnxPipeline:
     except UserError:
         raise
     except Exception as error:  # onnxruntime has a class of its own for each of its complaints, and no common one
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"cannot open the denoiser in {folder}: {reason}; export it again") from error
+        raise UserError(f"cannot open the denoiser in {folder}: {told_of(error)}; export it again") from error
     made.engine = f"onnx {facts['precision']}"
     return made
+
+
+def told_of(error: Exception) -> str:
+    """What onnxruntime complains of, in one line of a readable length."""
+    return " ".join(str(error).split())[:160]
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -100,9 +100,9 @@ def end(c: TrainConfig, step: int, minutes: float, seconds: float, passes_a_step
     """Where a run ends that is at `step` after `minutes`, and takes `seconds` a step from now on."""
     left, by = max(0, c.max_steps - step), "train.max_steps"
     if c.max_minutes:
-        in_time = max(0, round((c.max_minutes - minutes) * 60 / seconds))
+        in_time = max(0.0, (c.max_minutes - minutes) * 60 / seconds)  # may be infinite
         if in_time < left:
-            left, by = in_time, "train.max_minutes"
+            left, by = round(in_time), "train.max_minutes"
     minutes_left = left * seconds / 60
     return End(step + left, minutes + minutes_left, (step + left) * passes_a_step, minutes_left, by)
 
