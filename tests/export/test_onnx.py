@@ -253,6 +253,13 @@ def test_files_of_another_model_or_none_or_damaged_ones_are_told(model, folder, 
             with_onnx(model, tmp_path)
 
 
+def test_a_denoiser_that_does_not_run_is_told(model, folder):
+    """What opens, and has the right sum, may still fail at work: here for a picture of two channels."""
+    drawing = with_onnx(model, folder).unguided()
+    with pytest.raises(UserError, match=r"does not run: .*; export it again"):
+        drawing(torch.zeros(1, 2, 16, 16), torch.tensor(1.0), None)
+
+
 def test_an_unknown_precision_is_told():
     with pytest.raises(UserError, match=r"'bf16'.*fp32, fp16, int8"):
         export_onnx(None, "nowhere", "bf16")  # type: ignore[arg-type]

@@ -20,3 +20,8 @@ DAMAGED = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
     *(RuntimeError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
 )
+
+
+def in_one_line(error: object) -> str:
+    """What another library complains of, in one line of a readable length."""
+    return " ".join(str(error).split())[:160] or type(error).__name__

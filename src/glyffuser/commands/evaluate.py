@@ -10,8 +10,6 @@ from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, open_pipeline, print_results
 from glyffuser.config import DATA
 
-DRAWN = ("steps", "guidance", "sampler", "eta", "style")  # how glyphs are drawn
-
 
 @dataclass
 class Evaluate:
@@ -57,7 +55,7 @@ class Evaluate:
     def run(self) -> None:
         from glyffuser.base.processes import Crew
         from glyffuser.data.dataset import load_dataset
-        from glyffuser.evaluate.artist import QUICK, EvaluationSettings
+        from glyffuser.evaluate.artist import DRAWN, QUICK, EvaluationSettings
         from glyffuser.evaluate.measure import Measures, evaluate
         from glyffuser.evaluate.report import lines, write_report
         from glyffuser.generate.cascade import load_upscalers

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from glyffuser.base.errors import DAMAGED, UserError
+from glyffuser.base.errors import DAMAGED, UserError, in_one_line
 
 SCHEMA_VERSION = 1
 SIZES = range(16, 1025)  # pixels; below 16 a character is a blob
@@ -123,5 +123,4 @@ def info_of(file: Any, path: str | Path) -> dict[str, Any]:
 
 def damaged(path: str | Path, error: object) -> UserError:
     """What to raise where reading a file failed half-way."""
-    why = " ".join(str(error).split())[:160] or type(error).__name__
-    return UserError(f"{path} is damaged ({why}); build it again with `glyffuser dataset build`")
+    return UserError(f"{path} is damaged ({in_one_line(error)}); build it again with `glyffuser dataset build`")

@@ -19,6 +19,7 @@ from glyffuser.networks.upscaler import Upscaler
 
 GOLD_GLYPHS = 16  # a prompt and seed
 PAIR = 2  # glyphs a prompt that the curves look at: the fewest that can differ
+DRAWN = ("steps", "guidance", "sampler", "eta", "style")  # what settings say as a Request does
 DEFINITIONS, RIDDLES = 100_000, 200_000  # numbers of the first glyphs for definitions and for paraphrases
 
 
@@ -97,8 +98,7 @@ class Artist:
             self.done = before + len(prompts) * s.steps * done // total
             self.tick(self.done, self.total)
 
-        how = {name: getattr(s, name) for name in ("steps", "guidance", "sampler", "eta", "style")}
-        request = Request(**how, seed=s.seed + seed, radical=radical)
+        request = Request(**{name: getattr(s, name) for name in DRAWN}, seed=s.seed + seed, radical=radical)
         images = draw(self.pipe, prompts, request, numbers=numbers, tick=advance, finish=finish, crew=self.crew)
         if not self.chain:
             return images

@@ -8,7 +8,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import UserError, in_one_line
 from glyffuser.base.files import sha256
 from glyffuser.base.weights import weights_hash
 from glyffuser.diffusion.conditions import Condition
@@ -32,7 +32,7 @@ class OnnxPipeline(GlyffuserPipeline):
                 (x0,) = self.session.run(["x0"], {"x": x.numpy(), "sigma": sigma.float().numpy(), **told})
             except Exception as error:  # of a class of its own, as below
                 raise UserError(
-                    f"the ONNX file of the denoiser does not run: {told_of(error)}; export it again"
+                    f"the ONNX file of the denoiser does not run: {in_one_line(error)}; export it again"
                 ) from error
             return torch.from_numpy(x0)
 
@@ -57,14 +57,9 @@ def with_onnx(pipe: GlyffuserPipeline, folder: Path) -> OnnxPipeline:
     except UserError:
         raise
     except Exception as error:  # onnxruntime has a class of its own for each of its complaints, and no common one
-        raise UserError(f"cannot open the denoiser in {folder}: {told_of(error)}; export it again") from error
+        raise UserError(f"cannot open the denoiser in {folder}: {in_one_line(error)}; export it again") from error
     made.engine = f"onnx {facts['precision']}"
     return made
-
-
-def told_of(error: Exception) -> str:
-    """What onnxruntime complains of, in one line of a readable length."""
-    return " ".join(str(error).split())[:160]
 
 
 def _settings(folder: Path) -> dict[str, Any]:

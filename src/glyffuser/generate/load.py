@@ -6,7 +6,7 @@ from typing import Any
 
 from diffusers.utils.logging import disable_progress_bar
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import UserError, in_one_line
 from glyffuser.base.weights import BROKEN, check_weights
 from glyffuser.config import BUNDLED
 from glyffuser.generate.pipeline import GlyffuserPipeline
@@ -45,8 +45,7 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
     except UserError:
         raise
     except BROKEN as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"cannot load the model in {folder}: {reason}; export or copy it again") from error
+        raise UserError(f"cannot load the model in {folder}: {in_one_line(error)}; export or copy it again") from error
 
 
 def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:

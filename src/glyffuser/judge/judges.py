@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import UserError, in_one_line
 from glyffuser.base.files import atomic_path
 from glyffuser.base.weights import BROKEN, weights_hash
 from glyffuser.judge.contrastive import Contrastive
@@ -156,5 +156,4 @@ def load_part(folder: Path, name: str) -> Any:
     try:
         return NETWORKS[name].from_pretrained(folder / name, use_safetensors=True)
     except BROKEN as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"cannot load the {name} in {folder}: {reason}; train or copy it again") from error
+        raise UserError(f"cannot load the {name} in {folder}: {in_one_line(error)}; train or copy it again") from error

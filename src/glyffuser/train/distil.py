@@ -24,7 +24,7 @@ from torch import Tensor
 from glyffuser.base.errors import UserError
 from glyffuser.config import ETA, Config, DistilConfig, set_field
 from glyffuser.diffusion.conditions import Condition
-from glyffuser.diffusion.guidance import Denoiser
+from glyffuser.diffusion.guidance import Denoiser, denoiser
 from glyffuser.diffusion.process import Process, renoised, to_eps, x0_weight
 from glyffuser.diffusion.samplers import ddpm, dpmpp_2m
 from glyffuser.diffusion.schedules import Schedule
@@ -120,13 +120,13 @@ def consistency_loss(
     leaps = schedule.sigmas(steps)[:-1]
     above = leaps[: max(int((leaps >= sigma[0]).sum()), 1)]
 
-    def D(x: Tensor, now: Tensor, cond: Condition | None) -> Tensor:
+    def predict(xt: Tensor, t: Tensor, cond: Condition | None) -> Tensor:
         assert cond is not None
-        return clean_image(student, process, (schedule.alpha(now) * x).to(x), now.expand(len(x)), cond)
+        return student(xt, t, **arguments(cond), return_dict=False)[0]
 
     x = (above[0] * eps).to(eps)
     with torch.no_grad():
-        for step in ddpm(D, x, above, cond, lambda x, now, then: torch.randn_like(x)):
+        for step in ddpm(denoiser(predict, process), x, above, cond, lambda x, now, then: torch.randn_like(x)):
             x = step.x
     fine = -(-path_steps // steps) * steps  # so that a path passes every level to leap from
     *states, (_, end) = path(teacher.sampled, schedule, x, above[-1], cond, fine)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import UserError, in_one_line
 from glyffuser.base.files import atomic_path, output_folder, remove_leftovers, write_text
 from glyffuser.base.locks import take_lock
 from glyffuser.base.weights import BROKEN
@@ -77,8 +77,9 @@ class RunFolder:
         try:
             return TextTower.from_pretrained(folder, use_safetensors=True).requires_grad_(False)
         except BROKEN as error:
-            reason = " ".join(str(error).split())[:160]
-            raise UserError(f"cannot load the tower in {folder} ({reason}); choose another --out") from error
+            raise UserError(
+                f"cannot load the tower in {folder} ({in_one_line(error)}); choose another --out"
+            ) from error
 
     def autoencoder(self) -> Autoencoder | None:
         """The autoencoder that the run began with; None before its beginning, or where it has none."""
