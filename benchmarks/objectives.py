@@ -2,12 +2,12 @@
 
     python benchmarks/objectives.py [--minutes 20] [--preset cpu] [--out runs/objectives] [--set section.key=value]...
 
-Every row starts from the same seed, so from the same weights and glyphs, and trains for so many minutes (resumed, if
-the folder holds a part of it); `zero` rows end in nothing but noise. Then the model is measured as by `glyffuser
-evaluate --quick`, and one line is printed: steps taken, last mean loss (of its own objective, so not comparable), hit
-rate, flagged share, precision, recall and Fréchet distance of the recogniser's features. The whole tables go to
-<out>/<row>/evaluation. `--evaluate 0` leaves the evaluation out, `--evaluate N` takes N held-out definitions. `--only`
-keeps the rows whose name holds a text.
+Every row starts from the same seed, so from the same weights, tower and glyphs, and trains for so many minutes
+(resumed, if its folder holds a part of it), or, with `--minutes 0 --set train.max_steps=N`, for so many steps; `zero`
+rows end in nothing but noise. Then the model is measured as by `glyffuser evaluate --quick`, and one line is printed:
+steps taken, last mean loss (of its own objective, so not comparable), hit rate, flagged share, precision, recall and
+Fréchet distance of the recogniser's features. The whole tables go to <out>/<row>/evaluation. `--evaluate 0` leaves the
+evaluation out, `--evaluate N` takes N held-out definitions. `--only` keeps the rows whose name holds a text.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from trials import Scorer, train
 from glyffuser.base.names import PREDICTION_TYPES, SCHEDULES
 from glyffuser.config import Config, override, preset
 from glyffuser.evaluate.artist import QUICK
+from glyffuser.text.tower import TextTower
+from glyffuser.train.folder import RunFolder
 
 Objective = tuple[str, str, bool]  # schedule, what is predicted, whether the last timestep is noise alone
 ROWS: list[Objective] = [
@@ -59,9 +61,11 @@ def main() -> None:
     scorer = Scorer(override(preset(options.preset), options.set).data.path, settings)
     columns = ["hits %", "flagged %", "precision %", "recall %", "Fréchet"] if options.evaluate else []
     print(f"{'objective':28} {'steps':>6} {'loss':>8}" + "".join(f" {column:>11}" for column in columns), flush=True)
+    tower: TextTower | None = None
     for row in rows:
         config, out = configured(options.preset, row, options.minutes, options.set), options.out / name_of(row)
-        steps, loss = train(config, out)
+        steps, loss = train(config, out, tower)
+        tower = tower or RunFolder(out, config).tower()  # which no objective changes
         line = f"{name_of(row):28} {steps:6} {loss:8.4f}"
         if options.evaluate:
             found = scorer(out)

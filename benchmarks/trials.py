@@ -15,16 +15,20 @@ from glyffuser.generate.cascade import load_upscalers
 from glyffuser.generate.load import load_pipeline
 from glyffuser.judge.judges import load_contrastive, load_judges, load_selector
 from glyffuser.judge.novelty import known_ideographs
+from glyffuser.text.tower import TextTower
 from glyffuser.train.folder import RunFolder
 from glyffuser.train.loop import Stop, loop
 from glyffuser.train.setup import setup
 from glyffuser.train.state import State
 
 
-def train(config: Config, out: Path) -> tuple[int, float]:
-    """Train a run to its end, or go on with it; returns steps and the last mean loss."""
+def train(config: Config, out: Path, tower: TextTower | None = None) -> tuple[int, float]:
+    """Train a run to its end, or go on with it; returns steps and the last mean loss.
+
+    `tower`: fitted already, by the same settings of text and data, to save a new run the minute.
+    """
     folder = RunFolder(out, config)
-    parts = setup(config, tower=folder.tower())
+    parts = setup(config, tower=folder.tower() or tower)
     state = State.begin(parts, folder.checkpoints)
     for _ in loop(parts, state, folder, Stop()):
         pass
