@@ -14,6 +14,7 @@ from torch import Tensor
 from glyffuser.base.errors import UserError
 from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.text.tower import TextTower
 
 MakePipe = Callable[..., GlyffuserPipeline]
 
@@ -91,6 +92,24 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
         lambda f: edit(f / "unet" / "config.json", attention_levels=[True]),
         ["attention_levels 1"],
     ),
+    "an unknown schedule": (
+        lambda f: edit(f / "unet" / "config.json", schedule="sine"),
+        ["cannot load the model in ", "unknown schedule 'sine'"],
+    ),
+    "an unknown prediction": (
+        lambda f: edit(f / "unet" / "config.json", prediction_type="dice"),
+        ["unknown prediction type 'dice'"],
+    ),
+    "a shift that is a list": (
+        lambda f: edit(f / "unet" / "config.json", shift=[3.0]),
+        ["a number above 0, not [3.0]"],
+    ),
+    "a shift that is nothing": (lambda f: edit(f / "unet" / "config.json", shift=0), ["a number above 0, not 0"]),
+    "no timesteps": (lambda f: edit(f / "unet" / "config.json", num_train_timesteps=0), ["num_train_timesteps of 0"]),
+    "text of another width": (
+        lambda f: edit(f / "text_encoder" / "config.json", encoder="minilm"),
+        ["the text encoder gives token states of width 384", "the network reads 16"],
+    ),
     "no text encoder": (lambda f: shutil.rmtree(f / "text_encoder"), ["cannot load the model in "]),
     "text encoder not installed": (
         lambda f: edit(f / "text_encoder" / "config.json", encoder="nowhere/nothing"),
@@ -109,3 +128,15 @@ def test_a_model_folder_that_is_not_whole_is_named_in_one_line(saved, tmp_path, 
         load_pipeline(folder)
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("dim", "width", "words"), [(24, 8, "width 16 and the tower reads 24"), (16, 9, "reads 8")])
+def test_a_tower_fits_between_encoder_and_network(make_pipe, tmp_path, dim, width, words):
+    pipe = make_pipe(pooled_dim=8)
+    pipe.register_modules(tower=TextTower(16, 8, components="金"))
+    pipe.save_pretrained(tmp_path / "good")
+    assert load_pipeline(tmp_path / "good").tower.config.width == 8
+    pipe.register_modules(tower=TextTower(dim, width, components="金"))
+    pipe.save_pretrained(tmp_path / "bad")
+    with pytest.raises(UserError, match=words):
+        load_pipeline(tmp_path / "bad")

@@ -1,5 +1,7 @@
 """The upscaler."""
 
+import json
+
 import pytest
 import torch
 
@@ -68,6 +70,14 @@ def test_it_is_saved_and_loaded_with_its_process(small_upscaler, tmp_path):
         assert again.process == network.process
         for name, weight in network.state_dict().items():
             torch.testing.assert_close(again.state_dict()[name], weight, rtol=0, atol=0)
+
+
+def test_a_process_that_there_is_not_is_refused(small_upscaler, tmp_path):
+    small_upscaler().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"schedule": "sine"}))
+    with pytest.raises(UserError, match="unknown schedule 'sine'"):
+        load_companion(tmp_path, Upscaler)
 
 
 def test_other_folders_are_refused(tiny_model, tmp_path):

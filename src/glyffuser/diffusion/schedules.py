@@ -51,10 +51,11 @@ class Schedule:
     """One noise schedule.
 
     Args:
-        name: "linear", "cosine" or "flow".
+        name: "linear", "cosine" or "flow"; ValueError for another.
         T: number of training timesteps.
         shift: resolution shift of flow matching, t' = s t / (1 + (s - 1) t) (Esser et al. 2024, equation 23); it
             multiplies every sigma by s. It shifts random timesteps and sampling grids, not `sigma` and `timestep`.
+            ValueError unless above 0.
         zero_terminal: whether a linear or cosine schedule is rescaled to end in nothing but noise, from which sampling
             starts (Lin et al. 2024, Common diffusion noise schedules, algorithm 1).
     """
@@ -67,6 +68,8 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.name not in SCHEDULES:
             raise ValueError(f"unknown schedule {self.name!r}; choose one of {', '.join(SCHEDULES)}")
+        if not (isinstance(self.shift, int | float) and 0 < self.shift < math.inf):
+            raise ValueError(f"the shift of a schedule is a number above 0, not {self.shift!r}")
         if self.zero_terminal and self.name == "flow":
             raise ValueError("flow matching ends in nothing but noise as it is; zero_terminal is for linear and cosine")
 

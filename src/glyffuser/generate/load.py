@@ -41,6 +41,7 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
         disable_progress_bar()
         pipe = GlyffuserPipeline.from_pretrained(folder)
         _check_usual(folder, pipe)
+        _check_fit(folder, pipe)
         return pipe
     except UserError:
         raise
@@ -60,6 +61,20 @@ def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
             check_sampler(sampler, sampler, eta=eta)
         except UserError as error:
             raise UserError(f"in {folder}, scheduler: {error}") from error
+
+
+def _check_fit(folder: Path, pipe: GlyffuserPipeline) -> None:
+    """UserError for parts that read other widths than they are given."""
+    encoder, tower, config = pipe.text_encoder, pipe.tower, pipe.unet.config
+    widths = [("token states", "text encoder", encoder.dim, "network", config.cross_attention_dim)]
+    if tower is not None:
+        widths.append(("token states", "text encoder", encoder.dim, "tower", tower.config.dim))
+        widths.append(("a vector", "tower", tower.config.width, "network", config.pooled_dim))
+    for what, giver, given, reader, read in widths:
+        if given != read:
+            raise UserError(
+                f"in {folder} the {giver} gives {what} of width {given} and the {reader} reads {read}; copy it again"
+            )
 
 
 def _check_parts(index: Path, facts: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from diffusers import ModelMixin
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.weights import BROKEN, check_weights
+from glyffuser.diffusion.process import Process
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.transformer import Transformer
@@ -54,7 +55,7 @@ def kind_of(network: ConditionedNetwork) -> str:
 def saved_class(folder: Path) -> type[ConditionedNetwork]:
     """The class of the network saved in `folder`, by its config.json; UserError for an unknown one."""
     config = ConditionedNetwork.load_config(folder)
-    check_limits(folder, config)
+    check_settings(folder, config)
     name = config.get("_class_name")
     for network in NETWORKS.values():
         if network.__name__ == name:
@@ -63,12 +64,17 @@ def saved_class(folder: Path) -> type[ConditionedNetwork]:
     raise UserError(f"{folder} holds a network of class {name}, which this version does not know; it knows {known}")
 
 
-def check_limits(folder: Path, config: Mapping[str, Any]) -> None:
-    """UserError for a saved network that would take all memory, or no end of time: no file has to be large for that."""
+def check_settings(folder: Path, config: Mapping[str, Any]) -> None:
+    """UserError for a saved network that would take all memory, or no end of time: no file has to be large for that.
+
+    ValueError for a process that there is not; else nothing would ask for it before glyphs are drawn.
+    """
     for name, most in LIMITS.items():
         value = config.get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             raise UserError(f"{folder} has a {name} of {value!r}, not of 1 to {most}; export or copy the model again")
+    if "schedule" in config:  # an autoencoder has none
+        Process.from_config(config)
 
 
 def load_companion(folder: Path, wanted: type[ModelMixin]) -> Any:
@@ -79,7 +85,7 @@ def load_companion(folder: Path, wanted: type[ModelMixin]) -> Any:
         raise UserError(f"{folder} holds no {name} (it has no config.json); name a folder that `train` wrote")
     try:
         config = wanted.load_config(at)
-        check_limits(at, config)
+        check_settings(at, config)
         found = config.get("_class_name")
         if found != name:
             raise UserError(f"{folder} holds a network of class {found}, not {name}")
