@@ -12,7 +12,8 @@ the cascade's small glyphs enlarged. The evaluation is that of `glyffuser evalua
 420 --steps 16`, by text alone; nothing was chosen.
 
 hits: share with a radical that was asked for; exist: share that is a character already; seconds: for 16 glyphs.
-Reports go to <out>/<row>/evaluation, and <out>/table.jsonl keeps the rows.
+Reports go to <out>/<row>/evaluation, and <out>/table.jsonl keeps the rows. `--picture FILE` trains and measures
+nothing: it draws one glyph a prompt with each row's model that is there, all from the same noise, nothing chosen.
 """
 
 import argparse
@@ -20,11 +21,18 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
 from trials import Scorer, train
 
+from glyffuser.base.pictures import sheet
 from glyffuser.config import DATA, STEPS, override, preset
 from glyffuser.evaluate.artist import QUICK
+from glyffuser.generate.cascade import enlarge, load_upscalers
+from glyffuser.generate.draw import draw
 from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.request import Request
+from glyffuser.guide.style import DPI, MUTED, bare, figure, styled
 
 # Each row: the preset, what is changed in it, and the companion that it needs.
 ROWS: dict[str, tuple[str, list[str], str]] = {
@@ -41,17 +49,52 @@ ROWS: dict[str, tuple[str, list[str], str]] = {
 }
 STYLE = "sans"  # of a model that knows several: the one that the evaluation's real glyphs are in
 SETTINGS = dataclasses.replace(QUICK, per_prompt=2, definitions=420, steps=STEPS)
+PICTURED = ("gold", "a kind of fish", "illness, disease", "bamboo basket", "fire", "to speak", "a horse", "grass")
 COLUMNS = ("parameters", "steps", "hits %", "paraphr. %", "flagged %", "exist %", "coverage %", "Fréchet", "seconds")
 
 
+def folder_of(out: Path, row: str) -> Path:
+    """The run folder of a row."""
+    return out / row.replace(" ", "-")
+
+
+def drawn(out: Path, row: str) -> np.ndarray:
+    """A glyph of a row's model for each prompt of the picture, uint8 (N, 128, 128)."""
+    base, _, companion = ROWS[row]
+    pipe = load_pipeline(folder_of(out, row))
+    texts = [""] * len(PICTURED) if pipe.unconditional else list(PICTURED)
+    images = draw(pipe, texts, Request(steps=STEPS, style=STYLE if base == "styles" else None))
+    return enlarge(load_upscalers([out / companion]), images) if companion == "upscale128" else images
+
+
+@styled
+def picture(rows: dict[str, np.ndarray]) -> Figure:
+    """The glyphs (N, H, W) of each row, under their prompts."""
+    made = figure(0.98 * len(rows))
+    for ax, (row, images) in zip(made.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
+        ax.imshow(sheet(images, len(images), gap=12), cmap="gray", vmin=0, vmax=255)
+        bare(ax)
+        ax.set_ylabel(row.replace(" alone", "\nalone"), rotation=0, ha="right", va="center", fontsize=10)
+    side, gap = images.shape[-1], 12
+    top = made.axes[0]
+    for k, prompt in enumerate(PICTURED):
+        top.text(k * (side + gap) + side / 2, -14, prompt, ha="center", color=MUTED, fontsize=9)
+    return made
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table, or save the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20, help="of training, a row")
     parser.add_argument("--out", type=Path, default=Path("runs/systems"))
     parser.add_argument("--set", action="append", default=[], help="section.key=value, for every row")
     parser.add_argument("--only", nargs="+", default=list(ROWS), choices=list(ROWS), help="these rows")
+    parser.add_argument("--picture", type=Path, help="draw what the rows that are trained draw, and end")
     options = parser.parse_args()
+    if options.picture:
+        trained = [row for row in options.only if (folder_of(options.out, row) / "model").is_dir()]
+        picture({row: drawn(options.out, row) for row in trained}).savefig(options.picture, dpi=DPI)
+        return
     scorer = Scorer(str(DATA), SETTINGS)
     limit = f"train.max_minutes={options.minutes}"
     print(f"{'system':16}" + "".join(f" {column:>11}" for column in COLUMNS), flush=True)
@@ -61,7 +104,7 @@ def main() -> None:
         if companion:
             train(override(preset(companion), [limit, *options.set]), folder)
         told = [f"model.autoencoder={folder}"] if companion == "autoencoder" else []
-        run = options.out / name.replace(" ", "-")
+        run = folder_of(options.out, name)
         steps, _ = train(override(preset(base), [limit, *changes, *told, *options.set]), run)
         found = scorer(run, [folder] if companion == "upscale128" else [], STYLE if base == "styles" else None)
         fake = found["distribution"]["generated"]
