@@ -1,5 +1,7 @@
 """What a step sees: every glyph once an epoch, a function of seed and place, radicals told or not."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -66,10 +68,10 @@ def test_radicals_are_dropped_with_the_caption_and_by_themselves(tiny_config):
     assert float((labels[~untold] == 0).double().mean()) == pytest.approx(0.25, abs=0.05)
 
 
-def test_parts_are_told_seldom_and_never_without_a_caption(tiny_config):
+def test_parts_are_told_seldom_and_not_where_the_caption_was_dropped(tiny_config):
     tiny_config.train.batch_size = 64
     plain = setup(tiny_config)
-    tiny_config.model.components, tiny_config.data.drop_parts = 5, 0.6
+    tiny_config.model.components, tiny_config.data.drop_parts, tiny_config.data.parts_alone = 5, 0.6, 0.0
     parts = setup(tiny_config)
     known = parts.network.config.components
     assert "氵" in known
@@ -86,3 +88,20 @@ def test_parts_are_told_seldom_and_never_without_a_caption(tiny_config):
     assert 0.1 < float(share) < 0.25
     assert (told[..., 0] == water).any(dim=1).sum() == ((told[..., 0] == water) & (told[..., 1] == 1)).any(dim=1).sum()
     assert plain.batch(0).cond.parts is None
+
+
+def test_some_captions_make_way_for_parts(tiny_config):
+    tiny_config.train.batch_size = 64
+    changes = ["model.components=5", "data.drop_parts=0.6"]
+    beside, alone = (
+        setup(override(deepcopy(tiny_config), [*changes, f"data.parts_alone={share}"])) for share in (0, 0.75)
+    )
+    made_way, there = 0, 0
+    for step in range(20):
+        one, other = beside.batch(64 * step), alone.batch(64 * step)
+        assert torch.equal(one.cond.parts, other.cond.parts)  # all else stays as it was
+        empty = [batch.cond.mask.sum(1) <= 2 for batch in (one, other)]
+        told = one.cond.parts.flatten(1).any(dim=1)
+        assert torch.equal(empty[0], empty[1] & ~told)
+        made_way, there = made_way + int((empty[1] & told).sum()), there + int(told.sum())
+    assert made_way / there == pytest.approx(0.75, abs=0.1)

@@ -177,6 +177,14 @@ def test_checkpoints_are_written_and_forgotten(tiny_config, tmp_path):
     assert kept == ["step-00000008", "step-00000010", "step-00000012"]
 
 
+def test_what_a_kill_left_of_old_checkpoints_goes_when_the_run_is_over(tiny_config, tmp_path):
+    tiny_config.train.max_steps, tiny_config.train.checkpoint_every, tiny_config.train.keep_checkpoints = 9, 3, 3
+    finish(Run(tiny_config, tmp_path))
+    tiny_config.train.keep_checkpoints = 2  # as if killed between the last one and the end of the oldest
+    finish(Run(tiny_config, tmp_path))
+    assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000006", "step-00000009"]
+
+
 def test_a_step_in_parts_is_the_same_step(tiny_config, tmp_path):
     override(tiny_config, ["train.mixed_precision=no", "model.dropout=0.0", "train.max_steps=4"])
     whole = Run(tiny_config, tmp_path / "whole")

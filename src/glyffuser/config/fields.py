@@ -46,6 +46,7 @@ FRACTIONS = {
         "data.balance",
         "data.drop_radical",
         "data.drop_parts",
+        "data.parts_alone",
         "data.drop_style",
         "data.composition",
         "data.low_noise",

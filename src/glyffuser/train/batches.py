@@ -85,6 +85,8 @@ class Batches:
         kind, position, drop, drop_style = chances(seed, 0, first, count).T
         noise, level, drop_radical, dropout = chances(seed, 1, first, count).T
         numbers = self.captions.pick(glyphs, d.kinds, d.drop, np.stack([kind, position, drop]))
+        told, alone = self._told(glyphs, numbers, first)
+        numbers = np.where(alone, 0, numbers)
         states, mask = self.texts.batch(numbers)
         x0 = self.clean(torch.from_numpy(glyphs).to(self.device))
         eps = normal(x0.shape[1:], noise, self.device)
@@ -95,16 +97,23 @@ class Batches:
             dropped = (numbers == 0) | (drop_radical < d.drop_radical)
             radical = torch.from_numpy(np.where(dropped, 0, self.radicals[glyphs])).to(self.device)
         pooled = None if self.pooled is None else self.pooled[torch.from_numpy(numbers).to(self.device)].float()
-        told = None
-        if self.parts is not None:
-            chance = chances(seed, 2, first, count)
-            silent = (numbers == 0) | (chance[:, 0] < d.drop_parts)
-            named = ~silent[:, None] & (chance[:, 1 : 1 + MOST_PARTS] < 0.5)
-            told = torch.from_numpy(self.parts[glyphs] * named[:, :, None]).to(self.device)
         style = None
         if self.styles is not None:
             style = torch.from_numpy(np.where(drop_style < d.drop_style, 0, self.styles[glyphs])).to(self.device)
         return Batch(x0, eps, t, Condition(states, mask, radical, pooled, told, style))
+
+    def _told(self, glyphs: np.ndarray, numbers: np.ndarray, first: int) -> tuple[Tensor | None, np.ndarray]:
+        """The parts that are told of glyphs (B,) with captions (B,), from place `first` on: (B, MOST_PARTS, 2), or None
+        for a network that takes none; and of which glyphs they are told without the caption (B,).
+        """
+        if self.parts is None:
+            return None, np.zeros(len(glyphs), bool)
+        chance = chances(self.config.train.seed, 2, first, len(glyphs))
+        silent = (numbers == 0) | (chance[:, 0] < self.config.data.drop_parts)
+        named = ~silent[:, None] & (chance[:, 1 : 1 + MOST_PARTS] < 0.5)
+        told = self.parts[glyphs] * named[:, :, None]
+        lone = chances(self.config.train.seed, 3, first, len(glyphs))[:, 0] < self.config.data.parts_alone
+        return torch.from_numpy(told).to(self.device), lone & told[..., 0].any(axis=1)
 
     def clean(self, rows: Tensor) -> Tensor:
         """Some glyphs by their numbers (B, 1, H, W), in [-1, 1]; or their latents (B, C, h, w)."""

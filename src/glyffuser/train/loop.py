@@ -21,6 +21,7 @@ import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path
+from glyffuser.train.checkpoint import prune
 from glyffuser.train.export import exported
 from glyffuser.train.folder import RunFolder
 from glyffuser.train.optimizer import learning_rate, run_fraction
@@ -102,6 +103,8 @@ def _steps(parts: Parts, state: State, folder: RunFolder, stop: Stop) -> Iterato
     if main:
         if state.step > saved_at:
             state.save(folder.checkpoints, c.keep_checkpoints)
+        else:
+            prune(folder.checkpoints, c.keep_checkpoints, state.step)  # a kill may have come before it did
         with atomic_path(folder.path / "model") as temporary:
             exported(parts, state.averaged()).save_pretrained(temporary)
 

@@ -24,3 +24,11 @@ def test_the_font_has_the_letters_of_a_page_but_not_those_of_its_scripts():
 
 def test_the_font_has_the_radicals_that_maps_name_by_script():
     assert {radical.form for radical in RADICALS} <= letters(font_css(""))
+
+
+def test_the_font_is_the_same_whenever_it_is_made(monkeypatch):
+    made = []
+    for now in (1, 1_000_000_000):
+        monkeypatch.setattr("fontTools.ttLib.tables._h_e_a_d.timestampNow", lambda now=now: now)
+        made.append(font_css("<p>whale</p>"))
+    assert made[0] == made[1]

@@ -23,7 +23,7 @@ def font_css(html: str) -> str:
         face = default_font()
     except (ImportError, UserError):
         return ""
-    font = TTFont(face.path, fontNumber=face.index, lazy=True)
+    font = TTFont(face.path, fontNumber=face.index, lazy=True, recalcTimestamp=False)
     options = subset.Options(flavor="woff", layout_features=["kern", "liga"], notdef_outline=True, hinting=False)
     options.drop_tables += ["vhea", "vmtx", "VORG", "BASE", "GPOS"] if "GPOS" not in font else ["vhea", "vmtx", "VORG"]
     cutter = subset.Subsetter(options)
