@@ -178,8 +178,8 @@ def with_part(pipe: GlyffuserPipeline, judges: Judges, steps: int, n: int, only:
     reader = Reader(judges, [part for part, *_ in WITH], DATA)
     ways: dict[str, dict] = {
         "no part named": {},
-        "held, the text alone": {"part": True},
-        "held, radical of the part": {"part": True, "radical": 1},
+        "part named, the text alone": {"part": True},
+        "part named, its radical told": {"part": True, "radical": 1},
     }
     print(f"{'way':34s} {'part %':>7s} {'radical %':>9s} {'meaning %':>9s} {'flagged %':>9s}")
     for name, how in ways.items():

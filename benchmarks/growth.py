@@ -50,7 +50,7 @@ def build(folder: Path, size: int) -> dict[str, Any]:
     drawable = [
         c for c in sorted(unihan.entries.keys() & face.covered) if clean_definition(unihan.entries[c].definition_raw)
     ]
-    several = -(-size // len(drawable))
+    several = max(1, round(size / len(drawable)))
     chosen = [drawable[i] for i in np.linspace(0, len(drawable) - 1, min(size, len(drawable))).astype(int)]
     if several == 1:
         report = build_dataset([face], unihan, folder / str(size) / "glyphs.parquet", codepoints=chosen)
