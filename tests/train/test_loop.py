@@ -261,9 +261,11 @@ def test_a_run_that_starts_from_another_takes_its_tower_where_that_fits(tiny_con
     assert torch.equal(first.parts.tower.to_radical.bias, now.to_radical.bias) == taken
 
 
-def test_a_run_can_start_from_the_weights_of_another(tiny_config, tiny_model, tmp_path):
+@pytest.mark.parametrize("name", ["its folder", "bundled"])
+def test_a_run_can_start_from_the_weights_of_another(tiny_config, tiny_model, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("glyffuser.config.settings.BUNDLED", tiny_model)
     config = told(tiny_config)
-    config.train.init = str(tiny_model)
+    config.train.init = name if name == "bundled" else str(tiny_model)
     with pytest.warns(UserWarning, match="1 of .* start anew, for example class_embedding"):
         run = Run(config, tmp_path / "next")
     before, now = load_pipeline(tiny_model).unet.state_dict(), run.state.network.state_dict()

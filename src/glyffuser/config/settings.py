@@ -100,7 +100,7 @@ class DiffusionConfig:
 class TrainConfig:
     """The training loop (train/loop.py)."""
 
-    init: str = ""  # a model folder whose weights the run starts from, where names and shapes match; "" = from scratch
+    init: str = ""  # a model folder, or "bundled", to start from where names and shapes match; "" = from scratch
     seed: int = 0  # of initial weights, data order and noise
     batch_size: int = 64  # glyphs per step, of all processes together
     accumulate: int = 1  # parts that each process takes its share of a step in, one after the other, to save memory

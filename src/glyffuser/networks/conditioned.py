@@ -17,8 +17,8 @@ from glyffuser.diffusion.conditions import Condition, Small
 from glyffuser.diffusion.process import Process
 from glyffuser.networks.layers import timestep_embedding, zero_init
 
-# How much longer the vectors of parts are than their table. An optimiser that scales its steps, as Adam does, moves a row
-# by about its rate whenever it is looked up, and few glyphs have the same part: without this they are not learnt in time.
+# How much longer the vectors of parts are than the rows of their table. An optimiser that scales its steps, as Adam
+# does, moves a row by about its rate whenever it is looked up; few glyphs share a part, so they would learn too slowly.
 PART_GAIN = 10.0
 
 

@@ -19,7 +19,7 @@ from glyffuser.base.devices import bfloat16_is_fast, default_device
 from glyffuser.base.errors import UserError
 from glyffuser.base.memory import keep_freed_memory
 from glyffuser.base.names import COMPANIONS
-from glyffuser.config import AUTOENCODER, Config
+from glyffuser.config import AUTOENCODER, Config, named_model
 from glyffuser.data.captions import Captions, build_captions
 from glyffuser.data.components import common, compositions
 from glyffuser.data.dataset import GlyphData, GlyphFacts
@@ -117,7 +117,7 @@ def _tower_before(config: Config, encoder: TextEncoder, master: GlyffuserPipelin
         return master.tower
     if not (config.train.init and config.text.tower):
         return None
-    tower = load_pipeline(Path(config.train.init)).tower
+    tower = load_pipeline(named_model(config.train.init)).tower
     fits = tower is not None and (tower.config.width, tower.config.encoder) == (
         config.text.tower,
         encoder.fingerprint(),

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from glyffuser.base.errors import UserError
+from glyffuser.config import named_model
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.discriminator import build_discriminator
 from glyffuser.train.checkpoint import Auxiliary, list_checkpoints, prune, resume, save_checkpoint, start_from
@@ -48,7 +49,7 @@ class State:
         c, d = parts.config.train, parts.config.distil
         init = c.init or d.teacher
         if init and not (checkpoints and list_checkpoints(checkpoints)):
-            start_from(parts.network, Path(init))
+            start_from(parts.network, named_model(init))
         ema = EMAModel(parts.network.parameters(), decay=c.ema_decay, foreach=True)
         ema.to(parts.device)
         state = cls(parts.network, ema, build_optimizer(parts.network, c))
