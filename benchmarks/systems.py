@@ -50,6 +50,7 @@ ROWS: dict[str, tuple[str, list[str], str]] = {
 STYLE = "sans"  # of a model that knows several: the one that the evaluation's real glyphs are in
 SETTINGS = dataclasses.replace(QUICK, per_prompt=2, definitions=420, steps=STEPS)
 PICTURED = ("gold", "a kind of fish", "illness, disease", "bamboo basket", "fire", "to speak", "a horse", "grass")
+GAP = 12  # pixels between the glyphs of the picture
 COLUMNS = ("parameters", "steps", "hits %", "paraphr. %", "flagged %", "exist %", "coverage %", "Fréchet", "seconds")
 
 
@@ -70,15 +71,14 @@ def drawn(out: Path, row: str) -> np.ndarray:
 @styled
 def picture(rows: dict[str, np.ndarray]) -> Figure:
     """The glyphs (N, H, W) of each row, under their prompts."""
-    made = figure(0.98 * len(rows))
+    made = figure(1.04 * len(rows) + 0.3)
     for ax, (row, images) in zip(made.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
-        ax.imshow(sheet(images, len(images), gap=12), cmap="gray", vmin=0, vmax=255)
+        ax.imshow(sheet(images, len(images), GAP), cmap="gray", vmin=0, vmax=255)
         bare(ax)
         ax.set_ylabel(row.replace(" alone", "\nalone"), rotation=0, ha="right", va="center", fontsize=10)
-    side, gap = images.shape[-1], 12
-    top = made.axes[0]
+    side = images.shape[-1]
     for k, prompt in enumerate(PICTURED):
-        top.text(k * (side + gap) + side / 2, -14, prompt, ha="center", color=MUTED, fontsize=9)
+        made.axes[0].text(k * (side + GAP) + side / 2, -14, prompt, ha="center", color=MUTED, fontsize=9)
     return made
 
 
@@ -93,6 +93,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.picture:
         trained = [row for row in options.only if (folder_of(options.out, row) / "model").is_dir()]
+        if not trained:
+            parser.error(f"{options.out} holds no trained row; run without --picture first")
         picture({row: drawn(options.out, row) for row in trained}).savefig(options.picture, dpi=DPI)
         return
     scorer = Scorer(str(DATA), SETTINGS)

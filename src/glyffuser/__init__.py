@@ -13,7 +13,8 @@ from importlib.metadata import version
 from typing import Any
 
 # torch's threads spin while they wait for one another (libgomp). Beside any other busy program that makes everything
-# many times slower; a short spin costs nothing. The variable is read when torch is first imported.
+# many times slower. With a short spin that is over; on some processors, alone on the machine, it costs a third of the
+# speed (docs/LOG.md, entries 11 and 45). The variable is read when torch is first imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 __version__ = version("glyffuser")

@@ -108,7 +108,7 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     "no timesteps": (lambda f: edit(f / "unet" / "config.json", num_train_timesteps=0), ["num_train_timesteps of 0"]),
     "text of another width": (
         lambda f: edit(f / "text_encoder" / "config.json", encoder="minilm"),
-        ["the text encoder gives token states of width 384", "the network reads 16"],
+        ["the network reads token states of width 16", "the text encoder gives 384"],
     ),
     "no text encoder": (lambda f: shutil.rmtree(f / "text_encoder"), ["cannot load the model in "]),
     "text encoder not installed": (
@@ -130,13 +130,20 @@ def test_a_model_folder_that_is_not_whole_is_named_in_one_line(saved, tmp_path, 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("dim", "width", "words"), [(24, 8, "width 16 and the tower reads 24"), (16, 9, "reads 8")])
+@pytest.mark.parametrize(
+    ("dim", "width", "words"),
+    [
+        (24, 8, "width 24, and the text encoder gives 16"),
+        (16, 9, "width 8, and the tower gives 9"),
+        (0, 0, "tower gives 0"),
+    ],
+)
 def test_a_tower_fits_between_encoder_and_network(make_pipe, tmp_path, dim, width, words):
     pipe = make_pipe(pooled_dim=8)
     pipe.register_modules(tower=TextTower(16, 8, components="金"))
     pipe.save_pretrained(tmp_path / "good")
     assert load_pipeline(tmp_path / "good").tower.config.width == 8
-    pipe.register_modules(tower=TextTower(dim, width, components="金"))
+    pipe.register_modules(tower=TextTower(dim, width, components="金") if dim else None)
     pipe.save_pretrained(tmp_path / "bad")
     with pytest.raises(UserError, match=words):
         load_pipeline(tmp_path / "bad")

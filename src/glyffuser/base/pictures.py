@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import relu
 
-from glyffuser.base.errors import DAMAGED, UserError
+from glyffuser.base.errors import DAMAGED, UserError, in_one_line
 
 MARGIN = 0.1  # a network is accurate to a few per cent: what comes this close to paper or ink becomes exactly that
 
@@ -31,7 +31,7 @@ def read_image(source: Path | BinaryIO, mode: str) -> Image.Image:
     except OSError:
         raise
     except (*DAMAGED, Image.DecompressionBombError) as error:
-        raise OSError(f"it is damaged ({' '.join(str(error).split())[:100]})") from error
+        raise OSError(f"it is damaged ({in_one_line(error)})") from error
 
 
 def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:

@@ -34,9 +34,7 @@ class DataConfig:
     drop_style: float = 0.1  # chance that the style is dropped, so that the model can also be asked for none
     drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the network still heeds the text
     drop_parts: float = 0.8  # chance that no parts are told, where the network takes them; else each is told by half
-    parts_alone: float = (
-        0.5  # chance that the caption, which says much of them already, is dropped where parts are told
-    )
+    parts_alone: float = 0.5  # chance that, where parts are told, the caption is dropped, which says much of them
     low_noise: float = 0.3  # largest share of noise in the small pictures that an upscaler is given
     balance: float = 0.0  # 0 = glyphs are seen equally often, 1 = radicals are; see data/order.py
 

@@ -64,16 +64,18 @@ def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
 
 
 def _check_fit(folder: Path, pipe: GlyffuserPipeline) -> None:
-    """UserError for parts that read other widths than they are given."""
+    """UserError for parts that read other widths than they are given; a tower that is not there gives none."""
     encoder, tower, config = pipe.text_encoder, pipe.tower, pipe.unet.config
-    widths = [("token states", "text encoder", encoder.dim, "network", config.cross_attention_dim)]
+    widths = [
+        ("network", "token states", config.cross_attention_dim, "text encoder", encoder.dim),
+        ("network", "a vector", config.pooled_dim, "tower", 0 if tower is None else tower.config.width),
+    ]
     if tower is not None:
-        widths.append(("token states", "text encoder", encoder.dim, "tower", tower.config.dim))
-        widths.append(("a vector", "tower", tower.config.width, "network", config.pooled_dim))
-    for what, giver, given, reader, read in widths:
-        if given != read:
+        widths.append(("tower", "token states", tower.config.dim, "text encoder", encoder.dim))
+    for reader, what, read, giver, given in widths:
+        if read != given:
             raise UserError(
-                f"in {folder} the {giver} gives {what} of width {given} and the {reader} reads {read}; copy it again"
+                f"in {folder} the {reader} reads {what} of width {read}, and the {giver} gives {given}; copy it again"
             )
 
 

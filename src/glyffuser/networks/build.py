@@ -7,7 +7,7 @@ from typing import Any
 
 from diffusers import ModelMixin
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import UserError, in_one_line
 from glyffuser.base.weights import BROKEN, check_weights
 from glyffuser.diffusion.process import Process
 from glyffuser.networks.autoencoder import Autoencoder
@@ -94,4 +94,4 @@ def load_companion(folder: Path, wanted: type[ModelMixin]) -> Any:
     except UserError:
         raise
     except BROKEN as error:
-        raise UserError(f"cannot load {folder}: {' '.join(str(error).split())[:200]}; copy it again") from error
+        raise UserError(f"cannot load {folder}: {in_one_line(error)}; copy it again") from error

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import UserError, in_one_line
 from glyffuser.base.files import atomic_path, sha256, write_text
 from glyffuser.generate.load import load_pipeline
 from glyffuser.networks.build import BESIDE, load_companion
@@ -121,7 +121,7 @@ def resume(
         try:
             state = load_checkpoint(path, network, ema, optimizer, beside)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            problems.append(f"{path.name}: {' '.join(str(error).split())[:160]}")
+            problems.append(f"{path.name}: {in_one_line(error)}")
             continue
         if problems:
             warnings.warn(f"going on from {path.name}, since newer is damaged ({'; '.join(problems)})", stacklevel=2)

@@ -104,7 +104,7 @@ def _steps(parts: Parts, state: State, folder: RunFolder, stop: Stop) -> Iterato
         if state.step > saved_at:
             state.save(folder.checkpoints, c.keep_checkpoints)
         else:
-            prune(folder.checkpoints, c.keep_checkpoints, state.step)  # a kill may have come before it did
+            prune(folder.checkpoints, c.keep_checkpoints, state.step)  # a kill may have come before the last save did
         with atomic_path(folder.path / "model") as temporary:
             exported(parts, state.averaged()).save_pretrained(temporary)
 
