@@ -16,7 +16,7 @@ PROMPTS = ["gold", "a deep river", "<script>alert(1)</script>"]
 def opened(desk: Desk) -> Iterator[int]:
     """The port of a server of the desk."""
     with serving(desk) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))  # how long `shutdown` waits at most, s
         thread.start()
         try:
             yield server.server_port

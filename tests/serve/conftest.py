@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,19 @@ from glyffuser.guide.maths.map_layout import COMPONENTS, Atlas, principal_compon
 from glyffuser.judge.dictionary import Finder, load_dictionary
 from glyffuser.judge.judges import BUNDLED_JUDGES, load_contrastive, load_judges
 from glyffuser.judge.novelty import load_ideographs
-from glyffuser.serve import explorer
+from glyffuser.serve import explorer, label
 from glyffuser.serve.desk import Desk
 from glyffuser.serve.drawing import Artist
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dressed_once() -> Iterator[None]:
+    """Every server of a desk makes its page, a second's work with a subset of a font; they are all alike."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(label, "page_files", cache(label.page_files))
+        yield
 
 
 @dataclass
