@@ -94,7 +94,8 @@ def test_real_glyphs_come_back_from_the_bundled_autoencoder_nearly_as_they_were(
     assert (ink & again).sum() / (ink | again).sum() > 0.97
 
 
-def test_an_autoencoder_of_another_size_is_refused(config, tmp_path):
+def test_an_autoencoder_of_another_size_is_refused_before_a_text_is_read(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("glyffuser.train.setup.encode_cached", None)
     sizes = {"sample_size": 16, "patch_size": 2, "block_out_channels": (8, 16), "layers_per_block": 1}
     Autoencoder(**sizes, latent_channels=3).save_pretrained(tmp_path / "autoencoder")
     with pytest.raises(UserError, match="is for 16-pixel glyphs, the model wants 32"):

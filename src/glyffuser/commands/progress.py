@@ -18,7 +18,8 @@ class Progress:
         from rich.progress import Progress as RichProgress
 
         self.what, self.start, self.told = what, time.monotonic(), time.monotonic()
-        self.first: float | None = None  # where a resumed run began: earlier work says nothing about the speed
+        # Where the work began, and when: what was there before, and getting ready, say nothing about the speed.
+        self.first: float | None = None
         self.bar: Any = None
         if sys.stderr.isatty() and rank() == 0:
             self.bar = RichProgress(
@@ -49,7 +50,8 @@ class Progress:
             self.bar.update(self.task, completed=fraction, description=text)
             return
         now = time.monotonic()
-        self.first = fraction if self.first is None else self.first
+        if self.first is None:
+            self.first, self.start = fraction, now
         if rank() == 0 and now - self.told >= PLAIN_SECONDS and fraction > self.first:
             left = (now - self.start) * (1 - fraction) / (fraction - self.first)
             print(f"{text}, {fraction:.0%}, {left:.0f} s left", file=sys.stderr, flush=True)

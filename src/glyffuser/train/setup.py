@@ -77,6 +77,7 @@ def setup(
         return _setup_aligned(config, accelerator)
     if config.distil.adversarial and config.distil.method != "moments":
         raise UserError('a discriminator pulls at students of "moments" alone; leave out distil.adversarial')
+    autoencoder = _autoencoder(config, autoencoder)
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
     data = open_dataset(Path(config.data.path), "train")
@@ -86,10 +87,7 @@ def setup(
     master = load_pipeline(Path(config.distil.teacher)) if config.distil.teacher else None
     tower = tower or _tower_before(config, encoder, master)
     texts, tower = _read_texts(config, characters, captions, encoder, accelerator, tower, progress)
-    if config.model.autoencoder and autoencoder is None:
-        own = config.model.autoencoder == "bundled"
-        autoencoder = load_companion(AUTOENCODER if own else Path(config.model.autoencoder), Autoencoder)
-    latents, sizes = _to_latents(config, data, autoencoder, accelerator, progress, master is not None)
+    latents, sizes = _to_latents(config, data, autoencoder, accelerator, progress)
     process = process_of(config)
     read = None if tower is None else pooled(tower, texts)
     known = common(data.chars, config.model.components)
@@ -166,30 +164,40 @@ def check_shares(config: Config, processes: int) -> None:
         )
 
 
+def _autoencoder(config: Config, own: Autoencoder | None) -> Autoencoder | None:
+    """The run's own autoencoder, or that which the settings name; None where they name none.
+
+    UserError where there is no such thing, or where it does not fit the other settings.
+    """
+    name = config.model.autoencoder
+    if not name:
+        return None
+    if config.distil.teacher:
+        raise UserError("a latent model has no students yet; distil one that works on pixels")
+    autoencoder = own or load_companion(AUTOENCODER if name == "bundled" else Path(name), Autoencoder)
+    if autoencoder.config.sample_size != config.model.sample_size:
+        raise UserError(
+            f"the autoencoder in {name} is for {autoencoder.config.sample_size}-pixel glyphs, the model wants "
+            f"{config.model.sample_size}; name one that fits with --set model.autoencoder=DIR"
+        )
+    return autoencoder
+
+
 def _to_latents(
     config: Config,
     data: GlyphData | GlyphStream,
     autoencoder: Autoencoder | None,
     accelerator: Accelerator,
     progress: Callable[[int, int], None] | None,
-    student: bool,
 ) -> tuple[Tensor | None, dict[str, int]]:
     """The latents of all glyphs, and what the network is told of their size; none where there is no autoencoder."""
     if autoencoder is None:
         return None, {}
-    c = autoencoder.config
-    if c.sample_size != config.model.sample_size:
-        raise UserError(
-            f"the autoencoder in {config.model.autoencoder} is for {c.sample_size}-pixel glyphs, the model wants "
-            f"{config.model.sample_size}; name one that fits with --set model.autoencoder=DIR"
-        )
-    if student:
-        raise UserError("a latent model has no students yet; distil one that works on pixels")
     with accelerator.main_process_first():
         cache = Path(config.data.path).parent / "latents"
         images = data.images if isinstance(data, GlyphData) else data.pictures
         latents = encoded(autoencoder.to(accelerator.device), images, cache, progress)
-    return latents, {"in_channels": c.latent_channels, "sample_size": autoencoder.latent_size}
+    return latents, {"in_channels": autoencoder.config.latent_channels, "sample_size": autoencoder.latent_size}
 
 
 def _setup_aligned(config: Config, accelerator: Accelerator) -> Parts:
