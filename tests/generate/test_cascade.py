@@ -104,6 +104,19 @@ def test_of_several_upscalers_from_one_size_the_last_one_counts(small_upscaler):
     assert plan(8, 32, [first, last]) == [last]
 
 
+def test_an_upscaler_that_was_named_in_vain_is_told_before_anything_is_drawn(
+    small_upscaler, tiny_model, tmp_path, capsys
+):
+    small_upscaler(sample_size=64, low_size=32).save_pretrained(tmp_path / "used" / "model")
+    small_upscaler(sample_size=32, low_size=8).save_pretrained(tmp_path / "vain" / "model")
+    named = ["--upscaler", str(tmp_path / "used"), "--upscaler", str(tmp_path / "vain")]
+    tiny = ["--model", str(tiny_model), "--out", str(tmp_path / "out")]
+    assert main(["sample", "gold", "--upscale", "64", *tiny, *named]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{tmp_path / 'vain'} enlarges glyphs of 8 pixels to 32" in line
+    assert not list(tmp_path.glob("out/*"))
+
+
 def test_the_bundled_upscaler_comes_nearer_to_a_large_rendering_than_a_curve_does():
     real = render(default_font(), "湖", 512)
     small = real.reshape(128, 4, 128, 4).mean((1, 3)).round().astype(np.uint8)

@@ -58,7 +58,7 @@ class Evaluate:
         from glyffuser.evaluate.artist import DRAWN, QUICK, EvaluationSettings
         from glyffuser.evaluate.measure import Measures, evaluate
         from glyffuser.evaluate.report import lines, write_report
-        from glyffuser.generate.cascade import load_upscalers
+        from glyffuser.generate.cascade import check_used, load_upscalers, plan
         from glyffuser.judge.judges import BUNDLED_JUDGES, load_contrastive, load_judges, load_selector
         from glyffuser.judge.novelty import known_ideographs
 
@@ -74,6 +74,8 @@ class Evaluate:
         if pipe.unconditional:
             settings = dataclasses.replace(settings, curve_guidance=())  # there is nothing to guide by
         upscalers = load_upscalers(self.upscaler)
+        if upscalers:
+            check_used(self.upscaler, upscalers, plan(pipe.size, training.images.shape[1], upscalers))
         own = self.judges if self.judges and (self.judges / "contrastive").is_dir() else BUNDLED_JUDGES
         ideographs = known_ideographs(training, held_out)
         measures = Measures(judges, load_selector(), ideographs, load_contrastive(own)[0])

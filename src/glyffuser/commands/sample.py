@@ -73,8 +73,8 @@ class Sample:
             need_extra("export", *OUTLINES)
         with importing():
             from glyffuser.base.processes import Crew
-            from glyffuser.generate.cascade import load_upscalers
-            from glyffuser.generate.files import read_record, sample_to_folder
+            from glyffuser.generate.cascade import check_used, load_upscalers
+            from glyffuser.generate.files import chain_of, read_record, sample_to_folder
             from glyffuser.judge.novelty import load_ideographs
 
         crew = Crew.joined()
@@ -91,6 +91,7 @@ class Sample:
         else:
             new = self.new if self.new or self.no_new else None
             requests = [dataclasses.replace(self.request, prompt=prompt, new=new) for prompt in prompts]
+            check_used(self.upscaler, upscalers[1:], chain_of(pipe, self.request, upscalers))
         with Progress("denoising") as progress:
             results = sample_to_folder(pipe, requests, self.out, progress, upscalers, crew)
         drawings = self._outlines([glyph for r in results for glyph in r.glyphs]) if self.svg else {}

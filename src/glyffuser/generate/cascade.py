@@ -58,6 +58,22 @@ def plan(size: int, wanted: int, upscalers: Sequence[Upscaler]) -> list[Upscaler
     return chain
 
 
+def check_used(named: Sequence[Path], upscalers: Sequence[Upscaler], chain: Sequence[Upscaler]) -> None:
+    """UserError for a folder that was named and whose upscaler is not in the chain.
+
+    Args:
+        named: the folders, and `upscalers` what is in each.
+        chain: what `plan` chose.
+    """
+    for folder, upscaler in zip(named, upscalers, strict=True):
+        if not any(upscaler is chosen for chosen in chain):
+            config = upscaler.config
+            raise UserError(
+                f"{folder} enlarges glyphs of {config.low_size} pixels to {config.sample_size}, for which there is no "
+                "use here; leave it out"
+            )
+
+
 def enlarge(
     chain: Sequence[Upscaler],
     images: np.ndarray,
