@@ -5,11 +5,11 @@
 Every row starts from the same seed, so from the same weights, tower and glyphs, and trains for so many minutes
 (resumed, if its folder holds a part of it), or, with `--minutes 0 --set train.max_steps=N`, for so many steps; `zero`
 rows end in nothing but noise. All share the preset's weighting of noise levels, but `epsilon`: it has its own, "simple"
-(Ho et al. 2020), for the preset's counts errors of the clean image, which at high noise are errors of the noise times
-a hundred. Then the model is measured as by `glyffuser evaluate --quick`, and one line is printed:
-steps taken, last mean loss (of its own objective, so not comparable), hit rate, flagged share, precision, recall and
-Fréchet distance of the recogniser's features. The whole tables go to <out>/<row>/evaluation. `--evaluate 0` leaves the
-evaluation out, `--evaluate N` takes N held-out definitions. `--only` keeps the rows whose name holds a text.
+(Ho et al. 2020), for the preset's counts errors of the clean image, which are those of the noise times sigma; `--set
+diffusion.weighting=...` is for all rows. Then the model is measured as by `glyffuser evaluate --quick`, and one line
+is printed: steps taken, last mean loss (of its own objective, so not comparable), hit rate, flagged share, precision,
+recall and Fréchet distance of the recogniser's features. The whole tables go to <out>/<row>/evaluation. `--evaluate 0`
+leaves the evaluation out, `--evaluate N` takes N held-out definitions. `--only` keeps the rows whose name holds a text.
 """
 
 import argparse

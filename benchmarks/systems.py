@@ -13,7 +13,7 @@ the cascade's small glyphs enlarged. The evaluation is that of `glyffuser evalua
 
 hits: share with a radical that was asked for; exist: share that is a character already; seconds: for 16 glyphs.
 Reports go to <out>/<row>/evaluation, and <out>/table.jsonl keeps the rows. `--picture FILE` trains and measures
-nothing: it draws one glyph a prompt with each row's model that is there, all from the same noise, nothing chosen.
+nothing: it draws one glyph a prompt with each row's model that is there, all by the same seeds, nothing chosen.
 """
 
 import argparse
