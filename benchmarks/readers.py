@@ -19,7 +19,8 @@ from glyffuser.data.captions import build_captions
 from glyffuser.data.components import compositions
 from glyffuser.data.dataset import load_dataset
 from glyffuser.data.glosses import glosses
-from glyffuser.judge.prompts import PARAPHRASES, PROMPTS
+from glyffuser.data.riddles import riddles
+from glyffuser.judge.prompts import OTHER_PARAPHRASES, PARAPHRASES, PROMPTS
 from glyffuser.text.cache import encode_cached
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import train_prior
@@ -43,13 +44,16 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="the data set")
+    parser.add_argument("--only", default="", help="of the towers, those whose name holds this")
     parser.add_argument("--steps", type=int, default=3000, help="optimiser steps of a tower")
     options = parser.parse_args()
-    data, held_out, encoder = load_dataset(options.data, "train"), load_dataset(options.data, "test"), TextEncoder()
+    data, held_out = load_dataset(options.data, "train"), load_dataset(options.data, "test")
+    encoder = TextEncoder(words_only=True)  # as the preset `cpu` has it
     sets: dict[str, tuple[list[str], list[tuple[int, ...]]]] = {
         "held-out": (held_out.definitions, [(int(radical),) for radical in held_out.radicals]),
         "prompts": ([p.text for p in PROMPTS], [p.radicals for p in PROMPTS]),
         "paraphrases": ([p.text for p in PARAPHRASES], [p.radicals for p in PARAPHRASES]),
+        "by another": ([p.text for p in OTHER_PARAPHRASES], [p.radicals for p in OTHER_PARAPHRASES]),
     }
     print(f"{'right / probability, %':28}" + "".join(f"{name:>16}" for name in sets))
 
@@ -59,12 +63,17 @@ def main() -> None:
 
     mark, cache = encoder.fingerprint(), options.data.parent / "text"
     composed, told = [compositions(data.chars, data.senses)], [glosses(data.senses)]
+    asked = riddles(data.radicals)
     for name, further, weights in (
         ("definitions", [], (0.35, 0.4, 0.25)),
         ("and descriptions of parts", composed, (0.3, 0.5, 0.2, 0.15)),
         ("and glosses", told, (0.3, 0.5, 0.2, 0.3)),
         ("and both", [*composed, *told], (0.3, 0.5, 0.2, 0.15, 0.3)),
+        ("and riddles", [*composed, asked], (0.3, 0.5, 0.2, 0.15, 0.1)),
+        ("and more riddles", [*composed, asked], (0.3, 0.5, 0.2, 0.15, 0.3)),
     ):
+        if options.only not in name:
+            continue
         captions = build_captions(data.definitions, data.senses, further)
         texts = encode_cached(encoder, captions.texts, cache)
         if not further:

@@ -138,9 +138,10 @@ def test_glyphs_that_are_told_stand_beside_their_prompts(make_pipe, shared_judge
 
 def test_paraphrases_are_asked_for_by_text_alone(pipe, shared_judges):
     artist = Recorded(pipe, EvaluationSettings(paraphrases=1))
-    assert len(draw_paraphrases(artist, shared_judges)) == len(PARAPHRASES)
-    ((texts, _, _, radical),) = artist.asked
+    assert len(draw_paraphrases(artist, shared_judges, PARAPHRASES, 300)) == len(PARAPHRASES)
+    ((texts, numbers, _, radical),) = artist.asked
     assert (texts, radical) == ([prompt.text for prompt in PARAPHRASES], None)
+    assert list(numbers) == list(range(300, 300 + len(PARAPHRASES)))
 
 
 def test_shares_of_pairs_tell_how_far_they_lie_apart():

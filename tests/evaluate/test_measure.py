@@ -19,7 +19,7 @@ from glyffuser.generate.draw import quiet
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.judges import Judged, Judges
 from glyffuser.judge.novelty import EXISTS, Match, build_ideographs
-from glyffuser.judge.prompts import PARAPHRASES, PROMPTS
+from glyffuser.judge.prompts import OTHER_PARAPHRASES, PARAPHRASES, PROMPTS
 
 SMALL = EvaluationSettings(
     per_prompt=2,
@@ -101,6 +101,7 @@ def test_counts_and_hashes_stand_beside_the_numbers(evaluation, measures):
     assert numbers["meaning"]["glyphs"] == 160
     assert {g["of"] for g in numbers["meaning"]["gold"].values()} == {16}
     assert numbers["meaning"]["paraphrases"]["glyphs"] == len(PARAPHRASES)
+    assert numbers["meaning"]["others"]["glyphs"] == len(OTHER_PARAPHRASES)
     assert numbers["meaning"]["told"] is None  # it takes none
     assert numbers["facts"]["contrastive"] == weights_hash(measures.contrastive)
     assert all(1 <= numbers["meaning"]["ranks"][key]["mean"] <= 80 for key in ("generated", "real"))
@@ -124,7 +125,7 @@ def test_the_report_is_complete_and_asks_nothing_of_the_network(evaluation, tmp_
     assert data.read_text().startswith("{")
     html = page.read_text()
     assert "http" not in html
-    assert html.count("data:image/png;base64,") > len(PROMPTS) + len(PARAPHRASES)
+    assert html.count("data:image/png;base64,") > len(PROMPTS) + len(PARAPHRASES) + len(OTHER_PARAPHRASES)
     for what, _, _ in table(evaluation.numbers):
         assert what in html.replace("&#34;", '"')
     assert "FID" not in "\n".join(lines(evaluation.numbers))

@@ -6,16 +6,20 @@ import pytest
 
 from glyffuser.data.dataset import split_of
 from glyffuser.data.unihan import clean_definition, read_unihan
-from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
+from glyffuser.judge.prompts import GOLD, OTHER_PARAPHRASES, PARAPHRASES, PROMPTS
 
 
-@pytest.mark.parametrize(("prompts", "kinds"), [(PROMPTS, 60), (PARAPHRASES, 50)])
+@pytest.mark.parametrize(("prompts", "kinds"), [(PROMPTS, 60), (PARAPHRASES, 50), (OTHER_PARAPHRASES, 50)])
 def test_there_are_enough_and_no_two_alike(prompts, kinds):
     assert len(prompts) >= 80
     assert len({prompt.text.lower() for prompt in prompts}) == len(prompts)
     assert all(prompt.radicals for prompt in prompts)
     assert len({radical for prompt in prompts for radical in prompt.radicals}) >= kinds
-    assert {prompt.text for prompt in PROMPTS} & {prompt.text for prompt in PARAPHRASES} == set()
+
+
+def test_the_lists_share_no_text():
+    lists = [{prompt.text for prompt in prompts} for prompts in (PROMPTS, PARAPHRASES, OTHER_PARAPHRASES)]
+    assert len(set().union(*lists)) == sum(map(len, lists))
 
 
 def test_none_but_the_bare_words_is_a_training_definition():
@@ -24,7 +28,7 @@ def test_none_but_the_bare_words_is_a_training_definition():
         for codepoint, entry in read_unihan().entries.items()
         if split_of(codepoint) == "train"
     }
-    asked = {prompt.text.lower() for prompt in (*PROMPTS, *PARAPHRASES) if prompt not in GOLD}
+    asked = {prompt.text.lower() for prompt in (*PROMPTS, *PARAPHRASES, *OTHER_PARAPHRASES) if prompt not in GOLD}
     assert asked & definitions == set()
 
 

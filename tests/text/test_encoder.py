@@ -199,6 +199,19 @@ def test_a_second_call_does_not_encode(tiny, encoded, tmp_path):
     assert torch.equal(first.starts, second.starts)
 
 
+def test_texts_that_follow_do_not_make_earlier_ones_be_encoded_again(tiny, encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr("glyffuser.text.cache.BLOCK", 2)
+    calls: list[tuple[int, int]] = []
+    before = encode_cached(tiny, TEXTS[:4], tmp_path)
+    assert len(encoded) == 2
+    after = encode_cached(tiny, [*TEXTS[:4], "more"], tmp_path, lambda *call: calls.append(call))
+    assert len(encoded) == 3
+    assert calls == [(5, 5)]
+    assert torch.equal(after.starts[:5], before.starts)
+    assert torch.equal(after.states[: len(before.states)], before.states)
+    assert_close(after.batch(torch.tensor([4]))[0].float(), tiny.encode(["more"])[0], rtol=1e-3, atol=1e-3)
+
+
 def test_other_texts_have_another_file(tiny, encoded, tmp_path):
     for texts in (TEXTS, TEXTS[::-1], TEXTS[1:]):
         encode_cached(tiny, texts, tmp_path)

@@ -31,6 +31,7 @@ class DataConfig:
     drop: float = 0.1  # chance that the caption, and the radical, is dropped, for classifier-free guidance
     composition: float = 0.0  # or a description of the parts: "water at the left, every at the right"
     gloss: float = 0.0  # or what one of its words means, by a dictionary: "a large natural stream of water"
+    riddle: float = 0.0  # or what things of its radical are like: "it conducts electricity"
     drop_style: float = 0.1  # chance that the style is dropped, so that the model can also be asked for none
     drop_radical: float = 0.1  # chance that the radical alone is dropped, so that the network still heeds the text
     drop_parts: float = 0.8  # chance that no parts are told, where the network takes them; else each is told by half
@@ -41,7 +42,7 @@ class DataConfig:
     @property
     def kinds(self) -> tuple[float, ...]:
         """How often each kind of caption is drawn, in the order of `Captions.choices`."""
-        return (self.definition, self.sense, self.mixture, *filter(None, (self.composition, self.gloss)))
+        return (self.definition, self.sense, self.mixture, *filter(None, (self.composition, self.gloss, self.riddle)))
 
 
 @dataclass

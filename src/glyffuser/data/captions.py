@@ -61,7 +61,8 @@ def build_captions(
 ) -> Captions:
     """List every caption of every glyph. A glyph with a single sense has its definition as its mixtures.
 
-    `further`: further kinds, each with a list of texts for every glyph; one that has none keeps its definition.
+    `further`: further kinds, each with a list of texts for every glyph; one that has none keeps its definition. Their
+    texts are numbered after all others, kind after kind, so that a further kind changes nothing of what was encoded.
     """
     rng = np.random.default_rng(seed)
     number: dict[str, int] = {"": 0}
@@ -70,14 +71,15 @@ def build_captions(
         return number.setdefault(text, len(number))
 
     kinds: list[list[list[int]]] = [[] for _ in range(3 + len(further))]
-    for glyph, (definition, parts) in enumerate(zip(definitions, senses, strict=True)):
+    for definition, parts in zip(definitions, senses, strict=True):
         whole = note(definition)
         kinds[0].append([whole])
         kinds[1].append([note(sense) for sense in parts] or [whole])
         mixtures = [note(mixture(parts, rng)) for _ in range(MIXTURES)] if len(parts) > 1 else [whole]
         kinds[2].append(mixtures)
-        for kind, texts in enumerate(further, start=3):
-            kinds[kind].append([note(text) for text in texts[glyph]] or [whole])
+    for kind, told in enumerate(further, start=3):
+        for texts, (whole,) in zip(told, kinds[0], strict=True):
+            kinds[kind].append([note(text) for text in texts] or [whole])
     choices = [np.array([c for glyph in kind for c in glyph], dtype=np.int64) for kind in kinds]
     starts = [np.cumsum([0] + [len(glyph) for glyph in kind]) for kind in kinds]
     return Captions(list(number), choices, starts)

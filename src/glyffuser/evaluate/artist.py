@@ -14,13 +14,14 @@ from glyffuser.generate.cascade import enlarge
 from glyffuser.generate.draw import Tick, draw
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
-from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
+from glyffuser.judge.prompts import GOLD, OTHER_PARAPHRASES, PARAPHRASES, PROMPTS
 from glyffuser.networks.upscaler import Upscaler
 
 GOLD_GLYPHS = 16  # a prompt and seed
 PAIR = 2  # glyphs a prompt that the curves look at: the fewest that can differ
 DRAWN = ("steps", "guidance", "sampler", "eta", "style")  # what settings say as a Request does
-DEFINITIONS, RIDDLES = 100_000, 200_000  # numbers of the first glyphs for definitions and for paraphrases
+# Numbers of the first glyphs for definitions and for both lists of paraphrases.
+DEFINITIONS, OURS, OTHERS = 100_000, 200_000, 300_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class EvaluationSettings:
 
     per_prompt: int = 4  # glyphs for each of the 80 prompts
     gold_seeds: int = 4  # seeds of 16 glyphs for each of the gold prompts
-    paraphrases: int = 2  # glyphs for each of the 81 paraphrases
+    paraphrases: int = 2  # glyphs for each of the 81 paraphrases, and of the 100 by another writer
     told: int = 2  # glyphs for each prompt that are told its radical, where the network takes one
     told_seeds: int = 2  # seeds of 16 glyphs for each of the gold prompts that are told theirs
     definitions: int = 420  # held-out definitions, one glyph each, for the distribution
@@ -126,7 +127,7 @@ def work(settings: EvaluationSettings, told: bool) -> int:
     """Glyphs times steps of a whole evaluation, of a model that can be told a radical or of another."""
     s = settings
     glyphs = len(PROMPTS) * s.per_prompt + len(GOLD) * GOLD_GLYPHS * s.gold_seeds
-    glyphs += len(PARAPHRASES) * s.paraphrases + s.definitions
+    glyphs += (len(PARAPHRASES) + len(OTHER_PARAPHRASES)) * s.paraphrases + s.definitions
     if told:
         glyphs += len(PROMPTS) * s.told + len(GOLD) * GOLD_GLYPHS * s.told_seeds
     points = sum({*s.curve_steps} - {s.steps}) + s.steps * len({*s.curve_guidance} - {s.guidance})

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from glyffuser.data.dataset import GlyphData
-from glyffuser.evaluate.artist import RIDDLES, Artist, takes_radical
+from glyffuser.evaluate.artist import Artist, takes_radical
 from glyffuser.evaluate.metrics import variety
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.judge.contrastive import Contrastive, ranks
 from glyffuser.judge.judges import Judged, Judges
-from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS, Prompt
+from glyffuser.judge.prompts import GOLD, PROMPTS, Prompt
 from glyffuser.judge.recogniser import Recogniser
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import sentence
@@ -65,10 +65,10 @@ def told(artist: Artist, judges: Judges) -> dict[str, Any] | None:
     return {"rate": rate, "glyphs": len(glyphs), "gold": gold_hits(gold)}
 
 
-def draw_paraphrases(artist: Artist, judges: Judges) -> Judged:
-    """Glyphs for all paraphrases."""
-    texts = [prompt.text for prompt in PARAPHRASES for _ in range(artist.settings.paraphrases)]
-    return judges(artist.draw(texts, range(RIDDLES, RIDDLES + len(texts))))
+def draw_paraphrases(artist: Artist, judges: Judges, prompts: Sequence[Prompt], first: int) -> Judged:
+    """Glyphs for all paraphrases of a list, numbered from `first`."""
+    texts = [prompt.text for prompt in prompts for _ in range(artist.settings.paraphrases)]
+    return judges(artist.draw(texts, range(first, first + len(texts))))
 
 
 def nearest_rows(pipe: GlyffuserPipeline, real: GlyphData, prompts: Sequence[Prompt]) -> np.ndarray:

@@ -18,7 +18,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.processes import LONE, Crew
 from glyffuser.base.weights import weights_hash
 from glyffuser.data.dataset import GlyphData
-from glyffuser.evaluate.artist import DEFINITIONS, Artist, EvaluationSettings, curve_rows
+from glyffuser.evaluate.artist import DEFINITIONS, OTHERS, OURS, Artist, EvaluationSettings, curve_rows
 from glyffuser.evaluate.attention import attention
 from glyffuser.evaluate.meaning import (
     NEAREST,
@@ -46,7 +46,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.judges import PAIR, Judged, Judges
 from glyffuser.judge.novelty import EXISTS, Ideographs, Match
-from glyffuser.judge.prompts import GOLD, PARAPHRASES, PROMPTS
+from glyffuser.judge.prompts import GOLD, OTHER_PARAPHRASES, PARAPHRASES, PROMPTS
 from glyffuser.networks.upscaler import Upscaler
 
 
@@ -63,12 +63,14 @@ class Measures:
 
 @dataclass
 class Evaluation:
-    """What was measured (`numbers`, for JSON) and on what: glyphs of all prompts, of the paraphrases, of the gold
-    prompts, of held-out definitions; of the first and the last of these, the texts and the nearest ideographs too."""
+    """What was measured (`numbers`, for JSON) and on what: glyphs of all prompts, of both lists of paraphrases, of
+    the gold prompts, of held-out definitions; of the first and the last of these, the texts and the nearest ideographs
+    too."""
 
     numbers: dict[str, Any]
     prompts: Judged
     paraphrases: Judged
+    others: Judged
     gold: dict[str, Judged]
     definitions: Judged
     texts: list[str]
@@ -105,21 +107,26 @@ def evaluate(
     numbered = range(DEFINITIONS, DEFINITIONS + settings.definitions)
     pictures = artist.draw(texts[len(prompts) :], numbered, finish=drawn_and_levelled)
     definitions = judges(pictures[:, 1])
-    paraphrases, wished = draw_paraphrases(artist, judges), told(artist, judges)
+    paraphrases = draw_paraphrases(artist, judges, PARAPHRASES, OURS)
+    others = draw_paraphrases(artist, judges, OTHER_PARAPHRASES, OTHERS)
+    wished = told(artist, judges)
     matches = measures.ideographs.nearest(np.concatenate([prompts.images, definitions.images]))
     test = judges(held_out.images)
     # The floor: as many training glyphs as were generated, against the same held-out ones.
     floor = judges.recogniser.read(training.images[some(training, len(definitions), settings.seed)]).features
     known = training.select(some(training, settings.references, settings.seed))
-    near = nearest_rows(pipe, known, [*PROMPTS, *PARAPHRASES])
-    relatives = judges.recogniser.read(known.images[near[: len(PROMPTS), :NEAREST].ravel()]).features
+    near, near_ours, near_others = (
+        nearest_rows(pipe, known, asked) for asked in (PROMPTS, PARAPHRASES, OTHER_PARAPHRASES)
+    )
+    relatives = judges.recogniser.read(known.images[near[:, :NEAREST].ravel()]).features
     numbers = {
         "facts": facts(pipe, measures, training, settings, chain),
         "meaning": {
-            **meaning(prompts, PROMPTS, references(known, near[: len(PROMPTS)], PROMPTS)),
+            **meaning(prompts, PROMPTS, references(known, near, PROMPTS)),
             "gold": gold_hits(gold),
             "told": wished,
-            "paraphrases": meaning(paraphrases, PARAPHRASES, references(known, near[len(PROMPTS) :], PARAPHRASES)),
+            "paraphrases": meaning(paraphrases, PARAPHRASES, references(known, near_ours, PARAPHRASES)),
+            "others": meaning(others, OTHER_PARAPHRASES, references(known, near_others, OTHER_PARAPHRASES)),
             "ranks": own_ranks(measures.contrastive, judges.recogniser, pipe.text_encoder, prompts.features, relatives),
             "recogniser": float((test.radical.argmax(1).numpy() + 1 == held_out.radicals).mean()),
         },
@@ -140,7 +147,7 @@ def evaluate(
         "curves": curves(artist, judges, prompts),
         "seconds_for_16_glyphs": round(seconds, 2),
     }
-    return Evaluation(numbers, prompts, paraphrases, gold, definitions, texts, matches, measures.ideographs)
+    return Evaluation(numbers, prompts, paraphrases, others, gold, definitions, texts, matches, measures.ideographs)
 
 
 def some(data: GlyphData, count: int, seed: int) -> np.ndarray:

@@ -57,8 +57,11 @@ def table(numbers: dict[str, Any]) -> list[Row]:
 
 def meaning_rows(meaning: dict[str, Any]) -> list[Row]:
     """The rows about radicals; real characters of the nearest definitions, and the recogniser's own errors, apart."""
-    wished, riddles = meaning["told"], meaning["paraphrases"]
-    prompts, paraphrases = f"{len(meaning['prompts'])} prompts", f"{len(riddles['prompts'])} paraphrases"
+    wished, prompts = meaning["told"], f"{len(meaning['prompts'])} prompts"
+    riddles = {
+        f"{len(meaning[key]['prompts'])} paraphrases{by}": meaning[key]
+        for key, by in (("paraphrases", ""), ("others", " by another writer"))
+    }
 
     def gold(found: dict[str, dict[str, int]], how: str) -> list[Row]:
         return [(f'"{text}" with the metal radical{how}', f"{g['hits']} of {g['of']}", "") for text, g in found.items()]
@@ -74,9 +77,12 @@ def meaning_rows(meaning: dict[str, Any]) -> list[Row]:
         rows.append((f"mean rank of the own prompt among the {prompts}, contrastive model", cells[0], cells[1]))
     return [
         *rows,
-        (f"radical hit rate, {paraphrases}", percent(riddles["rate"]), ""),
+        *((f"radical hit rate, {name}", percent(found["rate"]), "") for name, found in riddles.items()),
         (f"reference: characters with the definitions nearest to the {prompts}", "", percent(meaning["nearest"])),
-        (f"reference: characters with the definitions nearest to the {paraphrases}", "", percent(riddles["nearest"])),
+        *(
+            (f"reference: characters with the definitions nearest to the {name}", "", percent(found["nearest"]))
+            for name, found in riddles.items()
+        ),
         ("reference: radicals of real characters read correctly by the recogniser", "", percent(meaning["recogniser"])),
     ]
 
@@ -150,6 +156,7 @@ def render(evaluation: Evaluation) -> str:
         ],
         groups=groups(prompts, numbers["meaning"]),
         paraphrases=groups(evaluation.paraphrases, numbers["meaning"]["paraphrases"]),
+        others=groups(evaluation.others, numbers["meaning"]["others"]),
         best=sheet(prompts.images[order[:SHOWN].numpy()], 8),
         worst=worst,
         pairs=pairs(evaluation),

@@ -16,6 +16,7 @@ from glyffuser.base.files import atomic_path
 from glyffuser.text.encoder import TextEncoder
 
 BATCH = 256
+BLOCK = 64 * BATCH  # texts a file
 
 
 @dataclass(frozen=True)
@@ -42,28 +43,44 @@ class EncodedTexts:
 def encode_cached(
     encoder: TextEncoder, texts: Sequence[str], folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> EncodedTexts:
-    """Encode `texts` once; a file in `folder`, named by encoder and texts, holds the result from then on."""
-    key = hashlib.sha256("\n".join([encoder.fingerprint(), *texts]).encode()).hexdigest()[:16]
+    """Encode `texts` once; files in `folder`, one a block of texts, named by encoder and texts, hold the result.
+
+    So what was stopped goes on where it was, and texts that follow others do not make these be encoded again.
+    `progress(done, total)` counts texts.
+    """
+    report, blocks = progress or (lambda done, total: None), []
+    for begin in range(0, len(texts), BLOCK):
+
+        def advance(done: int, before: int = begin) -> None:
+            report(before + done, len(texts))
+
+        blocks.append(_block(encoder, texts[begin : begin + BLOCK], folder, advance))
+    states, lengths = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    return EncodedTexts(states, torch.cumsum(torch.cat([torch.zeros(1, dtype=torch.long), lengths]), dim=0))
+
+
+def _block(
+    encoder: TextEncoder, texts: Sequence[str], folder: Path, advance: Callable[[int], None]
+) -> tuple[Tensor, Tensor]:
+    """The token states of a block of texts end to end, float16 (M, d), and how many each has (N,)."""
+    key = hashlib.sha256("\n".join(["block", encoder.fingerprint(), *texts]).encode()).hexdigest()[:16]
     path = folder / f"{Path(encoder.config.encoder).name}-{key}.safetensors"
     if path.exists():
         try:
             with safe_open(path, framework="pt") as file:
-                return EncodedTexts(file.get_tensor("states"), file.get_tensor("starts"))
+                return file.get_tensor("states"), file.get_tensor("lengths")
         except SafetensorError:
-            warnings.warn(f"{path} is damaged and is rebuilt", stacklevel=2)
-    order = sorted(
-        range(len(texts)), key=lambda i: len(texts[i])
-    )  # texts of similar length share a batch: less padding
+            warnings.warn(f"{path} is damaged and is rebuilt", stacklevel=3)
+    # Texts of similar length share a batch: less padding.
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     rows: list[Tensor] = [torch.empty(0)] * len(texts)
     for begin in range(0, len(texts), BATCH):
         chosen = order[begin : begin + BATCH]
         states, mask = encoder.encode([texts[i] for i in chosen])
         for i, state, real in zip(chosen, states.half().cpu(), mask.cpu(), strict=True):
             rows[i] = state[real]
-        if progress:
-            progress(min(begin + BATCH, len(texts)), len(texts))
-    starts = torch.cumsum(torch.tensor([0] + [len(row) for row in rows]), dim=0)
-    encoded = EncodedTexts(torch.cat(rows), starts)
+        advance(min(begin + BATCH, len(texts)))
+    states, lengths = torch.cat(rows), torch.tensor([len(row) for row in rows])
     with atomic_path(path) as temporary:
-        save_file({"states": encoded.states, "starts": encoded.starts}, temporary)
-    return encoded
+        save_file({"states": states, "lengths": lengths}, temporary)
+    return states, lengths

@@ -26,6 +26,7 @@ from glyffuser.data.dataset import GlyphData, GlyphFacts
 from glyffuser.data.glosses import glosses
 from glyffuser.data.pairs import read_pairs
 from glyffuser.data.pictures import GlyphStream, open_dataset, read_pictures
+from glyffuser.data.riddles import riddles
 from glyffuser.diffusion.process import Process
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.load import load_pipeline
@@ -130,6 +131,8 @@ def _captions(config: Config, data: GlyphFacts) -> Captions:
     further = [compositions(data.chars, data.senses)] if config.data.composition else []
     if config.data.gloss:
         further.append(glosses(data.senses))
+    if config.data.riddle:
+        further.append(riddles(data.radicals))
     return build_captions(data.definitions, data.senses, further)
 
 
