@@ -183,7 +183,7 @@ def drawn(points: Sequence[Point], axis: str) -> Figure:
     ax.set_xscale("log")
     ax.set_xticks(x, [f"{value:.0f}" for value in x])
     ax.minorticks_off()
-    ax.set_ylim(0, 100)
+    ax.set_ylim(-3, 103)  # so that marks at either end are whole
     ax.set_xlabel(axis)
     ax.set_ylabel("of glyphs, %")
     ax.legend()
