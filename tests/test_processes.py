@@ -29,6 +29,7 @@ from accelerate.state import AcceleratorState, GradientState
 from glyffuser.commands.cli import main
 from glyffuser.config import load_config
 from glyffuser.train import loop as train
+from glyffuser.train import optimizer
 sys.path.insert(0, {tests!r})
 from training_runs import Run, glyphs, tensors
 
@@ -54,6 +55,12 @@ facts = {{
     "state": hashlib.sha256(b"".join(state)).hexdigest(),
     "codes": [],
 }}
+matrices, worked = torch.randn(5, 6, 20, generator=torch.Generator().manual_seed(1)), []
+alone, whole = optimizer.orthogonal, optimizer.orthogonal(matrices)
+optimizer.orthogonal = lambda some: worked.append(len(some)) or alone(some)
+made = optimizer.shared(matrices)
+optimizer.orthogonal = alone
+facts |= {{"worked": worked, "made": made.tolist(), "off": float((made - whole).abs().max())}}
 for command in commands:
     again()
     facts["codes"].append(main(command))
@@ -108,6 +115,14 @@ def test_they_train_one_network_and_see_no_glyph_twice(two):
     assert sorted(both) == list(range(64))  # 4 steps of 16 glyphs: one pass
     assert load_pipeline(two.out / "clocks" / "model") is not None
     assert len(log(two.out / "clocks")) == 4  # one process writes
+
+
+@pytest.mark.slow
+def test_they_share_the_work_of_the_optimiser_and_have_the_same_of_it(two):
+    first, second = two.ranks
+    assert first["made"] == second["made"]
+    assert max(first["off"], second["off"]) < 0.02  # bfloat16
+    assert first["worked"] == second["worked"] == [3]  # of five
 
 
 @pytest.mark.slow

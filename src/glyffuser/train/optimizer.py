@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from glyffuser.base.devices import bfloat16_is_fast
 from glyffuser.config import TrainConfig
@@ -34,6 +34,23 @@ def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
         gram = torch.bmm(x, x.mT)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
+
+
+def shared(matrices: Tensor) -> Tensor:
+    """`orthogonal` of matrices (k, m, n), of which each process works out its share and gets the others' from them.
+
+    All must call it with the same matrices, and get the same back, to the bit.
+    """
+    processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+    if processes == 1 or len(matrices) == 1:
+        return orthogonal(matrices)
+    share = -(-len(matrices) // processes)
+    own = torch.arange(share, device=matrices.device) + distributed.get_rank() * share
+    made = orthogonal(matrices[own % len(matrices)]).contiguous()  # the last one may have to repeat some
+    bits = made.view(torch.uint8)  # gloo moves bytes of any kind, but not every kind of number
+    parts = [torch.empty_like(bits) for _ in range(processes)]
+    distributed.all_gather(parts, bits)
+    return torch.cat(parts)[: len(matrices)].view(made.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -85,7 +102,7 @@ class Muon(torch.optim.Optimizer):
             direction = gradient.lerp(momentum, group["momentum"]).flatten(1)
             ahead[direction.shape].append((parameter, direction))
         for shape, pairs in ahead.items():  # together, matrices of one shape take less than half the time
-            updates = orthogonal(torch.stack([direction for _, direction in pairs]))
+            updates = shared(torch.stack([direction for _, direction in pairs]))
             for (parameter, _), update in zip(pairs, updates, strict=True):
                 parameter.add_(update.reshape(parameter.shape), alpha=-0.2 * max(shape) ** 0.5 * group["lr"])
 
