@@ -2,7 +2,8 @@
 
 With several processes each has the whole network and takes its share of the step's glyphs; gradients are averaged over
 all (DistributedDataParallel, by accelerate) before anything is made of them. So every process clips the same gradient,
-Muon orthogonalises the same matrix and the averaged weights are the same everywhere, as if there were one process.
+gets the same matrices from Muon, which shares them out, and the averaged weights are the same everywhere, as if there
+were one process.
 """
 
 from collections.abc import Callable, Iterable
