@@ -62,7 +62,7 @@ def build_captions(
     """List every caption of every glyph. A glyph with a single sense has its definition as its mixtures.
 
     `further`: further kinds, each with a list of texts for every glyph; one that has none keeps its definition. Their
-    texts are numbered after all others, kind after kind, so that a further kind changes nothing of what was encoded.
+    texts are numbered after all others, kind after kind, so that a further kind leaves the numbers before it alone.
     """
     rng = np.random.default_rng(seed)
     number: dict[str, int] = {"": 0}

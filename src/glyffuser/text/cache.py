@@ -45,7 +45,7 @@ def encode_cached(
 ) -> EncodedTexts:
     """Encode `texts` once; files in `folder`, one a block of texts, named by encoder and texts, hold the result.
 
-    So what was stopped goes on where it was, and texts that follow others do not make these be encoded again.
+    So what was stopped goes on where it was, and of texts that others now follow one block at most is encoded again.
     `progress(done, total)` counts texts.
     """
     report, blocks = progress or (lambda done, total: None), []

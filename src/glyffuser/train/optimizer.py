@@ -39,7 +39,7 @@ def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
 def shared(matrices: Tensor) -> Tensor:
     """`orthogonal` of matrices (k, m, n), of which each process works out its share and gets the others' from them.
 
-    All must call it with the same matrices, and get the same back, to the bit.
+    All must call it with the same matrices. A single one each works out by itself.
     """
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     if processes == 1 or len(matrices) == 1:
