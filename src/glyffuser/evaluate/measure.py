@@ -115,9 +115,9 @@ def evaluate(
     # The floor: as many training glyphs as were generated, against the same held-out ones.
     floor = judges.recogniser.read(training.images[some(training, len(definitions), settings.seed)]).features
     known = training.select(some(training, settings.references, settings.seed))
-    near, near_ours, near_others = (
-        nearest_rows(pipe, known, asked) for asked in (PROMPTS, PARAPHRASES, OTHER_PARAPHRASES)
-    )
+    asked = [*PROMPTS, *PARAPHRASES, *OTHER_PARAPHRASES]  # at once: all known definitions are encoded for it
+    ends = [len(PROMPTS), len(PROMPTS) + len(PARAPHRASES)]
+    near, near_ours, near_others = np.split(nearest_rows(pipe, known, asked), ends)
     relatives = judges.recogniser.read(known.images[near[:, :NEAREST].ravel()]).features
     numbers = {
         "facts": facts(pipe, measures, training, settings, chain),
