@@ -12,10 +12,10 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-# torch's threads spin while they wait for one another (libgomp). Beside any other busy program that makes everything
-# many times slower. With a short spin that is over; on some processors, alone on the machine, it costs a third of the
-# speed (docs/LOG.md, entries 11 and 45). The variable is read when torch is first imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+from glyffuser.base.spinning import spins
+
+# The variable is read when torch is first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", str(spins()))
 
 __version__ = version("glyffuser")
 

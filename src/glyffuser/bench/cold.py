@@ -43,7 +43,7 @@ def cold(model: str, repeats: int, progress: Callable[[int, int], None] = lambda
     slows the machine for a while slows all. UserError where a command fails.
     """
     if not hasattr(os, "wait4"):
-        raise UserError("cold starts can be measured on Linux and macOS alone; leave out `cold`")
+        raise UserError("cold starts can be measured only on Linux and macOS; leave out `cold`")
     folder = Path(tempfile.mkdtemp(prefix="glyffuser-bench-"))
     draw = (*COMMAND, "sample", "gold", "-n", "1", "--model", model, "--out", str(folder))
     stages = {**dict(STAGES), "sample -n 1": draw}

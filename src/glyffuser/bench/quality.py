@@ -79,7 +79,10 @@ def by_steps(
     table = Table("Quality against steps", ("steps", "s a glyph", "glyphs", *SHARES))
     for point in points:
         table.add(int(point.x), point.seconds / point.glyphs, point.glyphs, *shares(point))
-    table.notes = [f"One glyph for each of {n} prompts of the evaluation; by the clock; errors are standard errors."]
+    table.notes = [
+        f"{n} glyphs, for the {len(PROMPTS)} prompts of the evaluation in turn; by the clock; errors are standard "
+        "errors."
+    ]
     return table, save(drawn(points, "steps of sampling"), out / "quality-steps.png")
 
 

@@ -39,7 +39,7 @@ def clock(processor: bool) -> Clock:
         return time.perf_counter
     if torch.get_num_threads() > 1:
         raise UserError(
-            f"--processor-time is for one thread, this run has {torch.get_num_threads()}; set OMP_NUM_THREADS=1"
+            f"--processor-time is for one thread, but this run has {torch.get_num_threads()}; set OMP_NUM_THREADS=1"
         )
     return time.process_time
 

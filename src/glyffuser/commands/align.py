@@ -16,25 +16,26 @@ class Align:
 
     Example: glyffuser align --model runs/mine --pairs pairs.parquet --out runs/aligned
 
-    It begins with the weights of --model and is held to it. Ctrl-C ends it cleanly; the same --out goes on exactly.
+    It starts from the weights of --model and is held to that model. Ctrl-C stops it cleanly; the same --out resumes it
+    exactly.
     """
 
     model: str = "bundled"
     """What to align: a model folder or run folder; default: the bundled model."""
     pairs: Path = Path("pairs.parquet")
-    """The pairs; those of which both glyphs are bad are left out."""
+    """The pairs; those with both glyphs bad are left out."""
     beta: float | None = None
     """How strongly the model is held to what it was: the higher, the less it moves; default: 1000."""
     out: Path = Path("runs/aligned")
     """The run folder."""
     max_minutes: float | None = None
-    """Stop after so many minutes in all."""
+    """Stop after this many minutes in all."""
     max_steps: int | None = None
-    """Stop after so many optimiser steps in all."""
+    """Stop after this many optimiser steps in all."""
     set: UseAppendAction[tuple[str, ...]] = ()
     """Override one setting as section.key=value, for example train.lr=1e-5; may be repeated."""
     dry_run: Flag = False
-    """Train nothing and write nothing: say what it takes, and when the run would end."""
+    """Train nothing and write nothing: report what the run would take and when it would end."""
     json: Flag = False
     """Print the last state as JSON."""
 

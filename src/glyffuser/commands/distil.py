@@ -14,34 +14,34 @@ from glyffuser.config import DATA, STUDENTS, Config, preset, set_field
 
 @dataclass
 class Distil:
-    """Train a student of a model: to need no guidance, or to draw in few steps.
+    """Train a student of a model: one that needs no guidance, or one that draws in few steps.
 
     Example: glyffuser distil --model runs/mine --method guidance --out runs/folded
              glyffuser distil --model runs/mine --method consistency --steps 4 --out runs/fast
 
-    The student begins with the weights of its teacher. Ctrl-C ends it cleanly; the same --out goes on exactly.
+    The student starts from its teacher's weights. Ctrl-C stops it cleanly; the same --out resumes it exactly.
     """
 
     model: str = "bundled"
     """The teacher: a model folder or run folder; default: the bundled model."""
     method: Annotated[str, arg(help=f"One of {', '.join(DISTILLATIONS)}.")] = DISTILLATIONS[0]
     steps: int | None = None
-    """Steps that a student of "consistency" or "moments" is to draw in; default: 4."""
+    """Steps in which a student of "consistency" or "moments" is to draw; default: 4."""
     guidance: float | None = None
     """Scale of the teacher's guidance; default: the teacher's own choice."""
     adversarial: float | None = None
-    """Let a discriminator, which sees real glyphs, pull at a student of "moments": a share of the teacher's pull."""
+    """Let a discriminator, which sees real glyphs, pull on a student of "moments": a share of the teacher's pull."""
     data: Annotated[Path | None, arg(help=f"The data set; default: {DATA}.")] = None
     out: Path | None = None
     """The run folder; default: runs/<method>."""
     max_minutes: float | None = None
-    """Stop after so many minutes in all."""
+    """Stop after this many minutes in all."""
     max_steps: int | None = None
-    """Stop after so many optimiser steps in all."""
+    """Stop after this many optimiser steps in all."""
     set: UseAppendAction[tuple[str, ...]] = ()
     """Override one setting as section.key=value, for example train.lr=1e-4; may be repeated."""
     dry_run: Flag = False
-    """Train nothing and write nothing: say what it takes, and when the run would end."""
+    """Train nothing and write nothing: report what the run would take and when it would end."""
     json: Flag = False
     """Print the last state as JSON."""
 

@@ -24,7 +24,7 @@ class Evaluate:
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
     data: Path = DATA
-    """The data set, for real glyphs to compare with; made by: glyffuser dataset build."""
+    """The data set of real glyphs to compare with; made by: glyffuser dataset build."""
     out: Path = Path("eval")
     """Folder for the report."""
     quick: Flag = False
@@ -32,7 +32,7 @@ class Evaluate:
     per_prompt: int | None = None
     """Glyphs for each of the 80 prompts; default: 4."""
     definitions: int | None = None
-    """Held-out definitions, a glyph each, that are compared with real glyphs; default: 420."""
+    """Held-out definitions, one glyph each, to compare with real glyphs; default: 420."""
     steps: int | None = None
     """Denoising steps; default: as in sample."""
     guidance: float | None = None
@@ -42,11 +42,12 @@ class Evaluate:
     eta: float | None = None
     """As in sample; default: the model's own choice."""
     style: str | None = None
-    """As in sample, for a model of several styles: that of the data set, with which its glyphs are compared."""
+    """As in sample, for a model of several styles: the style of the data set its glyphs are compared with."""
     seed: int = 0
-    """Of noise and of the choice of definitions."""
+    """Seed of the noise and of the choice of definitions."""
     upscaler: UseAppendAction[tuple[Path, ...]] = ()
-    """For a model of smaller glyphs than the data set's: a folder that `glyffuser train --preset upscale128` wrote."""
+    """For a model whose glyphs are smaller than the data set's: a folder that `glyffuser train --preset upscale128`
+    wrote."""
     judges: Path | None = None
     """A folder that `glyffuser train-judges` wrote; default: the bundled judges."""
     json: Flag = False

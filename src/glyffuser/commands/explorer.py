@@ -17,12 +17,12 @@ from glyffuser.config import DATA
 
 @dataclass
 class Explorer:
-    """Write a page that runs the model in a browser, with no server: every step of a drawing can be moved by hand.
+    """Write a page that runs the model in a browser, with no server: step through a drawing, set guidance by hand.
 
     Example: glyffuser explorer --out page/ --open
 
-    page/index.html opens from the file system too, and then computes in one thread; --open serves it on this machine
-    alone, so that it may use several, and opens a browser.
+    page/index.html also opens from the file system, where it computes in one thread; --open serves it on this machine
+    only, so that it may use several, and opens a browser.
     """
 
     out: Path = Path("page")
@@ -34,7 +34,7 @@ class Explorer:
     open_page: Annotated[Flag, arg(name="open")] = False
     """Serve the page on 127.0.0.1 and open a browser, until Ctrl-C."""
     port: int = 0
-    """The port to serve at; 0 is any that is free."""
+    """The port to serve on; 0: any free port."""
     json: Flag = False
     """Print the results as JSON."""
 

@@ -17,7 +17,7 @@ OUTLINES = ("contourpy", "pathops", "fontTools", "brotli")  # what outlines and 
 
 @dataclass
 class Svg:
-    """Trace pictures of glyphs to outlines, lines and curves that stay sharp at any size, and write SVG files.
+    """Trace pictures of glyphs into outlines, lines and curves that stay sharp at any size, and write SVG files.
 
     Example: glyffuser svg out/ --out outlines/
     """
@@ -46,22 +46,22 @@ class Font:
 
     Example: glyffuser font "gold" "a river of fire" --out MyGlyphs.ttf
 
-    Type :gold: in that font and the glyph appears. Beside the font are written its prompts, its licence, a specimen
-    (HTML and PNG), and, in a folder, the pictures. The first meaning is drawn from --seed, the next from the seed after
-    it, and so on.
+    Type :gold: in that font and the glyph appears. Its prompts, its licence, a specimen (HTML and PNG) and a folder of
+    the pictures are written beside it. The first meaning is drawn from --seed, the next from the seed after it, and so
+    on.
     """
 
     prompts: Positional[tuple[str, ...]] = ()
     """English meanings, each in quotes."""
     request: OmitArgPrefixes[Request] = field(default_factory=lambda: Request(n=1, best_of=4))
     prompt_list: Annotated[Path | None, arg(name="list")] = None
-    """A text file with a meaning a line."""
+    """A text file with one meaning per line."""
     source: Annotated[Path | None, arg(name="from")] = None
     """A folder that `glyffuser sample` wrote: take the glyphs in it, draw none."""
     out: Path = Path("MyGlyphs.ttf")
     """The font to write: .ttf (TrueType), .otf (cubic curves) or .woff2 (for web pages)."""
     family: str | None = None
-    """The name of the font in menus; default: the file's."""
+    """The name of the font in menus; default: the file's name."""
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
     json: Flag = False

@@ -20,7 +20,7 @@ class Inspect:
     pictures: Positional[tuple[Path, ...]]
     """Square grey pictures, or folders of them."""
     out: Path | None = None
-    """Folder for a heat map of the flaws of each."""
+    """Folder for heat maps of the flaws, one per picture."""
     judges: Path | None = None
     """A folder that `glyffuser train-judges` wrote; default: the bundled judges."""
     json: Flag = False

@@ -26,25 +26,25 @@ MANY = 256  # pairs that are labelled by flaws if no number is given
 
 @dataclass
 class Label:
-    """Open a page that shows two glyphs of one meaning, and keep which of them is better, for `glyffuser align`.
+    """Open a page that shows two glyphs of one meaning, and record which is better, for `glyffuser align`.
 
     Example: glyffuser label --model runs/mine --out pairs.parquet --open
 
-    Keys: left, right, down or b (both bad), u or backspace (undo). Every choice is kept at once; Ctrl-C ends it, and
-    the same command goes on. docs/ALIGN.md describes the file.
+    Keys: left, right, down or b (both bad), u or backspace (undo). Every choice is saved at once; Ctrl-C stops it, and
+    the same command goes on where you were. docs/ALIGN.md describes the file.
     """
 
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
     prompts: Path | None = None
-    """A text file of meanings, one a line; default: senses of the characters that --data has to train on."""
+    """A text file of meanings, one per line; default: senses of the training characters in --data."""
     data: Annotated[Path, arg(help=f"The data set for meanings; default: {DATA}.")] = DATA
     out: Path = Path("pairs.parquet")
-    """The Parquet file; if it holds pairs already, it goes on."""
+    """The Parquet file; if it already holds pairs, labelling goes on from there."""
     by: str = PERSON
     """Who chooses: person; or flaws: the network that chooses for `sample --best-of`, by how well formed a glyph is."""
     n: Annotated[int | None, arg(name="n", aliases=["-n"])] = None
-    """How many pairs there are to be in all; default: no end, and 256 by flaws."""
+    """How many pairs to have in all; default: no limit, or 256 by flaws."""
     steps: int | None = None
     """Denoising steps; default: the model's own choice."""
     guidance: float | None = None
@@ -53,9 +53,9 @@ class Label:
         None
     )
     seed: int = 0
-    """Another seed, other pairs."""
+    """A different seed gives different pairs."""
     port: int = 0
-    """Where the page is; 0: any free port."""
+    """The port of the page; 0: any free port."""
     open: Flag = False
     """Open the page in the browser."""
     json: Flag = False
@@ -100,7 +100,7 @@ class Label:
 
         with contextlib.suppress(KeyboardInterrupt), serving(Desk(source, file, self.n), self.port) as server:
             address = f"http://127.0.0.1:{server.server_port}/"
-            print(f"label at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+            print(f"label at {address} (Ctrl-C stops it)", file=sys.stderr, flush=True)
             if self.open:
                 webbrowser.open(address)
             server.serve_forever()

@@ -26,7 +26,7 @@ def in_words(error: Exception) -> str | None:
         return "the disk is full; free some space and run the same command again"
     if error.errno in REFUSED:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}; see whether that file or folder can be used, or name another"
+        return f"{where}{error.strerror}; check whether that file or folder can be used, or name another"
     return None
 
 

@@ -33,26 +33,26 @@ class Sample:
     prompts: Positional[tuple[str, ...]] = ()
     """English meanings, each in quotes; none for a model that takes no text."""
     listed: Annotated[Path | None, arg(name="list")] = None
-    """A text file (UTF-8) with more meanings, one a line."""
+    """A text file (UTF-8) with more meanings, one per line."""
     request: OmitArgPrefixes[Request] = field(default_factory=Request)
     new: Flag = False
     """Leave out glyphs that exist as characters, and draw others in their place; the default with --best-of."""
     no_new: Flag = False
-    """Keep glyphs that exist as characters, with --best-of too."""
+    """Keep glyphs that exist as characters, even with --best-of."""
     out: Path = Path("out")
     """Folder for the pictures."""
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
     engine: str = "torch"
-    """torch, or onnx: the denoiser that `glyffuser onnx` wrote, in int8 quicker on a CPU (docs/ONNX.md)."""
+    """torch, or onnx: the denoiser that `glyffuser onnx` wrote, which in int8 is quicker on a CPU (docs/ONNX.md)."""
     onnx: Path = Path("onnx")
     """For --engine onnx: the folder with its files."""
     upscaler: UseAppendAction[tuple[Path, ...]] = ()
-    """For --upscale: a folder that `glyffuser train` wrote, for each stage but 128 to 512 pixels, which is bundled."""
+    """For --upscale: a folder that `glyffuser train` wrote, for each stage except 128 to 512 pixels (bundled)."""
     svg: Flag = False
-    """Write the outline of each glyph too, as an SVG beside its PNG."""
+    """Also write the outline of each glyph, as an SVG beside its PNG."""
     again: Path | None = None
-    """A JSON written beside glyphs: draw those again, byte for byte. Prompt and settings come from it."""
+    """A JSON written beside glyphs: draw those glyphs again, byte for byte. Prompt and settings come from it."""
     json: Flag = False
     """Print the results as JSON."""
 
@@ -68,7 +68,7 @@ class Sample:
         if self.again is None and not prompts and self.model == "bundled":
             raise UserError(NO_PROMPT)
         if self.upscaler and self.again is None and self.request.upscale is None:
-            raise UserError("--upscaler says how glyphs are enlarged; say how large with --upscale, for example 512")
+            raise UserError("--upscaler says how glyphs are enlarged; say to what size with --upscale, for example 512")
         if self.svg:
             need_extra("export", *OUTLINES)
         with importing():

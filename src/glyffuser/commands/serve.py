@@ -12,7 +12,7 @@ PACKAGES = ("gradio", *OUTLINES)  # of the extra `serve`
 
 @dataclass
 class Serve:
-    """Open the studio, a page on this machine to draw glyphs in, read them, and make a font of them.
+    """Open the studio, a page on this machine for drawing glyphs, reading them and making a font of them.
 
     Example: glyffuser serve --open
 
@@ -20,13 +20,13 @@ class Serve:
     """
 
     port: int = 7860
-    """Where it listens; 0: any free port."""
+    """The port it listens on; 0: any free port."""
     host: str = "127.0.0.1"
-    """The address it listens on; by default only this machine reaches it."""
+    """The address it listens on; by default only this machine can reach it."""
     auth: str | None = None
     """USER:PASSWORD that visitors must give."""
     no_auth: Flag = False
-    """Let everyone in who reaches --host."""
+    """Let in everyone who reaches --host."""
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
     open: Flag = False
@@ -44,7 +44,8 @@ class Serve:
         artist = Artist.load(named_model(self.model))
         if not is_loopback(self.host):
             who = "whoever knows the password" if auth else "whoever reaches it"
-            print(f"--host {self.host}: other machines reach the studio, unencrypted; {who} can draw here", flush=True)
+            said = f"--host {self.host}: other machines can reach the studio, unencrypted; {who} can draw here"
+            print(said, flush=True)
         serve(artist, self.host, self.port, auth, self._ready)
 
     def _ready(self, address: str) -> None:

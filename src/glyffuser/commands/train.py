@@ -30,11 +30,11 @@ USUAL = next(iter(PRESETS))  # the preset where none is named
 
 @dataclass
 class Train:
-    """Train a model, or go on with a run that was stopped: the same --out resumes it exactly.
+    """Train a model, or continue a run that was stopped: the same --out resumes it exactly.
 
     Example: glyffuser train --preset cpu --out runs/mine --max-minutes 120
 
-    Ctrl-C ends it cleanly after the current step, with a checkpoint and a usable model in <out>/model.
+    Ctrl-C stops it cleanly after the current step, with a checkpoint and a usable model in <out>/model.
     """
 
     preset: Annotated[str | None, arg(help=f"One of {', '.join(PRESETS)}; default: {USUAL}.")] = None
@@ -44,13 +44,13 @@ class Train:
     out: Path | None = None
     """The run folder; default: runs/<preset>."""
     max_minutes: float | None = None
-    """Stop after so many minutes in all."""
+    """Stop after this many minutes in all."""
     max_steps: int | None = None
-    """Stop after so many steps in all."""
+    """Stop after this many steps in all."""
     set: UseAppendAction[tuple[str, ...]] = ()
     """Override one setting as section.key=value, for example train.lr=1e-4; may be repeated."""
     dry_run: Flag = False
-    """Train nothing and write nothing: say how large the network is, what it takes, and when the run would end."""
+    """Train nothing and write nothing: report how large the network is, what it takes and when the run would end."""
     json: Flag = False
     """Print the last state as JSON."""
 
@@ -123,10 +123,10 @@ def foretell(parts: "Parts", state: "State", as_json: bool) -> None:
     total = sum(dataclasses.asdict(memory).values())
     lines = [
         f"network: {told.parameters / 1e6:.1f} M parameters, "
-        f"{told.multiply_adds / 1e6:,.0f} M multiply-adds a glyph and pass",
+        f"{told.multiply_adds / 1e6:,.0f} M multiply-adds per glyph and pass",
         f"memory: {megabytes(total)}: weights {megabytes(memory.weights)}, averages {megabytes(memory.averages)}, "
         f"optimiser {megabytes(memory.optimizer)}, a step {megabytes(memory.step)}; the data set comes on top",
-        f"speed: {told.glyphs_per_second:.3g} glyphs/s, {told.seconds_a_step:.3g} s a step, without previews",
+        f"speed: {told.glyphs_per_second:.3g} glyphs/s, {told.seconds_a_step:.3g} s per step, without previews",
         f"end: from step {first} to step {end.steps} ({end.by}), {end.passes:.1f} passes over the data, "
         f"{end.minutes_left:.0f} minutes from now: {ends:%Y-%m-%d %H:%M}",
     ]

@@ -26,20 +26,20 @@ class TrainJudges:
     data: Path = DATA
     """The data set of the model."""
     unseen: Path | None = None
-    """A data set in a font that is not among those, to measure with."""
+    """A data set in a font that --fonts does not hold, to measure with."""
     out: Path = Path("judges")
     """Folder for the networks."""
     minutes: float = 100.0
-    """For all of them; less is less exact."""
+    """For all of them; fewer make them less exact."""
     selector: Flag = False
     """Train the selector: the smaller pair that chooses for `sample --best-of` and never scores."""
     contrastive: Flag = False
     """Train the contrastive model of `find` on the recogniser in --out, else the bundled one; takes
-    some minutes, and heeds no --minutes."""
+    some minutes, and ignores --minutes."""
     measure: Flag = False
-    """Train nothing: measure what is in --out, and write the JSON anew."""
+    """Train nothing: measure what is in --out, and rewrite the JSON."""
     seed: int = 0
-    """Of weights, data order and flaws."""
+    """Seed of the weights, the data order and the flaws."""
     json: Flag = False
     """Print the measurements as JSON."""
 

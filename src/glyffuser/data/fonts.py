@@ -208,7 +208,7 @@ def _open_faces(path: Path) -> list["TTFont"]:
         raise UserError("fontTools is missing; pip install 'glyffuser[data]'") from error
     try:
         if (size := path.stat().st_size) > LARGEST:
-            raise UserError(f"{path} has {size >> 20} MiB, too many for a font; choose another --font")
+            raise UserError(f"{path} is {size >> 20} MiB, too large for a font; choose another --font")
         data = path.read_bytes()
         if data[:4] not in KINDS:  # compressed fonts (WOFF) can hold far more than they have
             raise UserError(f"{path} is not a TrueType or OpenType font (.ttf, .otf or .ttc); choose another --font")

@@ -183,7 +183,7 @@ def check(wanted: int, training: GlyphData, held_out: GlyphData, settings: Evalu
         raise UserError(f"the model draws {wanted}-pixel glyphs, the data set holds {size}-pixel ones; build another")
     if len(held_out) < settings.definitions:
         raise UserError(
-            f"the comparison needs {settings.definitions} held-out glyphs, the data set has {len(held_out)}; "
+            f"the comparison needs {settings.definitions} held-out glyphs, but the data set has {len(held_out)}; "
             "lower --definitions, or build a larger data set"
         )
     if settings.definitions <= features:  # said here, before anything is drawn

@@ -52,7 +52,7 @@ def with_onnx(pipe: GlyffuserPipeline, folder: Path) -> OnnxPipeline:
         part = facts["parts"]["denoiser"]
         file = folder / Path(part["file"]).name  # beside it, whatever it says
         if sha256(file) != part["sha256"]:
-            raise UserError(f"{file} is damaged, or of another export than {SETTINGS}; export the model again")
+            raise UserError(f"{file} is damaged, or from another export than {SETTINGS}; export the model again")
         made.session = open_session(file, torch.get_num_threads())
     except UserError:
         raise

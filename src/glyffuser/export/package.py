@@ -43,7 +43,7 @@ class Written:
 def check_target(out: Path) -> None:
     """UserError unless a font can be written there."""
     if out.suffix.lower() not in KINDS:
-        raise UserError(f"{out} is no name of a font; end it in {', '.join(KINDS)}")
+        raise UserError(f"{out} is not the name of a font file; end it in {', '.join(KINDS)}")
     if out.is_dir():
         raise UserError(f"{out} is a folder, not a file; choose another --out")
     output_folder(out.parent)

@@ -50,7 +50,7 @@ def plan(size: int, wanted: int, upscalers: Sequence[Upscaler]) -> list[Upscaler
             known = ", ".join(f"{u.config.low_size} to {u.config.sample_size}" for u in upscalers)
             raise UserError(
                 f"glyphs of {size} pixels cannot be enlarged to {wanted}: "
-                + (f"the upscalers given lead from {known} pixels; " if known else "no upscaler is given; ")
+                + (f"the upscalers here lead from {known} pixels; " if known else "no upscaler is given; ")
                 + "name one that fits with --upscaler"
             )
         chain.append(by_size[at])
@@ -69,8 +69,8 @@ def check_used(named: Sequence[Path], upscalers: Sequence[Upscaler], chain: Sequ
         if not any(upscaler is chosen for chosen in chain):
             config = upscaler.config
             raise UserError(
-                f"{folder} enlarges glyphs of {config.low_size} pixels to {config.sample_size}, for which there is no "
-                "use here; leave it out"
+                f"{folder} enlarges glyphs of {config.low_size} pixels to {config.sample_size}, which is of no use "
+                "here; leave it out"
             )
 
 

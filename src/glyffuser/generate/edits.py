@@ -65,8 +65,8 @@ def _one(parts: tuple[Part, ...], request: Request) -> Part:
     """The part that a model without parts can hold."""
     if request.init is not None:
         raise UserError(
-            "this model was trained without parts, so --with holds that of a real character and takes the place of "
-            "--init; leave out one of them"
+            "this model was trained without parts, so --with holds one of a real character, in place of --init; "
+            "leave out one of them"
         )
     if len(parts) > 1:
         raise UserError(

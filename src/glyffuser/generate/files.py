@@ -143,15 +143,17 @@ def read_record(path: Path, pipe: GlyffuserPipeline, upscalers: Sequence[Upscale
     here = weights_hash(pipe.unet)
     if facts.get("model") != here:
         raise UserError(
-            f"{path} was drawn by the model {facts.get('model')}, this is {here}; pass that model with --model"
+            f"{path} was drawn by the model {facts.get('model')}, not by {here}; pass that model with --model"
         )
     engine = facts.get("engine", GlyffuserPipeline.engine)
     if engine != pipe.engine:
-        raise UserError(f"{path} was drawn by the engine {engine}, this is {pipe.engine}; see --engine and --onnx")
+        raise UserError(f"{path} was drawn by the engine {engine}, not {pipe.engine}; see --engine and --onnx")
     before = facts.get("upscalers", [])
     if before != [weights_hash(upscaler) for upscaler in chain_of(pipe, request, upscalers)]:
         known = ", ".join(map(str, before)) if isinstance(before, list) else before
-        raise UserError(f"{path} was enlarged by {known}, others than those; pass them with --upscaler")
+        raise UserError(
+            f"{path} was enlarged by other upscalers, {known or 'which it does not name'}; pass them with --upscaler"
+        )
     return request
 
 

@@ -281,7 +281,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         if not self.unconditional:
             return self.text_encoder.check(prompt)
         if prompt.strip():
-            raise UserError("this model takes no text, it was trained without; leave the prompt out")
+            raise UserError("this model takes no text: it was trained without; leave the prompt out")
         return ""
 
     def check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:

@@ -56,8 +56,8 @@ class Request:
     sampler: Annotated[str | None, arg(help=SAMPLER_HELP)] = None
     spacing: Annotated[str, arg(help=SPACING_HELP)] = SPACINGS[0]
     eta: float | None = None
-    """How soon a step replaces noise by fresh noise: 0 never; 1 as soon as ddpm does; above 1, for dpm++2m-sde, sooner;
-    default: the model's own choice. Only ddim and dpm++2m-sde take it."""
+    """How soon a step replaces noise with fresh noise: 0 never; 1 as soon as ddpm does; above 1, for dpm++2m-sde,
+    sooner; default: the model's own choice. Only ddim and dpm++2m-sde take it."""
     guidance: float | None = None
     """How strongly the prompt steers; 1 = off; default: the model's own choice."""
     interval: tuple[float, float] = INTERVAL
@@ -67,20 +67,20 @@ class Request:
     seed: int = 0
     """A different seed gives different glyphs."""
     radical: int | None = None
-    """Kangxi number of the radical, 1 to 214 (167 is metal), or 0: the text alone, the default."""
+    """Kangxi number of the radical, 1 to 214 (167 is metal), or 0 for the text alone, the default."""
     init: str | None = None
     """A character, or a picture file, black on white, to start from; say how far from it with --strength."""
     strength: float | None = None
-    """How much of --init is drawn anew: near 0 almost nothing, 1 everything; default: 0.75, and 1 with --keep."""
+    """How much of --init to redraw: near 0 almost nothing, 1 everything; default: 0.75, or 1 with --keep."""
     keep: str | None = None
-    """What of --init to hold while the rest is invented: left, right, top, bottom, or a mask file, white there."""
+    """The part of --init to hold while the rest is invented: left, right, top, bottom, or a mask file, white there."""
     parts: UseAppendAction[Annotated[tuple[str, ...], arg(name="with", metavar="PART", help=PART_HELP)]] = ()
     """What the glyphs are made of, as `data/components.py: named` reads it."""
     style: str | None = None
     """The hand it is written in, for a model that knows several: one of them, or shares, such as "sans:1, serif:1";
     default: none in particular."""
     upscale: int | None = None
-    """Enlarge the glyphs to so many pixels, by the networks that --upscaler names; default: as they are drawn."""
+    """Enlarge the glyphs to this many pixels, with the networks that --upscaler names; default: as they are drawn."""
     best_of: int = 1
     """Draw this many times as many glyphs, and keep the best by form and meaning."""
     new: Suppress[bool | None] = None
@@ -104,7 +104,7 @@ class Request:
         if self.init == "":
             raise UserError("--init is empty; give it one character, or a picture file")
         if self.init is None and self.keep is not None:
-            raise UserError("--keep says what of a picture is held; give the picture with --init")
+            raise UserError("--keep says which part of a picture is held; give the picture with --init")
         if self.init is None and not self.parts and self.strength is not None:
             raise UserError("--strength says how far glyphs go from a picture; give the picture with --init")
 

@@ -101,7 +101,7 @@ class Contrastive(ModelMixin, ConfigMixin):
     def read(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
         """Unit vectors (N, width) of texts. UserError for another text encoder than that of the training."""
         if not self.reads(encoder):
-            raise UserError("the contrastive model reads texts with the text encoder minilm; this is another")
+            raise UserError("the contrastive model reads texts with the text encoder minilm; this is a different one")
         batches = (encoder.encode(texts[i : i + BATCH], whole=True) for i in range(0, len(texts), BATCH))
         return torch.cat([self.understand(sentence(*batch)) for batch in batches])
 

@@ -68,7 +68,7 @@ class Plausibility(ModelMixin, ConfigMixin):
     def calibrate(self, images: np.ndarray) -> None:
         """Set the threshold so that it flags 5 % of these real, held-out glyphs. UserError if they are too few."""
         if len(images) < CALIBRATION:
-            raise UserError(f"calibration needs {CALIBRATION} real glyphs, here are {len(images)}")
+            raise UserError(f"calibration needs {CALIBRATION} real glyphs, but there are {len(images)}")
         self.register_to_config(threshold=float(self.score(images)[0].quantile(1 - FLAGGED)))
 
 

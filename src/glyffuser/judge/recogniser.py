@@ -163,7 +163,7 @@ def grey_pictures(images: np.ndarray | Tensor) -> Tensor:
     pictures = torch.as_tensor(images)
     if pictures.ndim != 3 or pictures.shape[1] != pictures.shape[2] or pictures.dtype != torch.uint8:
         raise UserError(
-            f"wanted are square 8-bit grey pictures (N, H, H), not {tuple(pictures.shape)} {pictures.dtype}"
+            f"pictures must be square 8-bit grey ones (N, H, H), not {tuple(pictures.shape)} {pictures.dtype}"
         )
     return pictures
 

@@ -83,7 +83,7 @@ def train_form(data: GlyphData, settings: PlausibilitySettings, report: Report) 
     """The plausibility network, calibrated on characters of `data` that it was not trained on."""
     real = data.images[held_out_characters(data.codepoints, settings.held_out)]
     if len(real) < CALIBRATION:
-        raise UserError(f"calibration needs {CALIBRATION} real glyphs kept from training, here are {len(real)}")
+        raise UserError(f"calibration needs {CALIBRATION} real glyphs kept from training, but there are {len(real)}")
     for network, epoch in train_plausibility(data, settings):  # noqa: B007
         report(epoch.done, f"plausibility, loss {epoch.loss:.3f}, {epoch.speed:.0f} glyphs/s")
     network.calibrate(real)

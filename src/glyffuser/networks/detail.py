@@ -52,6 +52,7 @@ def check_detail(width: int, patch_size: int) -> None:
     """UserError if a network of this width on such patches has no room for a head."""
     if patch_size % STRIDE or width % (patch_size // STRIDE) ** 2:
         raise UserError(
-            f"model.detail needs an even model.patch_size, not {patch_size}, and a first of model.block_out_channels "
-            f"that is a multiple of {max(1, patch_size // STRIDE) ** 2}, not {width}; or set model.detail=0"
+            f"model.detail needs an even model.patch_size, not {patch_size}, and a first value of "
+            f"model.block_out_channels that is a multiple of {max(1, patch_size // STRIDE) ** 2}, not {width}; "
+            "or set model.detail=0"
         )

@@ -228,7 +228,7 @@ def check_shape(sample_size: int, patch_size: int, widths: Sequence[int], head_d
     if head_dim % 4 or widths[0] % head_dim:
         raise UserError(
             f"model.block_out_channels {list(widths)}: a transformer's width must be a multiple of "
-            f"model.attention_head_dim {head_dim}, and that a multiple of 4"
+            f"model.attention_head_dim {head_dim}, itself a multiple of 4"
         )
     if int(widths[0] * mlp_ratio) < 1:
         raise UserError(f"model.mlp_ratio {mlp_ratio:g} leaves a transformer without an MLP; make it larger, say 2")

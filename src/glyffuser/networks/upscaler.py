@@ -153,7 +153,7 @@ def check_shape(sample_size: int, low_size: int, crop: int, coarse: int, predict
     scale = sample_size // low_size
     if not 0 < crop <= sample_size or crop % scale or crop % coarse:
         raise UserError(
-            f"model.crop {crop} must be a multiple of {scale}, by which pictures are enlarged, and of {coarse}, the "
+            f"model.crop {crop} must be a multiple of {scale}, the factor of enlargement, and of {coarse}, the "
             f"side of a patch at the coarsest level, and at most {sample_size}"
         )
     if prediction_type != "sample":

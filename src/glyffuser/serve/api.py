@@ -35,7 +35,7 @@ class Api:
         """Draw glyphs for an English meaning.
 
         Returns {"request": what decided the pictures, "glyphs": [{"png": data URL, "radical": ..., "exists": ...}]}.
-        A wish that cannot be met is an error in words.
+        A request that cannot be met is answered with an error message.
         """
         wish = {"prompt": prompt, "n": n, "seed": seed, "steps": steps, "guidance": guidance, "sampler": sampler}
         wish |= {"negative": negative, "style": style, "start": start, "drawing": drawing, "strength": strength}

@@ -107,7 +107,7 @@ class Desk:
             if number != self.file.next:
                 raise Refused(409, f"pair {number} is not the one that is shown")
             if not len(self.file):
-                raise Refused(409, "nothing was labelled yet")
+                raise Refused(409, "nothing has been labelled yet")
             pair = self._kept(self.file.take_back)
             self.waiting[pair.pair] = replace(pair, judge=self.source.judge)
 

@@ -97,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path not in ("/choice", "/undo"):
             raise Refused(404, "there is nothing here")
         if self.headers.get("Origin") != f"http://{self.headers.get('Host')}":
-            raise Refused(403, "choices are taken from the page of this server alone")
+            raise Refused(403, "choices are taken only from this server's own page")
         if self.headers.get_content_type() != "application/json":
             raise Refused(415, "a choice must be JSON")
         wish = self._body()
@@ -113,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
     def _check_host(self) -> None:
         """Refused unless the visitor asked for this server by a name that is this machine's."""
         if self.headers.get("Host") not in {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}:
-            raise Refused(421, "this server answers to its own address alone")
+            raise Refused(421, "this server answers only to its own address")
 
     def _body(self) -> Any:
         length = self.headers.get("Content-Length", "")

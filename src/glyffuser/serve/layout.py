@@ -113,7 +113,7 @@ def _wish(artist: Artist) -> tuple[list[Any], gr.Button, gr.Button]:
         start = gr.Textbox(label="A character", placeholder="湖", max_length=2, lines=1, elem_id="start-char")
         gr.HTML(html_template=_static("pad.html"), js_on_load=_static("pad.js"), elem_id="pad")
         drawing = gr.Textbox(visible=False)
-        strength = gr.Slider(0.05, 1, STRENGTH, step=0.05, label="How much is drawn anew")
+        strength = gr.Slider(0.05, 1, STRENGTH, step=0.05, label="How much to redraw")
         keep = gr.Dropdown([("nothing", ""), *((side, side) for side in SIDES)], value="", label="Keep this side of it")
         component = gr.Textbox(label="A component it must have", placeholder="氵 or 馬:right", max_length=40, lines=1)
     wish = [prompt, n, seed, negative, steps, guidance, sampler, style, start, drawing, strength, keep, component]
@@ -145,7 +145,7 @@ def _tray(act: Handlers, session: gr.State, place: Place) -> None:
             clear = gr.Button("Empty the tray", elem_id="clear")
         word = gr.HTML("", js_on_load=None, elem_id="word")
         files = gr.File(
-            label="Files to take away", file_count="multiple", visible=False, interactive=False, elem_id="files"
+            label="Files to download", file_count="multiple", visible=False, interactive=False, elem_id="files"
         )
     kept = [place.status, chosen, leaving]
     quick: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}

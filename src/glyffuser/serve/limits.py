@@ -97,7 +97,7 @@ def _checked(text: str, what: str, pipe: GlyffuserPipeline) -> str:
     for part in read_mixture(text).texts:
         tokens = len(pipe.text_encoder.tokenizer(pipe.text_encoder.check(part)).input_ids)
         if tokens > most:
-            raise UserError(f"{what} is {tokens} tokens long; the text encoder reads {most}: say it more briefly")
+            raise UserError(f"{what} is {tokens} tokens long; the text encoder reads {most}: shorten it")
     return text
 
 
@@ -148,7 +148,7 @@ def _drawing(value: Any) -> str:
         ) as opened:
             if max(opened.size) > PICTURE_SIDE:
                 raise UserError(
-                    f"the drawing is {opened.width} x {opened.height}; at most {PICTURE_SIDE} pixels a side"
+                    f"the drawing is {opened.width} x {opened.height}; at most {PICTURE_SIDE} pixels per side"
                 )
             clear = opened.convert("RGBA")
     except (OSError, SyntaxError, binascii.Error, Image.DecompressionBombError) as error:
@@ -170,4 +170,4 @@ def _kind(value: Any) -> str:
         list: "a list",
         dict: "an object",
     }
-    return kinds.get(type(value), "nothing that is known")
+    return kinds.get(type(value), "an unknown kind")

@@ -22,4 +22,4 @@ def listen(handler: Callable[..., Any], port: int = 0) -> LocalServer:
     try:
         return LocalServer(("127.0.0.1", port), handler)
     except OSError as error:
-        raise UserError(f"cannot serve at port {port}: {error.strerror}; choose another --port") from error
+        raise UserError(f"cannot serve on port {port}: {error.strerror}; choose another --port") from error

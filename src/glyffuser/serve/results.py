@@ -50,7 +50,7 @@ def frame(now: Frame) -> str:
 def progress(prompt: str, step: int, steps: int) -> str:
     """The line above the stage while glyphs are drawn."""
     share = 100 * step / steps if steps else 0
-    words = f"step {step} of {steps}: what the network predicts" if step else "the noise that it starts from"
+    words = f"step {step} of {steps}: what the network predicts" if step else "the noise it starts from"
     return (
         f'<div class="status" role="status"><b>{escaped(prompt)}</b><span>{words}</span>'
         f'<div class="rail"><i style="width:{share:.0f}%"></i></div></div>'
@@ -138,7 +138,7 @@ def _sign(char: str, picture: Picture) -> str:
 def tray(items: Sequence[Item]) -> str:
     """The chosen glyphs, each with a button that takes it out."""
     if not items:
-        return '<p class="hint">Glyphs that you put here leave as pictures, outlines or a font.</p>'
+        return '<p class="hint">Glyphs you put here leave as pictures, outlines or a font.</p>'
     chosen = "".join(
         f'<li><img alt="{escaped(item.prompt)}" src="{data_url(item.image)}"><span>{escaped(item.prompt)}</span>'
         f'<button type="button" data-out="{i}" aria-label="Take {escaped(item.prompt)} out">&#215;</button></li>'

@@ -160,11 +160,11 @@ def check_pairs(pairs: Sequence[Pair], pipe: GlyffuserPipeline, config: Config) 
         raise UserError("a latent model cannot be aligned yet; take one that works on pixels")
     if len(used) < config.train.batch_size:
         raise UserError(
-            f"{a.pairs} has {len(used)} pairs of which one glyph was preferred, less than one batch; label more, or "
-            f"--set train.batch_size={max(1, len(used))}"
+            f"{a.pairs} has {len(used)} pairs with a preferred glyph, less than one batch; label more"
+            + (f", or --set train.batch_size={len(used)}" if used else "")
         )
     if (size := used[0].preferred().shape[-1]) != pipe.size:
-        raise UserError(f"the glyphs in {a.pairs} have {size} pixels, those of {a.reference} {pipe.size}")
+        raise UserError(f"the glyphs in {a.pairs} have {size} pixels, those of {a.reference} have {pipe.size}")
     if a.digest and a.digest != digest_of(pairs):
         raise UserError(f"{a.pairs} has changed since this run began; choose another --out to learn from it as it is")
 
@@ -173,7 +173,7 @@ def warn_of_others(pairs: Sequence[Pair], pipe: GlyffuserPipeline) -> None:
     """A warning if another model drew the pairs: they may be learnt from, but show what that model draws."""
     own = weights_hash(pipe.unet)
     if others := sorted({pair.model for pair in pairs} - {own}):
-        warnings.warn(f"some pairs were drawn by another model ({others[0]}), this is {own}", stacklevel=2)
+        warnings.warn(f"some pairs were drawn by another model ({others[0]}), not by this one ({own})", stacklevel=2)
 
 
 def build_reference(pipe: GlyffuserPipeline) -> Reference:

@@ -77,7 +77,7 @@ def setup(
     if config.align.pairs:
         return _setup_aligned(config, accelerator)
     if config.distil.adversarial and config.distil.method != "moments":
-        raise UserError('a discriminator pulls at students of "moments" alone; leave out distil.adversarial')
+        raise UserError('a discriminator pulls only on students of "moments"; leave out distil.adversarial')
     autoencoder = _autoencoder(config, autoencoder)
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)

@@ -83,7 +83,7 @@ class State:
             save_checkpoint(folder, self.step, self.network, self.ema, self.optimizer, extra, self.beside)
         except (OSError, SafetensorError) as error:  # a full disk, most likely
             raise UserError(
-                f"cannot write a checkpoint in {folder} ({error}); the one before is whole: mend this and start again"
+                f"cannot write a checkpoint in {folder} ({error}); the previous one is whole: mend this and start again"
             ) from error
         prune(folder, keep, self.step)
 

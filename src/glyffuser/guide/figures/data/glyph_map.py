@@ -59,9 +59,9 @@ def atlas_map(inputs: Inputs) -> Page:
         figure_map(atlas.points, data.radicals),
         alt=f"A map of {len(data):,} glyphs, one dot each, coloured by radical. Glyphs with the same radical in "
         "the same place form islands: water, mouth, grass, metal, speech.",
-        caption="Every dot is a character; glyphs that look alike stand together. Move the pointer over it, drag, "
-        "zoom in until the dots become glyphs, search for a meaning. Nearness means something; directions do not."
-        + (framed if prompts else ""),
+        caption="Every dot is a character; glyphs that look alike lie close together. Move the pointer over the map, "
+        "drag, zoom in until the dots become glyphs, or search for a meaning. Nearness means something; directions do "
+        "not." + (framed if prompts else ""),
     )
 
 

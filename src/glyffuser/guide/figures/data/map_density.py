@@ -83,9 +83,9 @@ def density(inputs: Inputs) -> Still:
         figure_density(inputs.atlas.points, point_colours(inputs.data.radicals)[0]),
         alt="Left, the map of all glyphs as dots, coloured by radical. Right, the same map as a landscape of density: "
         "dark hills where many glyphs crowd together, white where there are none.",
-        caption=f"Every dot of the map is blurred into a small round hill (of standard deviation {BANDWIDTH} of the "
-        "map’s), and the hills are added up. Dark means crowded. This landscape is the two-dimensional stand-in for "
-        "q(x), the distribution of glyphs, in the figures that follow.",
+        caption=f"Every dot on the map is blurred into a small round hill (its standard deviation is {BANDWIDTH} of "
+        "the map’s), and the hills are added up. Dark means crowded. In the figures that follow, this landscape stands "
+        "in for q(x), the distribution of glyphs, in two dimensions.",
     )
 
 
@@ -124,15 +124,15 @@ def frames_forward(
 def forward(inputs: Inputs) -> Tabs:
     """The map under more and more noise, in a row and in motion. Needs the data set."""
     points, colours = inputs.atlas.points, point_colours(inputs.data.radicals)[0]
-    alt = "The map at growing timesteps. Its clusters blur, run together, and end as one round cloud."
+    alt = "The map at later and later timesteps. Its clusters blur, run together and end as one round cloud."
     frames, shown = frames_forward(points, colours, inputs.count(61, 13), inputs.seed, inputs.tick)
     moving = Animation(frames, alt, "", [f"t = {t}" for t in shown], fps=12, rest=len(frames) // 3)
     return Tabs(
         [("Six moments", Still(figure_forward(points, colours, inputs.seed), alt, "")), ("In motion", moving)],
         alt=alt,
-        caption="Every glyph of the map is shrunk a little towards the centre and pushed by its own random noise: "
-        "x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε. The density beside it is computed without any random number: the hills of "
-        "q(x) shrink, widen, and melt into a single bell. The schedule is the linear one of Ho et al. (2020), "
+        caption="Every glyph on the map is pulled towards the centre and pushed by random noise of its own, more and "
+        "more: x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε. The density is computed without any random numbers: the hills of "
+        "q(x) shrink, widen and melt into a single bell. The schedule is the linear one of Ho et al. (2020), with "
         "1,000 steps.",
     )
 

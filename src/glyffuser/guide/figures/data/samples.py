@@ -55,8 +55,8 @@ def samples(inputs: Inputs) -> Still:
         alt=f"Two sheets of {n} Chinese-looking glyphs each: real ones on the left, invented ones on the right.",
         caption=f"Left, {n} of the {len(inputs.data):,} glyphs of the data set, chosen at random. Right, {n} glyphs "
         f"that the model drew in {steps} steps for the definitions of characters kept out of its training; some of "
-        f"them may turn out to exist. Ink covers {ink[0]:.0f} % of the real sheet and {ink[1]:.0f} % of the invented "
-        "one. The task is to learn what real glyphs have in common, and to draw more of their kind.",
+        f"these glyphs may turn out to exist. Ink covers {ink[0]:.0f} % of the real sheet and {ink[1]:.0f} % of the "
+        "invented one. The task is to learn what real glyphs have in common, and to draw more of their kind.",
     )
 
 
@@ -102,8 +102,8 @@ def gaussian(inputs: Inputs) -> Sliders:
         alt="A histogram of random draws under two bell curves, the true one and the one fitted to the draws; "
         "with more draws the two coincide.",
         caption="Numbers drawn from a bell curve (blue), sorted into bars. Learning here means finding two numbers: "
-        "where the middle is and how wide the curve is; the dashed red curve has those that make the draws most "
-        f"likely. From {DRAWS[0]} draws the worse of the two is off by {errors[0]:.2f}, from {DRAWS[-1]:,} by "
+        "where the middle is and how wide the curve is; the dashed red curve has the two that make the draws "
+        f"most likely. With {DRAWS[0]} draws the worse of the two is off by {errors[0]:.2f}, with {DRAWS[-1]:,} by "
         f"{errors[-1]:.3f}. Generative models do the same with more numbers.",
     )
 
@@ -159,7 +159,7 @@ def pixels(inputs: Inputs) -> Still:
         figure_pixels(picture),
         alt=f"The character {char} as a picture, and enlarged to {SMALL} by {SMALL} pixels with a number in each.",
         caption=f"{char} ({meaning}). To a computer a picture is a list of numbers, one per pixel. Read row by row, "
-        f"the {SMALL} × {SMALL} picture is {SMALL * SMALL:,} numbers, that is, one point in a space of "
-        f"{SMALL * SMALL:,} dimensions; at {side} × {side} the space has {side * side:,}. Nearly every point of it "
-        "looks like grey dust. The model learns where the few points lie that look like writing.",
+        f"the {SMALL} × {SMALL} picture is {SMALL * SMALL:,} numbers: one point in a space of "
+        f"{SMALL * SMALL:,} dimensions; at {side} × {side} the space has {side * side:,}. Nearly every point in it "
+        "looks like grey dust. The model learns where to find the few that look like writing.",
     )

@@ -103,14 +103,13 @@ def prediction(inputs: Inputs) -> Still:
     early, late = ((round(CURVE[i] * inputs.pipe.schedule.T), *(e[i] for e in errors)) for i in (1, -2))
     return Still(
         figure_prediction(inputs.pipe, inputs.x0(row), inputs.data.definitions[row], errors, inputs.seed),
-        alt="A glyph under more and more noise; below each picture the noise and the clean glyph that the network "
-        "sees in it, and two curves of their errors that cross.",
-        caption=f"Shown a noised glyph with its definition, the network says which part is "
-        "noise and which is glyph; either answer gives "
-        f"the other. With little noise the glyph is easy (error {early[2]:.2f} at t = {early[0]}, on a scale from −1 "
-        f"to +1) and the noise hard ({early[1]:.2f}); with much noise it is the other way round ({late[2]:.2f} and "
-        f"{late[1]:.2f} at t = {late[0]}): the best it can do then is an average of all glyphs that fit, hence the "
-        f"blur. Curves: {len(rows)} glyphs of the data set.",
+        alt="A glyph under more and more noise; below each picture, the noise and the clean glyph that the network "
+        "sees in it; at the bottom, curves of the two errors over the timesteps.",
+        caption="Shown a noised glyph and its definition, the network says which part is noise and which is glyph; "
+        f"either answer gives the other. With little noise the glyph is easy (error {early[2]:.2f} at t = {early[0]}, "
+        f"on a scale from −1 to +1) and the noise hard ({early[1]:.2f}); with much noise it is the other way round "
+        f"({late[2]:.2f} and {late[1]:.2f} at t = {late[0]}): the best it can do then is average all glyphs that fit, "
+        f"hence the blur. The curves are for {len(rows)} glyphs of the data set.",
     )
 
 
@@ -130,15 +129,16 @@ def denoise(inputs: Inputs) -> Animation:
     order = rhythm(len(frames), hold=12)
     # When is the glyph settled: when do hardly any pixels of the guess change sides any more?
     final = seen[-1].x0 > 0
-    settled = next(s for s in seen if ((s.x0 > 0) != final).float().mean() < 0.02)
+    unsettled = [s for s in seen if ((s.x0 > 0) != final).float().mean() >= 0.02]
+    settled = seen[len(unsettled) and unsettled[-1].i + 1]
     return Animation(
         [frames[i] for i in order],
         alt=f"{n} squares of noise on the left slowly turn into glyphs; on the right a blur sharpens into the same "
         "glyphs much earlier.",
         caption=f"{n} glyphs, each with its own prompt ({', '.join(DENOISE_PROMPTS[:4])}, …), in {steps} steps of "
         f"the sampler {inputs.pipe.sampler_name}. Left, the noised pictures; right, the clean "
-        "pictures that the network sees in them. From step "
-        f"{settled.i + 1} of {steps} on (t = {settled.t:.0f}), fewer than 2 % of the pixels will still cross grey.",
+        f"pictures that the network sees in them. From step {settled.i + 1} of {steps} (t = {settled.t:.0f}) on, "
+        "fewer than 2 % of the pixels on the right still have to cross from one side of grey to the other.",
         labels=[f"step {i + 1} of {steps}, t = {seen[i].t:.0f}" for i in order],
         fps=10,
     )
@@ -194,13 +194,19 @@ def steps(inputs: Inputs) -> Still:
     counts = [c for c in (STEPS_QUICK if inputs.quick else STEPS) if c <= inputs.pipe.schedule.T]
     sheets = drawn_in(inputs.pipe, STEPS_PROMPTS, counts, inputs.seed, inputs.tick)
     different = changed(sheets)
-    near = next((c for c, d in zip(counts, different, strict=True) if d < 0.05), counts[-1])
+    far = [c for c, d in zip(counts, different, strict=True) if d >= 0.05]
+    near = next((c for c in counts if not far or c > far[-1]), counts[-1])
+    told = (
+        f"From {near} steps on, fewer than 5 % differ; more steps cost time and change little."
+        if near < counts[-1]
+        else f"At {far[-1]} steps, {100 * different[-2]:.0f} % still differ."
+    )
     return Still(
         figure_steps(sheets, counts, STEPS_PROMPTS),
-        alt=f"Columns of the same glyphs drawn in {counts[0]} to {counts[-1]} steps: a blur at first, then broken "
+        alt=f"Columns of the same glyphs drawn in {counts[0]} to {counts[-1]} steps: first a blur, then broken "
         "strokes, then glyphs that hardly change.",
-        caption=f"The same noise and prompts, more and more steps ({DETERMINISTIC}, which adds no fresh "
+        caption=f"The same noise and prompts in more and more steps ({DETERMINISTIC}, which adds no fresh "
         "noise). In one step the network can only give the average of all glyphs that fit the "
-        f"prompt. Bars: the share of pixels on the other side of grey than at "
-        f"{counts[-1]:,} steps. From {near} steps on, fewer than 5 % differ; more steps cost time and change little.",
+        f"prompt. Bars: the share of pixels that lie on the other side of grey at "
+        f"{counts[-1]:,} steps. {told}",
     )

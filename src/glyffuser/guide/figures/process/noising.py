@@ -63,9 +63,9 @@ def noise(inputs: Inputs) -> Still:
         figure_noise(x0, NOISE_SIGMA, inputs.seed),
         alt="A glyph, a field of grey noise, and the glyph faintly seen through noise; below each a histogram of its "
         "pixel values.",
-        caption=f"Pixels count from −1 (black) to +1 (white). Noise (ε, epsilon) gives each of the {x0.size:,} pixels "
+        caption=f"Pixels run from −1 (black) to +1 (white). Noise (ε, epsilon) gives each of the {x0.size:,} pixels "
         "a number of its own from the bell curve around 0. Add noise to a glyph and its two spikes, paper and ink, "
-        f"become two bells: {swapped:.0f} % of the pixels are now on the wrong side of grey, and yet we can read it.",
+        f"become two bells: {swapped:.0f} % of the pixels are now on the wrong side of grey, yet we can still read it.",
     )
 
 
@@ -140,9 +140,9 @@ def chain(inputs: Inputs) -> Still:
     return Still(
         figure_chain(forward[:, 0].numpy(), backward[:, 0].numpy(), inputs.pipe.schedule.T, char, prompt),
         alt=f"Two rows of pictures: above, {char} vanishes in noise from left to right; below, from right to left, "
-        "a new glyph comes out of the same noise.",
+        "a new glyph emerges from the same noise.",
         caption=f"Above, {char} ({prompt}): at every timestep t a little noise is added, until nothing is left but "
         f"noise (at the end, the correlation with {char} is {left:.3f}). Below, the model walks back from that same "
         f"noise in {steps} steps, given only the prompt “{prompt}”. It ends at a glyph of its own: the noise forgot "
-        "which one it came from. q is the rule that destroys, p the one that the model has learnt.",
+        "which one it came from. q is the rule that destroys, p the one the model has learnt.",
     )

@@ -146,9 +146,9 @@ def samplers(inputs: Inputs) -> Animation:
         caption=f"{len(paths)} samplers, {steps} steps, the same noise. Dots: a toy in two dimensions, points on the "
         f"ink of {inputs.data.chars[row]}, whose best denoiser is known exactly, so that only the sampler differs. "
         f"The {len(smooth)} ODE samplers (blue) follow smooth paths and nearly agree; the {len(jittery)} SDE samplers "
-        f"(red) add fresh noise at every step and end elsewhere. A path is {min(smooth):.1f} to {max(smooth):.1f} "
-        f"times as long as the straight line for the first kind, {min(jittery):.1f} to {max(jittery):.1f} for the "
-        f"second. Glyphs: “{PROMPTS[0]}” and “{PROMPTS[1]}”, guidance {GUIDANCE:g}.",
+        f"(red) add fresh noise at every step and end elsewhere. ODE paths are {min(smooth):.1f} to "
+        f"{max(smooth):.1f} times as long as the straight line, SDE paths {min(jittery):.1f} to {max(jittery):.1f} "
+        f"times. Glyphs: “{PROMPTS[0]}” and “{PROMPTS[1]}”, guidance {GUIDANCE:g}.",
         labels=[f"step {i} of {steps}" for i in order],
         fps=8,
     )

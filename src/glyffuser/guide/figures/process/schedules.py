@@ -178,12 +178,12 @@ def schedules(inputs: Inputs) -> Still:
     ]
     return Still(
         figure_schedules(inputs.x0(inputs.rows.get(CHAR, 0)), own, information, inputs.seed),
-        alt="Curves of several noise schedules over the timesteps, a strip of one glyph fading under each, and how "
-        "much information is left.",
+        alt="Curves of several noise schedules over the timesteps, a strip of one glyph fading under each, and curves "
+        "of how much information is left.",
         caption="A schedule says how much noise there is at each timestep. Below, what the best possible reader could "
         f"still tell: the colour of one pixel alone, and which of {n:,} glyphs it was ({np.log2(n):.0f} bits). "
-        "Detail goes first, identity last. A schedule wastes the steps in which nothing is being lost. Share of the "
-        f"steps in which pixel and glyph are being lost ({100 * GONE:.0f} to {100 * PRESENT:.0f} % left): "
+        "Detail goes first, identity last. A schedule wastes the steps in which nothing is being lost. The share "
+        f"of steps in which pixel and glyph are being lost ({100 * GONE:.0f} to {100 * PRESENT:.0f} % left): "
         + "; ".join(shares)
         + "."
         + (f" So this model spends more of its steps at high noise (shift {own.shift:g})." if own.shift > 1 else ""),

@@ -74,12 +74,12 @@ def score(inputs: Inputs) -> Still:
         "diagonal; and the agreement of the network with the exact score at each timestep.",
         caption="Above: the density of the noised map (σ is the noise level, in standard deviations of the map) and "
         "its score, computed exactly from all glyphs. The arrows show σ² × score, at 0.4 of their length: the way "
-        "from a noised point to where it most likely came from. They are drawn only where there are noised points: "
-        "short and close to the glyphs at low noise, long and everywhere at high noise. Below left: the noise of many "
+        "from a noised point to the average of where it may have come from. They are drawn only where there "
+        "are noised points: short and close to the glyphs at low noise, long and everywhere at high noise. Below left: the noise of many "
         f"random noised points, averaged place by place, against −σ × score (correlation {averages.correlation:.4f}). "
-        "Below right: the network, in the space of pixels, against the exact score of the noised data set; 1 is the "
-        "same direction. “Noise” is the guessed noise, “glyph” what the guessed clean picture adds to the average of "
-        "all glyphs. A little noise is hard to see in a glyph, and a glyph is hard to see in much noise.",
+        "Below right: the network, in the space of pixels, against the exact score of the noised data set; 1 means "
+        "the same direction. “Noise” is the guessed noise, “glyph” what the guessed clean picture adds to the average "
+        "of all glyphs. A little noise is hard to see in a glyph, and a glyph is hard to see in much noise.",
     )
 
 
@@ -167,5 +167,5 @@ def _show_agreement(ax: "Axes", found: Agreement) -> None:
         ax.fill_between(found.timesteps, low, high, color=colour, alpha=0.15, linewidth=0)
         ax.plot(found.timesteps, middle, color=colour, marker="o", markersize=4, label=name)
     ax.set(xlabel="timestep $t$", ylabel="cosine", ylim=(min(0, float(found.pull.min())) - 0.02, 1.04))
-    ax.set_title("how nearly the network points the same way")
+    ax.set_title("how closely the network points the same way")
     ax.legend(loc="lower left")

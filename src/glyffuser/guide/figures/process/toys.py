@@ -95,10 +95,10 @@ def one_step(inputs: Inputs) -> Still:
         alt="Three panels: points that form a character; six of them with a round cloud around each; all points "
         "scattered a little, the character still legible.",
         caption=f"A toy that fits on paper: each x0 is a point on the ink of {inputs.data.chars[row]}. One step of "
-        f"noise moves a point a tiny bit towards the middle (times √(1−β) = {(1 - BETA) ** 0.5:.3f}, too little to "
+        f"noise moves a point slightly towards the middle (times √(1−β) = {(1 - BETA) ** 0.5:.3f}, too little to "
         f"see) and then gives it a push drawn from a bell curve of spread √β = {BETA**0.5:.2f} (measured here: "
-        f"{spread:.2f}); the circles are one and two spreads. After this one step {100 * off:.0f} % of the points lie "
-        f"off the ink. The real thing does the same with {image.size:,} coordinates and a smaller β.",
+        f"{spread:.2f}); the circles mark one and two spreads. After this one step {100 * off:.0f} % of the points lie "
+        f"off the ink. The real process does the same with {image.size:,} coordinates and a smaller β.",
     )
 
 

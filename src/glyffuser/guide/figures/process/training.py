@@ -96,8 +96,8 @@ def training(inputs: Inputs) -> Still:
     order = ": strokes come first, what the prompt asks for later" if early < late else ""
     return Still(
         figure_training(steps, losses, sheets),
-        alt="A curve of the loss, falling steeply and then slowly; below it columns of glyphs from training steps, "
-        "blots at first and glyphs at last.",
+        alt="A curve of the loss, falling steeply and then slowly; below it, columns of glyphs drawn in training, "
+        "blots at first and glyphs in the end.",
         caption=f"The log of {inputs.run.name}: {steps[-1]:,} steps in {minutes:.0f} minutes. The loss, the squared "
         f"error of the network's guess averaged over glyphs and noise levels, fell from {first:.2f} to {last:.2f}. "
         "Below, the same prompts from the same noise at the steps marked in red. At step "

@@ -148,7 +148,7 @@ def figure_unet(facts: list[BlockFacts], image_size: int, patch: int) -> Figure:
         attribute = "parameters" if title == "parameters" else "operations"
         total = sum(getattr(block, attribute) for block in facts)
         rest = sum(getattr(block, attribute) for block in others)
-        ax.set_title(f"{title}: {_short(total)} in all, of these {_short(rest)} for time and prompt", loc="left", pad=4)
+        ax.set_title(f"{title}: {_short(total)} in all, {_short(rest)} of them for time and prompt", loc="left", pad=4)
         for i, value in enumerate(values):
             if value >= 0.04 * max(values):
                 points = min(8.5, 190 / len(main))
@@ -245,8 +245,8 @@ def unet(inputs: Inputs) -> Still:
     facts, config = block_facts(network), network.config
     grid = config.sample_size // config.patch_size
     radical = (
-        " In this model the sum of time and text also holds the radical, as a list of numbers learnt for each of the "
-        "214."
+        " In this model the sum of time and text also includes the radical, as a list of numbers learnt for each of "
+        "the 214."
         if config.num_class_embeds
         else ""
     )
@@ -255,10 +255,10 @@ def unet(inputs: Inputs) -> Still:
         figure_unet(facts, config.sample_size, config.patch_size),
         alt="A plan of the network in the shape of a U, from the picture in at the left to the picture out at the "
         "right, and bars with the parameters and operations of each block.",
-        caption=f"The network of this model, read from its own settings. The picture is folded into a {grid} × {grid} "
+        caption=f"The network of this model, drawn from its own settings. The picture is folded into a {grid} × {grid} "
         f"grid of {config.patch_size} × {config.patch_size} patches and goes down to coarser grids, where blocks see "
         "the whole glyph, and up again; grey arcs carry detail across. "
-        f"In all {sum(b.parameters for b in facts) / 1e6:.1f} million parameters and "
+        f"In all, it has {sum(b.parameters for b in facts) / 1e6:.1f} million parameters and needs "
         f"{sum(b.operations for b in facts) / 1e9:.1f} billion operations for one glyph, one step and {TOKENS} tokens, "
         f"{shares:.0f} % of them in the blocks with attention." + radical,
     )
@@ -300,10 +300,9 @@ def time_embedding(inputs: Inputs) -> Still:
     near, far = float((e[1:] * e[:-1]).sum(1).mean()), float((e[: T // 2] * e[T - T // 2 :]).sum(1).mean())
     return Still(
         figure_time_embedding(dim, T),
-        alt="A heat map of waves from fast at the middle to slow, over the timesteps, and three of the waves as "
-        "curves.",
-        caption=f"The network must know how much noise to expect. Each timestep becomes {dim} numbers: read a column. "
-        "Like the hands of many clocks, some turn fast and some slowly; together they distinguish every t from every "
-        "other. "
+        alt="Two heat maps of waves over the timesteps, cosines below and sines above, each from fast at its lower "
+        "edge to slow; and three of the waves as curves.",
+        caption=f"The network must know how much noise to expect. Each timestep becomes {dim} numbers, one column. "
+        "Like the hands of many clocks, some turn fast and some slowly; together they tell all timesteps apart. "
         f"Neighbouring timesteps look alike (cosine similarity {near:.3f}), those {T // 2} apart less so ({far:.2f}).",
     )

@@ -109,7 +109,7 @@ def attention(inputs: Inputs) -> Still:
         figure_attention(watched),
         alt="A grid of heat maps over a faint glyph, a column for each word of the prompt, a row for each layer.",
         caption=f"“{PROMPT}”. In {len(watched.maps)} layers, from first to last, each place in the glyph asks each "
-        "word how much it matters there; the darker, the more (each row has one scale). The number is the word's share "
-        f"of all attention in that layer; on average {told}. The rest goes to the marks that begin and end a prompt, a "
-        "place to look when no word is needed.",
+        "word how much it matters there; darker means more (each row has its own scale). The number is the word's "
+        f"share of all attention in that layer; on average {told}. The rest goes to the marks that begin and end a "
+        "prompt, a place to look when no word is needed.",
     )

@@ -123,15 +123,15 @@ def cascade(inputs: Inputs) -> Still:
     reached = float(np.mean([error(row.drawn, row.real) for row in known]))  # type: ignore[arg-type]
     told = (
         f"Glyphs of {face.name}, drawn at {size} pixels and made {scale} times smaller. A smooth curve through the "
-        f"small pixels (bicubic) leaves edges soft: {lost[0]:.1f} % of the range from black to white from the real "
-        "one, on average over all pixels. In training an upscaler is given the small picture with some noise, and is "
-        f"told how much (here {' and '.join(f'{100 * level:.0f} %' for level in LEVELS)}): so it learns to forgive the "
-        "flaws of the model before it instead of enlarging them. By diffusion, the glyphs are "
+        f"small pixels (bicubic) leaves edges soft: the result is {lost[0]:.1f} % of the range from black to white "
+        "away from the real one, on average over all pixels. In training, an upscaler is given the small picture with "
+        f"some noise and told how much (here {' and '.join(f'{100 * level:.0f} %' for level in LEVELS)}), so it learns "
+        "to forgive the flaws of the model before it instead of enlarging them. Enlarged by diffusion, the glyphs are "
         f"{reached:.1f} % from the real ones."
     )
     return Still(
         figure_cascade(rows, scale),
-        alt="Rows of glyphs: a small picture, and a part of it enlarged: as blocks, by a smooth curve, with noise, and "
-        "as it really is.",
+        alt="Rows of glyphs: a small picture, then a part of it enlarged: as blocks, by a smooth curve, with noise, "
+        "by diffusion, and as it really is.",
         caption=told,
     )

@@ -100,10 +100,10 @@ def gold(inputs: Inputs) -> Animation:
     early = f" At step {most + 1} (t = {times[most]:.0f}), {counts[most]} already had it." if counts[-1] else ""
     return Animation(
         [frames[i] for i in order],
-        alt="Sixteen fields of noise turn into glyphs; in most of them the metal radical at the left is drawn in red.",
+        alt=f"Sixteen fields of noise turn into glyphs; in {counts[-1]} of them the metal radical is drawn in red.",
         caption=f"“{GOLD}”, {GLYPHS} glyphs, {steps} steps. A second network, the recogniser, was trained to read the "
         "radicals of real glyphs. It reads the metal radical (金, 釒, 钅; number 167 of the traditional 214) in "
-        f"{counts[-1]} of {GLYPHS}; red is the ink that it needs for that: hide it, and the reading fails." + early,
+        f"{counts[-1]} of {GLYPHS}; red is the ink that it needs to do so: hide that, and the reading fails." + early,
         labels=[f"step {i + 1} of {steps}, t = {times[i]:.0f}, radical in {counts[i]} of {GLYPHS}" for i in order],
         fps=12,
     )

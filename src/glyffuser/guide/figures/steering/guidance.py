@@ -93,12 +93,12 @@ def single_step(inputs: Inputs) -> Still:
     alike = likenesses(without - told, every - metal)
     return Still(
         figure_single_step(noise[:SHOWN], without[:SHOWN], told[:SHOWN], every, metal),
-        alt="Rows of noise, a grey blur, the blur that a prompt makes of it, and the difference in red and blue; below "
-        "the same from averages of real glyphs.",
+        alt="Rows of noise, a grey blur, the blur that a prompt makes of it, and the difference in red and blue; "
+        "below, the same from averages of real glyphs.",
         caption="From pure noise the best guess is an average: without a prompt, of all glyphs; with “Gold”, of all "
-        "glyphs that could be meant (red: ink added, blue: ink removed). The last row is what the data say: the glyphs "
-        f"with the metal radical against all. The change that the word makes correlates {signed(alike)} with "
-        f"that (mean over {n} noises; lowest {signed([min(alike)])}).",
+        "glyphs that could be meant (red: ink added, blue: ink removed). The last row shows what the data say: the "
+        "glyphs with the metal radical against all. The change that the word makes correlates with this difference at "
+        f"{signed(alike)} (mean over {n} noises; lowest {signed([min(alike)])}).",
     )
 
 
@@ -193,7 +193,7 @@ def guidance(inputs: Inputs) -> Sliders:
         alt=f"{n} glyphs for one prompt, and two curves over the guidance scale: fidelity and variety.",
         caption=f"The same {n} noises, steered harder and harder (1: guidance off). Fidelity, the probability that the "
         f"recogniser gives to a fitting radical, goes from {fidelity[0]:.0f} % to {fidelity[usual]:.0f} % at "
-        f"{GUIDANCE:g} and {fidelity[-1]:.0f} % at {scales[-1]:g}, with its highest value, {fidelity.max():.0f} %, at "
+        f"{GUIDANCE:g} and {fidelity[-1]:.0f} % at {scales[-1]:g}; its highest value, {fidelity.max():.0f} %, is at "
         f"{scales[int(fidelity.argmax())]:g}. Variety, how much the glyphs differ from one another, goes from 100 % to "
         f"{variety[usual]:.0f} % and {variety[-1]:.0f} %. Ink goes from {ink[0]:.0f} % of the paper to {ink[1]:.0f} %; "
         f"real glyphs have {ink[2]:.0f} %.",

@@ -116,12 +116,12 @@ def latent(inputs: Inputs) -> Tabs | Still:
     numbers = network.config.latent_channels * network.latent_size**2
     still = Still(
         figure_noised(noised_both(network, glyphs[:1], inputs.seed)),
-        alt="Three rows, a column a time: a glyph disappears in noise; its latents do; and what those latents decode "
-        "to.",
+        alt="Three rows, one column per time: a glyph disappears in noise; its latents do the same; and what those "
+        "latents decode to.",
         caption=f"Encoded, {inputs.data.chars[one]} is {numbers:,} numbers (second row) instead of {size**2:,} pixels "
-        "(first row). The third row decodes the second. Noise among pixels is grain; noise among latents is what the "
-        "decoder, which knows nothing but glyphs, makes of numbers that are wrong. On the way through the latents and "
-        f"back, {max(len(held_out), 1)} glyphs lose {100 * error:.1f} % of the range from black to white, on average "
+        "(first row). The third row decodes the second. Noise in pixels is grain; noise in latents is what the "
+        "decoder, which knows nothing but glyphs, makes of wrong numbers. Encoded and decoded again, "
+        f"{max(len(held_out), 1)} glyphs are off by {100 * error:.1f} % of the range from black to white, on average "
         "over their pixels.",
     )
     if inputs.latent_pipe is None or inputs.latent_pipe is inputs.pipe:
@@ -137,6 +137,6 @@ def latent(inputs: Inputs) -> Tabs | Still:
     return Tabs(
         [("Noise in both", still), ("Drawing in both", drawn)],
         alt="Noise and drawing, among pixels and among latents",
-        caption=f"{still.caption} Drawing in both: “{PROMPT}”, by the model of this guide and by a latent one, what "
-        f"each expects the glyph to be on the way through {steps} steps; the latter decodes once it has arrived.",
+        caption=f"{still.caption} Drawing in both: “{PROMPT}” by the model of this guide and by a latent one, as each "
+        f"expects the glyph to be on the way through {steps} steps; what the latent one expects is shown decoded.",
     )

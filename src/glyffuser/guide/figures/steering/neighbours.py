@@ -118,12 +118,12 @@ def neighbours(inputs: Inputs) -> Still:
     copies = int((compared.overlap >= compared.copy_at).sum())
     return Still(
         figure_neighbours(compared),
-        alt="A row of invented glyphs, below each the most similar training glyph, and the two laid over each other "
+        alt="A row of invented glyphs; below each, the most similar training glyph, and the two laid over each other "
         "in red and blue; a histogram of overlaps.",
         caption=f"For each invented glyph, the most similar of {len(training):,} training glyphs, and the two laid "
-        f"over each other. Their ink overlaps by {100 * np.median(compared.overlap):.0f} % (median). That means "
-        f"something only beside a yardstick: {len(kept_out)} real characters kept out of training overlap their "
-        f"nearest one by {100 * np.median(compared.real):.0f} %, and {100 * SAME:.0f} % of them by less than "
-        f"{100 * compared.copy_at:.0f} %. From there on we call it a copy: {copies} of {len(glyphs)} here. The prompts "
-        f"were {', '.join(PROMPTS)}.",
+        f"over each other. Their ink overlaps by {100 * np.median(compared.overlap):.0f} % (median). This "
+        f"number needs a yardstick: {len(kept_out)} real characters kept out of training overlap their nearest "
+        f"training glyph by {100 * np.median(compared.real):.0f} %, and {100 * SAME:.0f} % of them by less than "
+        f"{100 * compared.copy_at:.0f} %. From there on we call a glyph a copy: {copies} of {len(glyphs)} here. The "
+        f"prompts were {', '.join(PROMPTS)}.",
     )

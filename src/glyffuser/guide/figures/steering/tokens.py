@@ -111,6 +111,6 @@ def tokens(inputs: Inputs) -> Still:
         alt=f"Two striped heat maps, one row per token; below, the word {WORD} as a dot, with arrows to where it moves "
         "in two phrases.",
         caption=f"The text encoder cuts a prompt into tokens and gives each {d} numbers that depend on all the "
-        f"others, so “{CONTEXTS[1]}” becomes an array of {n} × {d}. The same word gets different rows: next "
+        f"other tokens, so “{CONTEXTS[1]}” becomes an array of {n} × {d}. The same word gets different rows: next "
         f"to “chemical”, {chemical}; next to “heating”, {heating}. The drawing network reads these rows, not letters.",
     )
