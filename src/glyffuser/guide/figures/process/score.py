@@ -75,8 +75,9 @@ def score(inputs: Inputs) -> Still:
         caption="Above: the density of the noised map (σ is the noise level, in standard deviations of the map) and "
         "its score, computed exactly from all glyphs. The arrows show σ² × score, at 0.4 of their length: the way "
         "from a noised point to the average of where it may have come from. They are drawn only where there "
-        "are noised points: short and close to the glyphs at low noise, long and everywhere at high noise. Below left: the noise of many "
-        f"random noised points, averaged place by place, against −σ × score (correlation {averages.correlation:.4f}). "
+        "are noised points: short and close to the glyphs at low noise, long and everywhere at high noise. Below left: "
+        "the noise of many random noised points, averaged place by place, against −σ × score (correlation "
+        f"{averages.correlation:.4f}). "
         "Below right: the network, in the space of pixels, against the exact score of the noised data set; 1 means "
         "the same direction. “Noise” is the guessed noise, “glyph” what the guessed clean picture adds to the average "
         "of all glyphs. A little noise is hard to see in a glyph, and a glyph is hard to see in much noise.",
