@@ -151,9 +151,7 @@ def read_record(path: Path, pipe: GlyffuserPipeline, upscalers: Sequence[Upscale
     before = facts.get("upscalers", [])
     if before != [weights_hash(upscaler) for upscaler in chain_of(pipe, request, upscalers)]:
         known = ", ".join(map(str, before)) if isinstance(before, list) else before
-        raise UserError(
-            f"{path} was enlarged by other upscalers, {known or 'which it does not name'}; pass them with --upscaler"
-        )
+        raise UserError(f"{path} was enlarged by other upscalers, {known or 'unnamed ones'}; pass them with --upscaler")
     return request
 
 
