@@ -1,4 +1,4 @@
-"""Pairs to choose from: each a function of its number, of meanings that can be read, and chosen by the selector."""
+"""Pairs to choose from: each a function of its number, for meanings that can be read, and chosen by the selector."""
 
 import json
 
@@ -13,6 +13,7 @@ from glyffuser.data.schema import png
 from glyffuser.generate.draw import draw
 from glyffuser.generate.pairs import PairSource, by_flaws, known_meanings, read_prompts
 from glyffuser.generate.request import Request
+from glyffuser.judge.prompts import PROMPTS
 
 REQUEST = Request(steps=2, guidance=1.5, seed=7)
 
@@ -75,9 +76,15 @@ def test_meanings_of_a_data_set_are_its_senses_shuffled(tiny_data, pipe):
     assert found == known_meanings(tiny_data, pipe, 0) != known_meanings(tiny_data, pipe, 1)
 
 
+def test_no_prompt_of_the_evaluation_is_among_them(tiny_data, pipe, monkeypatch):
+    senses = ["Gold", "gold ingot", *(prompt.text for prompt in PROMPTS)]
+    monkeypatch.setattr("glyffuser.generate.pairs.read_senses", lambda path, split: senses)
+    assert known_meanings(tiny_data, pipe, 0) == ["gold ingot"]
+
+
 @pytest.mark.parametrize(("blots", "choice"), [((0, 5), "left"), ((5, 0), "right"), ((5, 9), "bad"), ((0, 0), "left")])
 def test_flaws_decide(judges, monkeypatch, blots, choice):
-    """The oracle: a judge whose score is the number of black rows, and who flags three."""
+    """The oracle is a judge whose score is the number of black rows, and which flags three."""
     judge = judges.plausibility
     judge.register_to_config(threshold=3.0)
     monkeypatch.setattr(judge, "score", lambda images: (torch.from_numpy((images == 0).all(2).sum(1)).float(), None))

@@ -20,19 +20,20 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.generate.schedulers import check_sampler
 from glyffuser.judge.plausibility import Plausibility
+from glyffuser.judge.prompts import GOLD, PROMPTS
 
 PERSON = "person"
 MEANINGS = 4096  # taken from a data set: more than anyone labels
 LONGEST = 200  # characters of a meaning, so that it can be read at a glance
-TOLD = ("steps", "sampler", "spacing", "eta", "guidance", "interval", "negative")  # of a request, in the file
+TOLD = ("steps", "sampler", "spacing", "eta", "guidance", "interval", "negative")  # of a request, recorded in the file
 
 
 class PairSource:
-    """An endless row of pairs, each a function of its number and the seed alone.
+    """An endless sequence of pairs, each determined by its number and the seed alone.
 
     Args:
         pipe: the model that draws.
-        prompts: meanings, each of which comes once in a pass, in an order that changes from pass to pass.
+        prompts: meanings, each of which comes once per pass, in an order that changes from pass to pass.
         request: how glyphs are drawn; its prompt and n are ignored.
         judge: who chooses.
     """
@@ -49,14 +50,14 @@ class PairSource:
         self.settings = json.dumps({name: record[name] for name in TOLD})
 
     def draw(self, number: int, tick: Tick = quiet) -> Pair:
-        """The pair of a number, 0 or more, without a choice: glyphs 2 number and 2 number + 1 of the seed."""
+        """The pair with a number, 0 or more, without a choice: glyphs 2 * number and 2 * number + 1 of the seed."""
         pair = self.blank(number)
         numbers = (pair.left_number, pair.right_number)
         glyphs = draw(self.pipe, [pair.prompt] * 2, self.request, numbers=numbers, tick=tick)
         return replace(pair, left=png(glyphs[0]), right=png(glyphs[1]))
 
     def blank(self, number: int) -> Pair:
-        """The pair of a number before it is drawn, with what is known of it."""
+        """The pair with a number before it is drawn, with what is known of it."""
         prompt = self.prompts[int(self.order(np.array([number]))[0])]
         seed, left = self.request.seed, 2 * number
         return Pair(number, prompt, seed, left, left + 1, b"", b"", self.model, self.settings, judge=self.judge)
@@ -67,7 +68,7 @@ class PairSource:
 
 
 def read_prompts(path: Path, pipe: GlyffuserPipeline) -> list[str]:
-    """The meanings in a text file, one a line. UserError where one cannot be read, or there is none."""
+    """The meanings in a text file, one per line. UserError if one cannot be used, or there is none."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -84,11 +85,12 @@ def read_prompts(path: Path, pipe: GlyffuserPipeline) -> list[str]:
 
 
 def known_meanings(path: Path, pipe: GlyffuserPipeline, seed: int) -> list[str]:
-    """Meanings that the model has learnt from: senses of the training split of a data set, some of them, shuffled.
+    """Meanings that the model has learnt from: some senses of the training split of a data set, shuffled.
 
-    Those of evaluation (judge/prompts.py) are none of them, so alignment does not rehearse what is measured.
+    The prompts of the evaluation are left out, so that alignment does not rehearse what is measured.
     """
-    senses = read_senses(path, "train")
+    measured = {prompt.text.lower() for prompt in (*GOLD, *PROMPTS)}
+    senses = [sense for sense in read_senses(path, "train") if sense.lower() not in measured]
     order = np.random.default_rng(seed).permutation(len(senses))[:MEANINGS]
     found = [senses[i] for i in order if unfit(senses[i], pipe) is None]
     if not found:
