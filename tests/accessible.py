@@ -1,6 +1,6 @@
-"""What screen readers ask of a page."""
+"""What screen readers need of a page."""
 
-# The controls and pictures that can be seen and have no name in words.
+# The visible controls and pictures that have no name in words.
 UNNAMED = """() => {
   const name = (e) => e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText || e.title;
   const all = [...document.querySelectorAll('button, input, textarea, select, canvas:not([aria-hidden])')];

@@ -1,6 +1,6 @@
-"""ONNX files in closed form, in the place of an export: what a page draws with them, Python can say exactly.
+"""ONNX files in closed form, in place of an export: Python can compute exactly what a page draws with them.
 
-Each takes the inputs of the part that it stands for, of the same names and types. The text encoder looks tokens up in
+Each takes the inputs of the part that it replaces, with the same names and types. The text encoder looks tokens up in
 a table, the tower multiplies the mean state, and the denoiser is that of Gaussian data of standard deviation SPREAD,
 whose mean picture follows from the mean state and the tower's vector (Karras et al. 2022, equation 3).
 """
@@ -25,7 +25,7 @@ TYPES = {torch.float32: TensorProto.FLOAT, torch.int64: TensorProto.INT64, torch
 
 
 class Closed:
-    """The networks of a pipeline in closed form: as files, and as the denoiser that they are."""
+    """A pipeline's networks in closed form: as files, and as the denoiser that these amount to."""
 
     def __init__(self, pipe: GlyffuserPipeline):
         self.pipe, self.parts = pipe, parts(pipe)
@@ -44,7 +44,7 @@ class Closed:
         precision: str = "fp32",
         report: Callable[[float, str], None] = lambda part, text: None,
     ) -> None:
-        """What `export_onnx` does, at no cost."""
+        """Do what `export_onnx` does, at no cost."""
         Path(out).mkdir(parents=True, exist_ok=True)
         makers = {"text_encoder": self._text_encoder, "tower": self._tower, "denoiser": self._denoiser}
         for part in self.parts:
@@ -67,7 +67,7 @@ class Closed:
         return ((SPREAD**2 * x + sigma**2 * mean) / (SPREAD**2 + sigma**2)).to(x.dtype)
 
     def condition(self, prompt: str) -> Condition:
-        """The condition of a prompt as `denoise` takes it."""
+        """The condition of a prompt, in the form that `denoise` takes."""
         return Condition(torch.from_numpy(self.mean(prompt)).reshape(1, 1, -1), torch.ones(1, 1, dtype=torch.bool))
 
     def _text_encoder(self, part: Part) -> onnx.ModelProto:
@@ -109,7 +109,7 @@ class Closed:
 
 
 def _mean_state() -> list[onnx.NodeProto]:
-    """The mean of the states (B, L, D) that are no padding."""
+    """The nodes for the mean of the states (B, L, D), padding excluded."""
     return [
         helper.make_node("Cast", ["mask"], ["ones"], to=TensorProto.FLOAT),
         helper.make_node("ReduceSum", ["ones", "axis"], ["count"]),
@@ -119,7 +119,7 @@ def _mean_state() -> list[onnx.NodeProto]:
 
 
 def _model(part: Part, nodes: list[onnx.NodeProto], constants: dict[str, Any]) -> onnx.ModelProto:
-    """A file with the inputs of a part, of the same types, and its outputs."""
+    """A model with a part's inputs, of the same types, and its outputs."""
     inputs = [
         helper.make_tensor_value_info(name, TYPES[tensor.dtype], [None] * tensor.ndim)
         for name, tensor in part.inputs.items()

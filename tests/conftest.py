@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_accelerator() -> Iterator[None]:
-    """accelerate keeps its state for the whole process; every test starts without."""
+    """Reset the state that accelerate keeps for the whole process, so that every test starts without it."""
     yield
     from accelerate.state import AcceleratorState, GradientState
 
@@ -44,7 +44,7 @@ def fresh_accelerator() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Path]:
-    """A maker of folders that all test processes share: `make` fills each for the first to ask, while others wait."""
+    """A factory for folders that all test processes share: the first to ask fills one with `make`, others wait."""
     base = tmp_path_factory.getbasetemp()
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -53,7 +53,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
         with FileLock(root / f"{name}.lock"):
             if not folder.is_dir():
                 part = root / f"{name}.part"
-                shutil.rmtree(part, ignore_errors=True)  # of a process that failed
+                shutil.rmtree(part, ignore_errors=True)  # left by a process that failed
                 part.mkdir()
                 make(part)
                 part.rename(folder)
@@ -83,7 +83,7 @@ def _build_data(folder: Path) -> None:
 def save_tokenizer() -> Callable[[Path, str, str], int]:
     """A function that saves a tokenizer of single ASCII letters, digits and punctuation in a folder.
 
-    Further arguments are the special tokens that begin and end a text; returns the size of the vocabulary.
+    Its other arguments are the special tokens that begin and end a text; it returns the size of the vocabulary.
     """
     return _save_tokenizer
 
@@ -152,7 +152,7 @@ def make_config(data: Path, encoder: Path) -> Config:
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_data: Path, tiny_encoder: Path, once: Callable[..., Path]) -> Path:
-    """A model folder as training exports it, from one step."""
+    """A model folder as training exports it, after one step."""
     from training_runs import Run, finish
 
     config = make_config(tiny_data, tiny_encoder)
@@ -162,7 +162,7 @@ def tiny_model(tiny_data: Path, tiny_encoder: Path, once: Callable[..., Path]) -
 
 @pytest.fixture(scope="session")
 def small_unet() -> Callable[..., Any]:
-    """A maker of small networks from some settings; the others are small, or those of config/settings.py."""
+    """A factory for small networks: settings not given are small, or the defaults of config/settings.py."""
     from dataclasses import asdict
 
     from glyffuser.config import ModelConfig
@@ -180,9 +180,7 @@ def small_unet() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def small_upscaler() -> Callable[..., Any]:
-    """A maker of small upscalers from some settings, by default of tiles of 16 pixels, 8 to 32 pixels; `noisy`: with
-    nothing at zero.
-    """
+    """A factory for small upscalers, by default from 8 to 32 pixels in tiles of 16; `noisy`: no parameter is zero."""
     from glyffuser.diffusion.process import Process
     from glyffuser.networks.upscaler import Upscaler
 
@@ -201,7 +199,7 @@ def small_upscaler() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def small_autoencoder() -> Callable[..., Any]:
-    """A maker of small autoencoders of 32-pixel glyphs, with latents of 3 channels."""
+    """A factory for small autoencoders of 32-pixel glyphs, with latents of 3 channels."""
     from glyffuser.networks.autoencoder import Autoencoder
 
     def make() -> Autoencoder:
@@ -216,7 +214,7 @@ def small_autoencoder() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..., Any]:
-    """A maker of 16-pixel pipelines, random and with nothing at zero, for a network "trained" under a schedule."""
+    """A factory for random 16-pixel pipelines, no parameter zero, with a network "trained" under a schedule."""
     from glyffuser.diffusion.process import Process
     from glyffuser.diffusion.schedules import Schedule
     from glyffuser.generate.pipeline import GlyffuserPipeline
@@ -240,9 +238,7 @@ def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..
 
 @pytest.fixture(scope="session")
 def make_styled() -> Callable[..., Any]:
-    """A maker of a pipeline whose network is that of another, told one of two styles, each of which changes what it
-    draws.
-    """
+    """A factory for copies of a pipeline whose network can be told two styles, each of which changes what it draws."""
     from glyffuser.generate.pipeline import GlyffuserPipeline
     from glyffuser.networks.unet import UNet
 
@@ -259,7 +255,7 @@ def make_styled() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def splits(tiny_data) -> tuple[GlyphData, GlyphData]:
-    """192 glyphs to train on and 64 held out, 16 pixels, as the pipelines of `make_pipe` draw: noise, but by rows."""
+    """192 glyphs to train on and 64 held out, of 16 pixels like those of `make_pipe`'s pipelines, with noise added."""
     data, rng = load_dataset(tiny_data, "train"), np.random.default_rng(0)
 
     def some(n: int) -> GlyphData:
@@ -272,7 +268,7 @@ def splits(tiny_data) -> tuple[GlyphData, GlyphData]:
 
 
 def small_judges() -> Judges:
-    """Untrained ones, small; the threshold lies where an untrained network's scores do."""
+    """Small untrained judges; the threshold lies where an untrained network's scores do."""
     torch.manual_seed(0)
     recogniser = Recogniser("金木水火土日月山石人", widths=(8, 8, 8, 8), feature_dim=8, character_dim=4)
     return Judges(recogniser, Plausibility(widths=(4, 4, 8, 8)), RadicalPrior(dim=16))
@@ -299,10 +295,10 @@ SWITCHES = (
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A headless Chromium of playwright's sync API: one that is installed, none is fetched.
+    """A headless Chromium, driven by playwright's sync API: one that is installed; none is downloaded.
 
-    Without one, tests are skipped, or fail where GLYFFUSER_BROWSER=required (`make test` sets it where it can install
-    one).
+    If there is none, tests are skipped, or fail where GLYFFUSER_BROWSER=required (`make test` sets it where it can
+    install one).
     """
     found = next((path for path in map(shutil.which, CHROMIUMS) if path), None)
     if found is None:

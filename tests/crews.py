@@ -1,4 +1,4 @@
-"""A crew for tests: the shares of several processes, worked one after the other by this one."""
+"""A crew for tests: one process does the shares of several, one after the other."""
 
 import itertools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from glyffuser.base.processes import Crew
 
 @dataclass(frozen=True)
 class InTurn(Crew):
-    """Crew of `size` processes of which this one does all the work, so that nothing need be sent."""
+    """A crew of `size` processes in which this one does all the work, so that nothing needs to be sent."""
 
     def shared(self, count: int, work: Callable[[slice], np.ndarray]) -> np.ndarray:
         edges = [count * k // self.size for k in range(self.size + 1)]

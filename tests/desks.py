@@ -1,4 +1,4 @@
-"""A desk at which glyphs are labelled, and a server in front of it, for tests."""
+"""A labelling desk and a server in front of it, for tests."""
 
 import threading
 import time
@@ -14,9 +14,9 @@ PROMPTS = ["gold", "a deep river", "<script>alert(1)</script>"]
 
 @contextmanager
 def opened(desk: Desk) -> Iterator[int]:
-    """The port of a server of the desk."""
+    """Serve the desk; the context gives the port."""
     with serving(desk) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))  # how long `shutdown` waits at most, s
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))  # the longest that `shutdown` waits, s
         thread.start()
         try:
             yield server.server_port
@@ -26,7 +26,7 @@ def opened(desk: Desk) -> Iterator[int]:
 
 
 def until(true: Callable[[], Any]) -> Any:
-    """What `true` gives, once it gives something."""
+    """Call `true` until it returns something, and return that."""
     for _ in range(1200):
         if found := true():
             return found

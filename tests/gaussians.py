@@ -1,4 +1,4 @@
-"""Gaussian data, where denoiser and probability flow are known in closed form, and samples of noise.
+"""Gaussian data, whose denoiser and probability flow are known in closed form, and samples of noise.
 
 For data N(mu, S) the noised data at level sigma are N(mu, S + sigma^2 I), the exact denoiser is
 D(x, sigma) = mu + S (S + sigma^2 I)^-1 (x - mu), and the probability flow from sigma_0 to sigma multiplies x - mu by

@@ -1,8 +1,8 @@
 """Commands in processes of their own that are killed at a chosen moment, and what they leave behind.
 
 A process is forked from one that has imported everything, so that a trial takes a fraction of a second. It is killed by
-SIGKILL either before its n-th change of a file, or after so much of its processor time, which also hits what libraries
-write without Python's knowing.
+SIGKILL either before its n-th file change or after a given processor time, which also catches what libraries write
+without Python's knowledge.
 """
 
 import json
@@ -47,7 +47,7 @@ NEVER = Moment()
 
 
 def forked(work: Callable[[], int | None], root: Path, moment: Moment = NEVER) -> Ended:
-    """Do something in a forked process whose files lie below `root`, and kill it at a moment."""
+    """Do `work` in a forked process whose files lie below `root`, and kill it at `moment`."""
     said, counted = root / "said.txt", root / "changes.txt"
     if (child := os.fork()) == 0:
         status = 1
@@ -69,7 +69,7 @@ def forked(work: Callable[[], int | None], root: Path, moment: Moment = NEVER) -
                 sys.stdout.flush()
                 sys.stderr.flush()
             finally:
-                os._exit(status)  # whatever happens: there must not be two processes that run tests
+                os._exit(status)  # whatever happens, or two processes would go on with the tests
     seconds = _wait(child, moment.seconds)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     changes = int(counted.read_text()) if counted.exists() else 0
@@ -80,7 +80,7 @@ def forked(work: Callable[[], int | None], root: Path, moment: Moment = NEVER) -
 
 
 def _watch(root: str, fatal: int) -> list[int]:
-    """Count the changes of files below `root` in this process, and die before the `fatal`-th."""
+    """Count the file changes below `root` in this process, and die before the `fatal`-th."""
     count = [0]
 
     def hook(event: str, arguments: tuple) -> None:
@@ -96,8 +96,8 @@ def _watch(root: str, fatal: int) -> list[int]:
 
 
 def _wait(child: int, fatal: float) -> float:
-    """Wait for a process to end, killing it when it has had so many seconds of processor time; returns what it had."""
-    clock, seconds, start = (~child << 3) | 2, 0.0, time.monotonic()  # of another process: clock_getcpuclockid(3)
+    """Wait for a process to end, killing it after `fatal` seconds of processor time; returns how many it used."""
+    clock, seconds, start = (~child << 3) | 2, 0.0, time.monotonic()  # the child's clock: clock_getcpuclockid(3)
     while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         seconds = time.clock_gettime(clock)
         if (fatal and seconds >= fatal) or time.monotonic() - start > LIMIT:
@@ -113,7 +113,7 @@ def command(*argv: object) -> Callable[[], int]:
 
 
 def complaining(work: Callable[[], object]) -> int:
-    """Do something that is no command by itself, with the complaints of the command line: its exit status."""
+    """Do work that is not itself a command, with the command line's error messages; returns the exit status."""
     before, cli._parse = cli._parse, lambda argv: SimpleNamespace(run=work)
     try:
         return cli.main([])
@@ -122,7 +122,7 @@ def complaining(work: Callable[[], object]) -> int:
 
 
 def tree(folder: Path) -> Tree:
-    """The files below a folder that anyone would look at, without the times they say they took: path -> content."""
+    """The visible files below a folder, without the times that they report: path -> content."""
     return {
         str(path.relative_to(folder)): TIMES.sub(b"", path.read_bytes())
         for path in sorted(folder.rglob("*"))
@@ -131,15 +131,15 @@ def tree(folder: Path) -> Tree:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary folders, wherever they are."""
+    """The temporary folders below a folder, however deep."""
     return [path for path in folder.rglob("*") if path.name.startswith(".") and path.name.endswith(LEFTOVER)]
 
 
 @dataclass
 class Victim:
-    """A command in two versions that write other contents into the same files: of all there is, each is one or other.
+    """A command in two versions that write the same files with different contents: each file must be one or the other.
 
-    `versions` make the work from the folder that it writes in; `same` are files that both write alike.
+    `versions` make the work from the folder that it writes in; `prepare` fills `trees` and `runs`, one per version.
     """
 
     name: str
@@ -160,7 +160,7 @@ class Victim:
         assert [name for name in one.keys() & other.keys() if one[name] != other[name]], "both versions write the same"
 
     def check(self, folder: Path) -> None:
-        """AssertionError unless every file is old or new, and no more temporary files are there than one run makes."""
+        """Raise AssertionError unless every file is old or new, with no more temporary files than one run makes."""
         for name, content in tree(folder).items():
             assert content in [known.get(name) for known in self.trees], f"{self.name}: {name} is neither old nor new"
         assert len(leftovers(folder)) <= 2, leftovers(folder)
@@ -177,7 +177,7 @@ def moments(run: Ended, rng, count: int) -> list[Moment]:
 
 
 def assault(victim: Victim, folder: Path, rng, count: int) -> tuple[int, int]:
-    """Kill `count` runs in one folder, in turn of either version, then let one end; returns how many died and ended.
+    """Kill `count` runs in one folder, the versions in turn, then let one finish; returns how many died and ended.
 
     After every kill each file must be whole, and after the last run no temporary file may be left.
     """
@@ -197,6 +197,6 @@ def assault(victim: Victim, folder: Path, rng, count: int) -> tuple[int, int]:
 
 
 def log_lines(path: Path) -> list[dict]:
-    """The lines of a JSONL log without their times."""
+    """The lines of a JSONL log without times and speeds."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     return [{k: v for k, v in line.items() if k not in ("minutes", "glyphs_per_second")} for line in lines]

@@ -1,7 +1,7 @@
-"""Bad input: files with damaged bytes, JSON with other values, and processes in which commands meet it.
+"""Bad input: files with damaged bytes, JSON with other values, and processes in which commands read it.
 
-Cases run in a forked process with a limit on its memory. The one that started it sees which case it is at, and ends a
-case that takes too long; a case that kills its process costs that process alone.
+Cases run in a forked process with limited memory, whose parent sees which case is running and kills the process if the
+case takes too long; a case that kills its process costs that process alone.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ import numpy as np
 
 from killing import leftovers
 
-CHARS = "金銀水湖"  # what small fonts and Unihan files hold
-MEMORY = 3 * 2**30  # bytes that a case may take, at most, beyond what the process has
+CHARS = "金銀水湖"  # the characters of small fonts and Unihan files
+MEMORY = 3 * 2**30  # bytes that a case may take beyond what the process already has
 SECONDS = 20.0  # of processor time that a case may take
 NUMBERS = (b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0" * 4, b"\x80\0\0\0", b"\0\0\0\x80", b"\0\1\0\0")
 VALUES: tuple[Any, ...] = (
@@ -39,11 +39,11 @@ VALUES: tuple[Any, ...] = (
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """The bytes with one to four changes: bits, numbers, pieces cut out, doubled, moved or put in."""
+    """The bytes with one to four changes: bits, numbers, and pieces cut out, doubled or overwritten."""
     changed = bytearray(data)
     for _ in range(int(rng.integers(1, 5))):
         n = max(len(changed), 1)
-        # Half of all changes near the beginning, where headers are.
+        # Half of all changes are near the beginning, where headers are.
         at = int(rng.integers(0, n) if rng.random() < 0.5 else rng.integers(0, min(n, 256)))
         length = int(rng.integers(1, 1 + min(64, n)))
         match int(rng.integers(0, 8)):
@@ -68,7 +68,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def mutated_json(text: str, rng: np.random.Generator) -> str:
-    """JSON with another value somewhere, or without one; sometimes with damaged bytes."""
+    """JSON with some values replaced or removed; sometimes with damaged bytes."""
     if rng.random() < 0.15:
         return mutated(text.encode(), rng).decode("utf-8", "replace")
     facts = json.loads(text)
@@ -80,7 +80,7 @@ def mutated_json(text: str, rng: np.random.Generator) -> str:
 def _with_change(value: Any, rng: np.random.Generator) -> Any:
     keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
     if not keys or rng.random() < 0.1:
-        return deepcopy(VALUES[int(rng.integers(len(VALUES)))])  # a later change may go into it
+        return deepcopy(VALUES[int(rng.integers(len(VALUES)))])  # a later change may alter it
     key = keys[int(rng.integers(len(keys)))]
     if rng.random() < 0.1:
         del value[key]
@@ -91,23 +91,23 @@ def _with_change(value: Any, rng: np.random.Generator) -> Any:
 
 @dataclass
 class Found:
-    """What became of cases: how many were accepted, refused, or ran out of memory; and the defects among them."""
+    """What became of the cases: how many were accepted, refused, or ran out of memory; and the defects."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    said: Counter[str] = field(default_factory=Counter)  # how refusals begin
+    said: Counter[str] = field(default_factory=Counter)  # how messages begin
     slowest: float = 0.0
     defects: list[str] = field(default_factory=list)
 
 
 def attacked(case: Callable[[np.random.Generator, Path], int], folder: Path, seeds: range) -> Found:
-    """Run a case for every seed: it makes its input and meets it in `folder`, which is emptied between.
+    """Run a case for every seed: it makes its input and reads it in `folder`, which is emptied before each.
 
-    A case returns an exit status. It is a defect if it raises, takes too long, kills the process, says more than one
-    line, leaves temporary files, or, refused, anything in out/; what was in the folder is then kept beside it, in
-    kept/.
+    A case returns an exit status. It is a defect if it raises, takes too long, kills the process, complains in more
+    than one line, leaves temporary files, or is refused and leaves files in out/; the folder's contents are then kept
+    beside it, in kept/.
     """
     found, seed, keep = Found(), seeds.start, folder.parent / "kept"
-    board = mmap.mmap(-1, 4096)  # shared with the processes that are forked
+    board = mmap.mmap(-1, 4096)  # shared with the forked processes
     while seed < seeds.stop:
         board.seek(0)
         board.write(struct.pack("qd", seed, 0.0))
@@ -133,8 +133,8 @@ def attacked(case: Callable[[np.random.Generator, Path], int], folder: Path, see
 
 
 def _watched(child: int, board: mmap.mmap) -> int:
-    """Wait for a process, and kill it where a case takes longer than SECONDS of its time; its exit status."""
-    clock, at, since = (~child << 3) | 2, -1, 0.0  # the clock of another process: clock_getcpuclockid(3)
+    """Wait for a process, and kill it if a case takes more than SECONDS of its time; returns its exit status."""
+    clock, at, since = (~child << 3) | 2, -1, 0.0  # the child's clock: clock_getcpuclockid(3)
     try:
         while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             now, seed = time.clock_gettime(clock), struct.unpack("q", board[:8])[0]
@@ -150,7 +150,7 @@ def _watched(child: int, board: mmap.mmap) -> int:
 
 
 def _run(case: Callable, folder: Path, seeds: range, board: mmap.mmap, outcomes: Path) -> None:
-    """The cases of a process; never returns."""
+    """Run the cases of a process; never returns."""
     status = 1
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -178,7 +178,7 @@ def _run(case: Callable, folder: Path, seeds: range, board: mmap.mmap, outcomes:
 
 
 def _outcome(case: Callable, folder: Path, seed: int) -> tuple[str, str]:
-    """Accepted, refused, memory or defect, and what is said of it."""
+    """Run a case; returns accepted, refused, memory or defect, and the message."""
     said, told = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(told):
@@ -199,4 +199,4 @@ def _outcome(case: Callable, folder: Path, seed: int) -> tuple[str, str]:
     return ("memory" if "not enough memory" in lines[0] else "refused"), lines[0]
 
 
-assert sys.platform != "win32"  # forks
+assert sys.platform != "win32"  # os.fork is needed

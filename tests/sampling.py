@@ -18,7 +18,7 @@ def network(xt: Tensor, t: Tensor, *_: Any) -> Tensor:
 
 
 def noise_source(seed: int, dtype: torch.dtype = torch.float64) -> Noise:
-    """Noise like x from one generator, which draws other numbers in float32 than in float64."""
+    """Noise like x from one generator, which draws different numbers in float32 and in float64."""
     generator = torch.Generator().manual_seed(seed)
     return lambda x, now, then: torch.randn(x.shape, generator=generator, dtype=dtype).to(x)
 

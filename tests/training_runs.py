@@ -18,7 +18,7 @@ from glyffuser.train.state import State
 
 
 class Run:
-    """A run in a folder, as the command makes it: where its last checkpoint left it, or at its beginning."""
+    """A run in a folder, as the command sets it up: at its last checkpoint, or at its beginning."""
 
     def __init__(self, config: Config, out: Path):
         self.out, self.folder, self.stop = out, RunFolder(out, config), Stop()
@@ -49,7 +49,7 @@ def tensors(state: State) -> dict[str, Tensor]:
 
 
 def assert_same(one: Run, other: Run) -> None:
-    """Equal to the last bit: weights, averaged weights, optimiser, and the logs but for the time taken."""
+    """Assert equality to the last bit: weights, averaged weights, optimiser, and the logs except for times."""
     first, second = tensors(one.state), tensors(other.state)
     assert first.keys() == second.keys()
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
@@ -59,7 +59,7 @@ def assert_same(one: Run, other: Run) -> None:
 
 
 def resumed_exactly(config: Config, out: Path, stop_at: int = 7) -> tuple[Run, Run]:
-    """A run in one piece (out/whole) and one that stopped and went on (out/stopped), which are the same to the bit."""
+    """A run in one piece (out/whole) and one stopped and resumed (out/stopped), asserted equal to the last bit."""
     whole = Run(config, out / "whole")
     finish(whole)
     finish(Run(config, out / "stopped"), stop_at)
@@ -75,7 +75,7 @@ def log(out: Path) -> list[dict[str, Any]]:
 
 
 def glyphs(parts: Parts, step: int) -> list[int]:
-    """Which glyphs of the data set a step holds, or this process's share of it."""
+    """The numbers of the data set's glyphs that are in a step, or in this process's share of it."""
     pictures = ((parts.batch(step * parts.config.train.batch_size).x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
     return [int((parts.batches.images == picture).all(dim=(1, 2)).nonzero().item()) for picture in pictures]
 
@@ -91,7 +91,7 @@ def towered(config: Config) -> Config:
 
 
 def listing(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """All that is in a folder: path -> time of the last change, ns, and content."""
+    """Everything in a folder: path -> time of the last change in ns, and content."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
         for path in [folder, *folder.rglob("*")]

@@ -1,4 +1,4 @@
-"""Which precision is fast, by what a processor says of itself."""
+"""Which precision is fast, by what a processor reports of itself."""
 
 import pytest
 import torch

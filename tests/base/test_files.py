@@ -19,7 +19,7 @@ from glyffuser.base.locks import take_lock
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Every path below a folder, hidden ones too, with the content of files."""
+    """Every path below a folder, including hidden ones, with the contents of files."""
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
 
 
@@ -106,7 +106,7 @@ def test_a_full_disk_is_one_error_whoever_finds_out(tmp_path):
 
 
 def killed_while(work: Callable[[], object]) -> None:
-    """Do something in a process of its own, which is then killed."""
+    """Do `work` in a process of its own, which is then killed."""
     if (child := os.fork()) == 0:
         try:
             work()
@@ -116,7 +116,7 @@ def killed_while(work: Callable[[], object]) -> None:
 
 
 def half_written(path: Path) -> Any:
-    """Begin to write; whoever holds what is returned is still at it."""
+    """Begin to write a file; the writing lasts as long as the result is held."""
     context = atomic_path(path)
     context.__enter__().write_text("half")
     return context
@@ -124,7 +124,7 @@ def half_written(path: Path) -> Any:
 
 def test_leftovers_of_a_killed_process_go_and_all_else_stays(tmp_path):
     (tmp_path / ".mine").write_text("kept")
-    (tmp_path / ".my.folder.part").mkdir()  # not of our making, though it looks like it
+    (tmp_path / ".my.folder.part").mkdir()  # not ours, though it looks like it
     write_text(tmp_path / ".film.abcdefgh.part" / "notes", "kept")
     before = tree(tmp_path)
     held: list[Any] = []
@@ -147,13 +147,13 @@ def test_the_next_writer_clears_up(tmp_path):
     for name in ("one", "two"):
         killed_while(partial(lambda path: held.append(half_written(path)), tmp_path / name))
     assert tree(tmp_path) != {}
-    killed_while(lambda: write_text(tmp_path / "three", "whole"))  # a process that has not looked there yet
+    killed_while(lambda: write_text(tmp_path / "three", "whole"))  # a process that has not looked there before
     assert tree(tmp_path) == {"three": b"whole"}
 
 
 @pytest.mark.parametrize("swapped", [True, False])
 def test_a_kill_after_any_rename_leaves_the_old_folder_or_the_new(tmp_path, monkeypatch, swapped):
-    if not swapped:  # as on systems without a call that exchanges two folders
+    if not swapped:  # as on systems that have no call to exchange two folders
         monkeypatch.setattr(files, "_swap", lambda one, other: False)
     target, rename = tmp_path / "model", os.replace
 

@@ -1,4 +1,4 @@
-"""The allocator: what was freed stays with the process."""
+"""The allocator: freed memory stays with the process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Noise of its own for each place, however the places are shared out."""
+"""Each place has its own noise, however the places are shared out."""
 
 import numpy as np
 import torch

@@ -22,7 +22,7 @@ def test_paper_that_is_a_little_off_is_made_exactly_white():
 def test_levels_have_no_jump_and_leave_the_middle_greys():
     images = torch.linspace(-1, 1, 2001)
     grey = levelled(images)
-    steps = grey.diff() / 0.0005  # the slope: one where nothing is changed
+    steps = grey.diff() / 0.0005  # the slope, 1 where nothing changes
     assert (steps > -1e-3).all()
     assert (steps < 2 + 1e-2).all()
     middle = images.abs() < 1 - 4 * MARGIN
@@ -33,6 +33,6 @@ def test_levels_have_no_jump_and_leave_the_middle_greys():
 def test_grid_places_pictures_row_by_row():
     images = [Image.new("L", (2, 3), 10 * k) for k in range(5)]
     sheet = np.asarray(grid(images))
-    assert sheet.shape == (6, 6)  # three a row
+    assert sheet.shape == (6, 6)  # three per row
     assert sheet[::3, ::2].tolist() == [[0, 10, 20], [30, 40, 255]]
     assert grid(images, columns=5).size == (10, 3)

@@ -10,7 +10,7 @@ from glyffuser.base.spinning import BRIEF, LONG, spins
 
 
 class Load:
-    """Stands for /proc/loadavg: what it says at each look."""
+    """A stand-in for /proc/loadavg: what it says at each look."""
 
     def __init__(self, *running: int):
         self.running = list(running)

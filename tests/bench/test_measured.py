@@ -1,4 +1,4 @@
-"""The tables of benchmarks: their rows, and that what they count agrees; never how long anything took."""
+"""The tables of benchmarks: their rows, and that their counts agree; never how long anything took."""
 
 import json
 import sys
@@ -72,7 +72,7 @@ def test_sampling_has_a_row_a_number_of_steps_and_the_default(make_pipe):
 
 def test_a_process_is_watched_for_its_picture(tmp_path):
     picture = tmp_path / "picture.png"
-    picture.touch()  # of an earlier run
+    picture.touch()  # left by an earlier run
     code = f"import pathlib, time; time.sleep(.2); pathlib.Path({str(picture)!r}).touch(); time.sleep(.2)"
     found = run((sys.executable, "-c", code), picture)
     assert 0.2 <= found.picture <= found.end - 0.1

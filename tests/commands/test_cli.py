@@ -19,7 +19,7 @@ def run(*argv):
 
 
 def complaint(capsys):
-    """The one line that a mistake is answered with."""
+    """The one line that answers a mistake."""
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.strip().splitlines()
@@ -195,7 +195,7 @@ def test_train_then_go_on_then_sample(tiny_config, tmp_path, capsys):
     assert run("train", "--config", settings, "--out", out, "--max-steps", 2, "--json") == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 2
     assert tomllib.loads((out / "config.toml").read_text())["train"]["max_steps"] == 2
-    # The same --out goes on, with the settings that the folder holds.
+    # The same --out resumes the run, with the settings in its folder.
     assert run("train", "--out", out, "--max-steps", 3, "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["resumed_at"], facts["steps"]) == (2, 3)

@@ -1,4 +1,4 @@
-"""Progress: what it says of the time that is left."""
+"""Progress: what it says about the time left."""
 
 import pytest
 
@@ -14,9 +14,9 @@ def clock(monkeypatch):
 
 
 def test_time_left_counts_from_where_and_when_the_work_began(clock, capsys):
-    """Getting ready, and what a resumed run had done before, say nothing about the speed."""
+    """Preparation, and what a resumed run had done before, say nothing about the speed."""
     with progress.Progress("training") as shown:
-        clock[0] += 60  # getting ready
+        clock[0] += 60  # preparation
         shown(50, 100)
         clock[0] += 10
         shown(60, 100)

@@ -1,4 +1,4 @@
-"""Settings: presets, overriding, TOML, and what is said of mistakes."""
+"""Settings: presets, overrides, TOML, and the messages for mistakes."""
 
 import tomllib
 from dataclasses import fields, replace
@@ -132,7 +132,7 @@ def test_any_setting_survives_dump_and_load(tmp_path_factory, setting):
     set_field(config, *setting)
     path = tmp_path_factory.getbasetemp() / "config.toml"
     path.write_text(dump_config(config), encoding="utf-8")
-    # Over another base, so that only a complete file gives back all of it.
+    # Loaded over another base, so that only a complete file restores everything.
     assert load_config(path, preset("article")) == config
 
 

@@ -24,7 +24,7 @@ def noto() -> FontFace:
 
 @pytest.fixture
 def toy_font(tmp_path: Path) -> ToyFont:
-    """A maker of TrueType files: toy_font({"一": (100, 300, 900, 400), "二": None}); None is a glyph without ink."""
+    """A factory for TrueType files: toy_font({"一": (100, 300, 900, 400), "二": None}); None is a glyph without ink."""
 
     def make(
         boxes: dict[str, Box | None],

@@ -89,7 +89,7 @@ def test_a_mixture_may_be_short_whole_and_in_any_order():
 def test_further_kinds_come_after_the_others_and_fall_back_to_the_definition():
     captions = build_captions(DEFINITIONS, SENSES, [[["a", "b"], [], ["c"], []]])
     usual = build_captions(DEFINITIONS, SENSES).texts
-    assert captions.texts == [*usual, "a", "b", "c"]  # after all others, whose numbers stay
+    assert captions.texts == [*usual, "a", "b", "c"]  # after all others, which keep their numbers
     assert [captions_of(captions, 3, glyph) for glyph in range(4)] == [["a", "b"], ["fish"], ["c"], ["whole"]]
     rng = np.random.default_rng(0)
     only = captions.draw(np.zeros(50, dtype=np.int64), (0, 0, 0, 1), 0.0, rng)

@@ -57,7 +57,7 @@ def test_compositions_name_the_parts_that_have_names():
         [],
     ]
     (person,) = compositions(["亻", "木", "休"], [["radical number 9"], ["tree"], ["rest"]])[2:]
-    assert person[0] == "man at the left, tree at the right"  # Unicode calls radical 9 so
+    assert person[0] == "man at the left, tree at the right"  # Unicode's name for radical 9
 
 
 def test_parts_are_named_with_or_without_their_place():

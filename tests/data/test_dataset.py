@@ -63,14 +63,14 @@ def test_several_fonts_give_several_rows_and_all_skips_are_counted(toy_faces: li
         ("三", "Toy B Regular"),
     ]
     assert (report.rows, report.characters, report.senses) == (5, 3, 5)  # one, a, an, ten thousand, three
-    # of 丁, of 丂, of 七 twice and 万 and 丈 once, of 丈
+    # in this order: 丁; 丂; 七 twice, 万 and 丈 once each; 丈
     assert report.skipped == {"empty definition": 1, "no radical": 1, "not in font": 4, "blank": 1}
     assert report.path == out
     assert report.bytes == out.stat().st_size
     assert report.seconds > 0
     assert np.array_equal(data.images[0], data.images[1])
     assert not np.array_equal(data.images[3], data.images[4])
-    assert calls[-1] == (10, 10)  # of five characters that can be drawn, with two fonts
+    assert calls[-1] == (10, 10)  # five characters with a definition and a radical, in two fonts
     assert calls == sorted(calls)
 
 

@@ -12,7 +12,7 @@ SAMPLE = "一丨丶乙十口日田永国國東龍鬱龘上下小心火水山川�
 
 
 def ink_box(picture: np.ndarray) -> tuple[int, int, int, int]:
-    """left, top, right, bottom of the ink, in pixels; right and bottom exclusive."""
+    """Left, top, right and bottom of the ink, in pixels; right and bottom exclusive."""
     rows, columns = np.nonzero(picture.min(1) < 128)[0], np.nonzero(picture.min(0) < 128)[0]
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
@@ -70,7 +70,7 @@ def test_em_box_not_ink_box_is_centred(noto: FontFace) -> None:
     _, top, _, bottom = ink_box(render(noto, "一"))
     assert 54 < top < bottom < 74  # a thin stroke in the middle
     upper, lower = ink_box(render(noto, "丶")), ink_box(render(noto, "灬"))
-    assert (lower[1] + lower[3]) / 2 > 70  # four dots low in the em box, which the ink box's centre would hide
+    assert (lower[1] + lower[3]) / 2 > 70  # four dots low in the em box, which centring the ink box would hide
     assert upper != lower
 
 
@@ -78,11 +78,11 @@ def test_ink_too_large_or_too_far_off_is_kept_on_the_picture(toy_font: Callable[
     boxes = {
         "一": (100, 330, 900, 430),  # well inside
         "二": (-900, -1200, 1900, 2000),  # much too large
-        "三": (-300, 900, 300, 1300),  # out at the upper left
+        "三": (-300, 900, 300, 1300),  # outside at the upper left
         "四": (-70, -190, 1070, 950),  # just over the border
         "五": None,
         "六": (40, 0, 60, 2600),  # thin and too tall
-        "七": (700, 0, 1300, 100),  # out at the right
+        "七": (700, 0, 1300, 100),  # outside at the right
     }
     face = load_font(toy_font(boxes))
     rasteriser = Rasteriser(face, 128)

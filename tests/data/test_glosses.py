@@ -1,4 +1,4 @@
-"""Glosses: which word a sense is about, what the table says of it, and how training draws it."""
+"""Glosses: which word a sense is about, what the table says about it, and how training draws it."""
 
 import numpy as np
 import pytest

@@ -54,7 +54,7 @@ def test_blocks_are_fetched_once_a_pass(balance):
         begins = [block.tolist().index(b) for b in range(8)]
         ends = [120 - block.tolist()[::-1].index(b) for b in range(8)]
         open_at_once = [sum(b <= place < e for b, e in zip(begins, ends, strict=True)) for place in range(120)]
-        assert max(open_at_once) == 3  # so whoever holds three blocks fetches each of them once
+        assert max(open_at_once) == 3  # so a reader that holds three blocks fetches each of them once
     fetched = [list(dict.fromkeys((np.searchsorted(BLOCKS, p, side="right") - 1).tolist())) for p in passes]
     assert fetched[0] != fetched[1] != fetched[2]
 
@@ -71,7 +71,7 @@ def test_blocks_change_the_order_of_a_pass_and_nothing_else(balance):
 
 
 def test_all_blocks_in_one_window_are_a_permutation_of_all_glyphs():
-    """Every glyph comes to every place equally often."""
+    """Every glyph takes every place equally often."""
     blocks = np.array([0, 4, 8, 12])
     counts = np.zeros((12, 12))
     for seed in range(3000):
@@ -90,13 +90,13 @@ def test_alike_by_counting_pairs():
 
 
 def test_windows_mix_well_enough():
-    """A batch holds glyphs of one block 1 / window of the time, and of one radical as often as a permutation brings."""
+    """Glyphs of a batch share a block 1 / window of the time, and a radical as often as in a permutation."""
     rng = np.random.default_rng(0)
     radicals = rng.choice(np.arange(1, 215), 51_200, p=rng.dirichlet(np.full(214, 0.5)))
     blocks = np.arange(0, 51_201, 256)
     of_block = np.arange(51_200) // 256
     free, mixed = GlyphOrder(radicals, 0, 0).whole_pass(1), GlyphOrder(radicals, 0, 0, blocks).whole_pass(1)
-    none = np.concatenate([np.arange(blocks[b], blocks[b + 1]) for b in rng.permutation(200)])  # blocks alone
+    none = np.concatenate([np.arange(blocks[b], blocks[b + 1]) for b in rng.permutation(200)])  # whole blocks
     assert alike(free, of_block, 64)[0] == pytest.approx(1 / 200, rel=0.05)
     assert alike(mixed, of_block, 64)[0] == pytest.approx(1 / 50, rel=0.05)  # 200 blocks make four windows of 50
     assert alike(none, of_block, 64)[0] == 1

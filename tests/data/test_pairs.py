@@ -1,4 +1,4 @@
-"""The file of pairs: what goes in comes out, changes are whole or not at all, and other files are refused in words."""
+"""The file of pairs: what goes in comes out, changes are all or nothing, and other files are refused with a reason."""
 
 import re
 from dataclasses import replace

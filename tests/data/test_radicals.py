@@ -1,4 +1,4 @@
-"""The table of radicals, against facts from elsewhere."""
+"""The table of radicals, against other sources."""
 
 import unicodedata
 
@@ -33,7 +33,7 @@ def test_numbers_forms_and_names(number, form, name):
 
 
 def test_unihan_gives_every_form_its_own_number():
-    """kRSUnicode counts the strokes besides the radical; of the form itself none are left."""
+    """kRSUnicode counts the strokes besides the radical; the form itself has none."""
     entries = read_unihan().entries
     numbers = {r.number: entries[ord(r.form)].radical for r in RADICALS if ord(r.form) in entries}
     assert len(numbers) > 200

@@ -1,11 +1,11 @@
-"""Riddles: what things of a radical are like; and that none is what the evaluation asks."""
+"""Riddles: what things with a radical are like, and that none is what the evaluation asks."""
 
 import re
 
 from glyffuser.data.riddles import riddles, table
 from glyffuser.judge.prompts import OTHER_PARAPHRASES, PARAPHRASES, PROMPTS
 
-# Words that say nothing by themselves.
+# Words that mean nothing by themselves.
 SMALL = """
 a all an and are as at be by can do does down for from has have he her his in into is it its like made no not of off on
 one only or our out over people she someone somebody something than that the their them they thing things this to until
@@ -15,7 +15,7 @@ ENDINGS = ("ing", "ed", "es", "s")
 
 
 def words(text: str) -> set[str]:
-    """The words of a text that mean something, without their endings."""
+    """The meaningful words of a text, without their endings."""
     return {stem(word) for word in re.findall("[a-z]+", text.lower()) if word not in SMALL.split()}
 
 

@@ -1,4 +1,4 @@
-"""Data sets in shards: they hold what one file holds, in an order that mixes well, and say at once what is wrong."""
+"""Data sets in shards: they hold what one file holds, in a well-mixed order, and report at once what is wrong."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def file(faces: list[FontFace], unihan: Unihan, tmp_path_factory: pytest.TempPat
 def built(faces: list[FontFace], unihan: Unihan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("folder") / "glyphs"
     report = build_dataset(faces, unihan, out, size=SIZE, codepoints=CODEPOINTS, shards=5)
-    assert report.shards == 6  # and one for testing
+    assert report.shards == 6  # one of them for testing
     assert report.bytes == sum(shard.stat().st_size for shard in out.glob("*.parquet"))
     return out
 
@@ -72,10 +72,10 @@ def test_a_stream_has_the_same_glyphs_and_knows_the_same_of_them(built: Path) ->
             assert getattr(stream, name)[row] == getattr(data, name)[there]
     assert read_pictures(built, "test").chars == open_stream(built, "test").chars
     characters, drawn = stream.characters()
-    assert characters.chars == sorted(set(data.chars))  # in the order of a file, so that captions are those of a file
+    assert characters.chars == sorted(set(data.chars))  # in the order of a file, so that the captions match a file's
     assert [characters.chars[i] for i in drawn] == stream.chars
     same = {id(stream.definitions[row]) for row in np.flatnonzero(stream.codepoints == stream.codepoints[0])}
-    assert len(same) == 1  # a text is in memory once
+    assert len(same) == 1  # each text is in memory once
 
 
 def test_every_shard_is_a_data_set_of_one_split(built: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_shard_is_a_random_sample(built: Path) -> None:
     stream = open_stream(built, "train")
     rows = np.arange(len(stream))
     found, expected = alike(rows, stream.codepoints - stream.codepoints.min(), 64)
-    assert found < 3 * expected  # in the order of a file, 15 times
+    assert found < 3 * expected  # in the order of a file it is 15 times
     data = load_dataset(built, "train")
     assert alike(rows, data.codepoints - data.codepoints.min(), 64)[0] > 10 * expected
 
@@ -138,7 +138,7 @@ def manifest(folder: Path, change: Callable[[dict], object]) -> None:
 
 
 def fits(folder: Path, name: str) -> None:
-    """Let the manifest say how long a shard is, so that its contents alone are wrong."""
+    """Give the manifest a shard's real length, so that only its contents are wrong."""
     size = (folder / name).stat().st_size
     manifest(folder, lambda facts: [s.update(bytes=size) for s in facts["shards"] if s["file"] == name])
 
@@ -294,7 +294,7 @@ def test_a_build_replaces_a_data_set_and_nothing_else(
     assert sorted(path.name for path in folder.iterdir()) == [
         MANIFEST,
         "train-00000.parquet",
-    ]  # none of them is for testing
+    ]  # none is for testing
     assert [path.name for path in tmp_path.iterdir()] == ["glyphs"]
     (folder / "letters.txt").write_text("dear")
     with pytest.raises(UserError, match=r"glyphs holds other things than a data set \(letters.txt\); choose another"):

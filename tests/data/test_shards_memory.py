@@ -15,7 +15,7 @@ from glyffuser.data.pictures import open_stream
 from glyffuser.data.schema import png
 from glyffuser.data.shards import ShardWriter, write_manifest
 
-# One process reads 68 MB of PNGs, which is as much again decoded, within 60 MB more than it has at its beginning.
+# One process reads 68 MB of PNGs, and as much again once decoded, within 60 MB more than it has at the start.
 CAPPED = """
 import resource, sys
 import numpy as np
@@ -37,7 +37,7 @@ print(total)
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """4,096 glyphs of noise, which no format makes smaller; and the sum of all pixels."""
+    """4,096 glyphs of noise, which no format compresses; and the sum of all pixels."""
     folder, rng = tmp_path_factory.mktemp("large"), np.random.default_rng(0)
     noise = [rng.integers(0, 256, (128, 128)).astype(np.uint8) for _ in range(64)]
     pngs = [png(picture) for picture in noise]
@@ -64,7 +64,7 @@ def test_memory_is_bounded(large: tuple[Path, int]) -> None:
 
     read = run("as needed")
     assert read.stdout.strip() == str(2 * total), read.stderr[-2000:]
-    refused = run("all")  # the limit is one: whoever reads everything goes over it
+    refused = run("all")  # the limit works: reading everything exceeds it
     assert refused.returncode != 0
     assert "memory" in refused.stderr.lower() or "alloc" in refused.stderr.lower()
 

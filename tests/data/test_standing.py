@@ -1,4 +1,4 @@
-"""Where parts of characters stand in pictures, against what anybody sees."""
+"""Where parts of characters stand in pictures, against what anyone can see."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_a_part_at_a_side_is_held_whole_and_alone(rasteriser, part, place, regio
     outside = np.ones((SIZE, SIZE), bool)
     outside[region] = False
     assert (found.kept & ink(found.picture))[outside].mean() < 0.02
-    # Of another character with the part, the same strokes are held.
+    # In other characters with the part, the same strokes are held.
     same = ink(found.picture) & found.kept
     others = [char for char in standing()[Part(part, place)] if char != found.char][:10]
     overlap = [(same & ink(rasteriser.render(char))).sum() / same.sum() for char in others]
@@ -72,7 +72,7 @@ def test_a_character_is_parted_between_its_parts(rasteriser):
     picture = rasteriser.render("湖")
     left = side_of(rasteriser, "湖", picture, "left")
     assert 0.15 < (left & ink(picture)).sum() / ink(picture).sum() < 0.35  # three strokes of twelve
-    assert not (left[1:-1, 1:] & ~left[1:-1, :-1]).any()  # one stretch a row, from the left
+    assert not (left[1:-1, 1:] & ~left[1:-1, :-1]).any()  # one stretch per row, from the left
 
 
 def test_any_other_picture_is_cut_where_there_is_least_ink():
@@ -80,7 +80,7 @@ def test_any_other_picture_is_cut_where_there_is_least_ink():
     picture[:, 37] = 255
     assert (side_of(None, "", picture, "left") == (np.arange(SIZE) < 37)).all()
     assert (side_of(None, "", picture.T, "bottom") == (np.arange(SIZE) >= 37)[:, None]).all()
-    assert side_of(None, "", np.full((SIZE, SIZE), 255, np.uint8), "left")[:, :32].all()  # else in the middle
+    assert side_of(None, "", np.full((SIZE, SIZE), 255, np.uint8), "left")[:, :32].all()  # otherwise in the middle
 
 
 def test_what_too_few_characters_share_cannot_be_told(rasteriser):

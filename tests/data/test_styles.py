@@ -1,4 +1,4 @@
-"""Styles: told by fonts' names or by the user, kept in the data set, read from older ones too."""
+"""Styles: taken from font names or from the user, kept in the data set, and read from older ones too."""
 
 from itertools import pairwise
 
@@ -21,7 +21,7 @@ from glyffuser.data.styles import style_of
         ("Noto Sans CJK JP Black", "sans-bold"),
         ("Noto Serif CJK SC Regular", "serif"),
         ("Noto Serif CJK TC Bold", "serif-bold"),
-        ("HanaMinA Regular", "sans"),  # a name that tells nothing; --font serif=FILE does
+        ("HanaMinA Regular", "sans"),  # the name says nothing; --font serif=FILE does
         ("Hanazono Mincho A", "serif"),
         ("LXGW WenKai Regular", "kai"),
         ("TW-Kai Regular", "kai"),
@@ -35,7 +35,7 @@ def test_the_name_of_a_font_tells_its_style(font, style):
 
 @pytest.fixture
 def two(noto, unihan, tmp_path):
-    """Twenty characters in two faces, the second in a style of the user's."""
+    """Twenty characters in two faces, the second in a style named by the user."""
     path = tmp_path / "two.parquet"
     faces = [load_font(f"{noto.path}:0"), load_font(f"my-hand={noto.path}:2")]
     build_dataset(faces, unihan, path, size=32, codepoints=range(0x6C34, 0x6C34 + 20))

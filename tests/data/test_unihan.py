@@ -15,7 +15,7 @@ from glyffuser.data import unihan as module
 from glyffuser.data.unihan import Entry, Unihan, clean_definition, read_unihan, split_senses
 
 CLEANED = {
-    # Cross references in parentheses go, and what they part stays parted.
+    # Cross-references in parentheses go, and what they separate stays separate.
     "(same as U+4E18 丘) hillock or mound": "hillock or mound",
     "(non-classical form of 讖) to prophesy": "to prophesy",
     "anger; rage, (same as 戾) cruel; despotic": "anger; rage, cruel; despotic",

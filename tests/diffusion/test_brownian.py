@@ -30,7 +30,7 @@ def test_increments_are_standard_normal_and_those_of_disjoint_intervals_independ
         assert abs(float(increment.mean())) < 5 / math.sqrt(increment.numel())
         assert float(increment.std()) == pytest.approx(1, abs=5 / math.sqrt(2 * increment.numel()))
     assert abs(float(torch.corrcoef(torch.stack([upper.flatten(), lower.flatten()]))[0, 1])) < 0.04
-    assert abs(float(torch.corrcoef(upper.flatten(1))[0, 1])) < 0.05  # of two images
+    assert abs(float(torch.corrcoef(upper.flatten(1))[0, 1])) < 0.05  # between two images
 
 
 def test_parts_of_an_interval_add_up_to_it():
@@ -52,11 +52,11 @@ def test_an_image_hangs_on_its_own_seed_alone():
 
 
 def test_solutions_with_more_steps_converge_along_one_path():
-    def D(x, sigma, cond):  # of standard normal data
+    def D(x, sigma, cond):  # the denoiser of standard normal data
         return x / (1 + sigma**2)
 
     def end(steps: int, seeds: tuple[int, int]) -> torch.Tensor:
-        # The last step, to the clean image, is left out: with more steps it begins elsewhere.
+        # The last step, to the clean image, is left out: with more steps it starts elsewhere.
         grid = karras_sigmas(steps + 1, 0.1, 10.0)[:-1]
         *_, step = SAMPLERS["dpm-sde"](D, 10 + X, grid, None, path(seeds))
         return step.x

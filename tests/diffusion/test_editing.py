@@ -1,4 +1,4 @@
-"""Editing on Gaussian data, where what a sampler should make of a noised picture is known in closed form."""
+"""Editing of Gaussian data, for which the right outcome from a noised picture is known in closed form."""
 
 import math
 from typing import Any
@@ -51,7 +51,7 @@ def test_a_shorter_grid_is_the_end_of_the_whole_one(name: str, spacing: str, str
     assert (short[1:] < short[:-1]).all()
     assert short[0] <= grid[0] * (1 + 1e-9)
     if len(short) > 2:
-        assert short[-2] >= grid[-2] * (1 - 1e-9)  # a noise path ends there
+        assert short[-2] >= grid[-2] * (1 - 1e-9)  # where a noise path ends
 
 
 @pytest.mark.parametrize("steps", [5, 8, 41])
@@ -79,7 +79,7 @@ def test_a_tiny_strength_returns_the_picture(sampler: str, steps: int) -> None:
 
 @pytest.mark.parametrize("sampler", ODE)
 @pytest.mark.parametrize("strength", [0.31, 0.6, 0.9])
-@pytest.mark.parametrize("steps", [300, 301])  # solvers of second order must not mind an odd number
+@pytest.mark.parametrize("steps", [300, 301])  # an odd number must not trouble second-order solvers
 def test_from_a_picture_an_ode_sampler_goes_to_the_end_of_the_flow(sampler: str, strength: float, steps: int) -> None:
     sigmas, eps = karras_sigmas(steps, 0.002, 80.0), images(16)
     first = shortened(sigmas, strength)[0]
@@ -93,7 +93,7 @@ def test_from_a_picture_an_ode_sampler_goes_to_the_end_of_the_flow(sampler: str,
 
 
 def posterior(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of the clean data, given that their noised image at a level is x (DIM,)."""
+    """Mean and covariance of the clean data, given their noised image x (DIM,) at level sigma."""
     gain = torch.linalg.solve(DATA.S + sigma**2 * torch.eye(DIM, dtype=torch.float64), DATA.S)
     return DATA.D(x.reshape(1, 1, 1, DIM), sigma).reshape(DIM), DATA.S - DATA.S @ gain
 
@@ -102,7 +102,7 @@ def posterior(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("strength", [0.31, 0.6, 0.9])
 @pytest.mark.parametrize("steps", [120, 121])
 def test_from_a_picture_an_sde_sampler_draws_from_the_posterior(sampler: str, strength: float, steps: int) -> None:
-    # The reverse process, begun at a noised image x, draws from q(x0 given x): here all begin at the same x.
+    # The reverse process, started at a noised image x, draws from q(x0 given x): here all start at the same x.
     n = 10_000
     sigmas = karras_sigmas(steps, 0.002, 80.0)
     first = shortened(sigmas, strength)[0]
@@ -111,14 +111,14 @@ def test_from_a_picture_an_sde_sampler_draws_from_the_posterior(sampler: str, st
     result = drawn(sampler, Edit(PICTURE, strength), eps, sigmas).reshape(n, DIM)
     spread = covariance.diagonal().max().sqrt()
     assert_close(result.mean(dim=0), mean, rtol=0, atol=float(5 * spread / math.sqrt(n) + 0.02 * spread))
-    bias = 0.05 if sampler == "dpm++2m-sde" else 0.2  # first order, dpm-sde for want of a path
+    bias = 0.05 if sampler == "dpm++2m-sde" else 0.2  # first order; dpm-sde only for lack of a path
     assert_close(torch.cov(result.T), covariance, rtol=0, atol=float(spread**2 * (5 * math.sqrt(2 / n) + bias)))
 
 
 @pytest.mark.parametrize("strength", [0.37, 0.8])
 def test_along_one_path_from_a_picture_more_steps_come_nearer(strength: float) -> None:
     # Odd numbers of steps on one Brownian path: a solver that left the path, or its grid, would not settle. Without a
-    # shift, a strength names the same level on every grid, so all begin at the same point.
+    # shift, a strength names the same level on every grid, so all start at the same point.
     eps, schedule, results = images(16), Schedule("flow"), {}
     for steps in (15, 45, 135, 405):
         path = BrownianPath((1, 1, DIM), 0.001, schedule.sigma_max(), [*range(16)])
@@ -137,7 +137,7 @@ def test_a_noise_path_covers_every_strength(sampler: str, steps: int) -> None:
         path = BrownianPath((1, 1, DIM), lowest, schedule.sigma_max(), [1, 2])
         eps = images(2)
         if steps > 500 and strength > 0.4:
-            continue  # the same, and slow
+            continue  # no different, and slow
         assert drawn(sampler, Edit(PICTURE, strength), eps, schedule.sigmas(steps), path).isfinite().all()
 
 
@@ -154,7 +154,7 @@ def test_what_is_kept_is_the_picture_by_every_sampler(sampler: str, times: int, 
     assert len(steps) == edit.taken(11)
     assert [step.i for step in steps] == [*range(len(steps))]
     assert_close(steps[-1].x[..., :2], PICTURE[..., :2].expand(4, -1, -1, -1), rtol=0, atol=1e-9)
-    assert steps[-1].x[..., 2].std() > 0.01  # what is not kept, differs
+    assert steps[-1].x[..., 2].std() > 0.01  # what is not kept differs
 
 
 def conditional() -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The whole chain on Gaussian data, where denoiser, probability flow and guidance are known in closed form."""
+"""The whole chain on Gaussian data, for which denoiser, probability flow and guidance are known in closed form."""
 
 import math
 from typing import Any
@@ -34,7 +34,7 @@ def last(sampler: str, D: Any, x: Tensor, sigmas: Tensor, noise: Noise = zeros, 
 
 
 def slope(steps: list[int], errors: list[float]) -> float:
-    """The power of the number of steps with which the error falls."""
+    """The order of a solver: the power of the number of steps by which the error falls."""
     return -float(np.polyfit(np.log(steps), np.log(errors), 1)[0])
 
 
@@ -73,7 +73,7 @@ def moments(sampler: str, sigmas: Tensor, **options: float) -> tuple[Tensor, Ten
     intervals: list[tuple[float, float]] = []
 
     def impulse(x: Tensor, now: Tensor, then: Tensor) -> Tensor:
-        # An interval that begins like the last one holds it: one Brownian path over log sigma goes through both.
+        # An interval that starts where the last one did contains it: both lie on one Brownian path over log sigma.
         a, b = float(now), float(then)
         shared = 0.0
         if intervals and intervals[-1][0] == a:
@@ -116,8 +116,8 @@ def test_stochastic_samplers_converge_to_mean_and_covariance_of_the_data(
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_samples_have_mean_and_covariance_of_the_data(sampler: str) -> None:
-    # The statistics of n independent standard normals are off by 1 / sqrt(n), those of a variance by sqrt(2 / n);
-    # allowed are five times that and the error of 200 steps, which the test above bounds.
+    # The mean of n independent standard normals is off by 1 / sqrt(n), their variance by sqrt(2 / n); five times that
+    # is allowed, plus the error of 200 steps, which the test above bounds.
     n, generator = 20_000, torch.Generator().manual_seed(0)
 
     def noise(x: Tensor, now: Tensor, then: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def test_samples_have_mean_and_covariance_of_the_data(sampler: str) -> None:
     sigmas = karras_sigmas(200, 0.002, 80.0)
     draws = last(sampler, DATA.D, 80 * images(n), sigmas, noise).reshape(n, DIM)
     whitened = (draws - DATA.mu) @ DATA.V / DATA.variances.sqrt()  # standard normal, if all is well
-    first_order = ("ddpm", "ddpm-large", "ddim", "euler", "euler-ancestral", "dpm-sde")  # the last for want of a path
+    first_order = ("ddpm", "ddpm-large", "ddim", "euler", "euler-ancestral", "dpm-sde")  # the last for lack of a path
     bias = 0.08 if sampler in first_order else 0.01
     assert_close(whitened.mean(dim=0), torch.zeros(DIM).double(), rtol=0, atol=5 / math.sqrt(n) + 0.01)
     assert_close(torch.cov(whitened.T), torch.eye(DIM).double(), rtol=0, atol=5 * math.sqrt(2 / n) + bias)
@@ -154,7 +154,7 @@ def test_a_perfect_network_is_sampled_rightly_under_every_schedule(
 
 
 def two_gaussians(away: Gaussian, towards: Gaussian) -> Denoiser:
-    """A denoiser of `away` for a condition of token 0, of `towards` for one of token 1."""
+    """The denoiser of `away` for a condition with token 0, of `towards` for one with token 1."""
 
     def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
         assert cond is not None
@@ -184,7 +184,7 @@ def test_guidance_of_two_gaussians_is_the_denoiser_of_the_guided_one(scale: floa
 
 
 def test_guided_sampling_moves_the_mean_beyond_the_condition() -> None:
-    # Of two Gaussians that differ in their means alone, the guided one is a shifted copy at every noise level.
+    # For two Gaussians that differ only in their means, the guided one is a shifted copy at every noise level.
     towards = DATA._replace(mu=DATA.mu + torch.tensor([0.5, -0.2, 1.0]))
     guided = DATA._replace(mu=DATA.mu + 3 * (towards.mu - DATA.mu))
     D = classifier_free(two_gaussians(DATA, towards), 3.0, token(0))

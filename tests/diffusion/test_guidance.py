@@ -1,4 +1,4 @@
-"""The denoiser wrapper and classifier-free guidance, on networks that note what they were asked."""
+"""The denoiser wrapper and classifier-free guidance, on networks that record what they are asked."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class Call(NamedTuple):
 
 
 def noting(calls: list[Call]) -> Denoiser:
-    """A denoiser that depends on all of its arguments and notes them; masked tokens do not count."""
+    """A denoiser that depends on all of its arguments and records them; masked tokens do not count."""
 
     def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
         calls.append(Call(x, sigma, cond))

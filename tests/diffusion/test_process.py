@@ -232,7 +232,7 @@ def test_renoised_one_step_back_is_the_posterior(name: str, t: int) -> None:
 
 
 def test_renoised_glyphs_are_noised_glyphs() -> None:
-    """What is noised to one level and drawn back to a lower one has the distribution of what is noised to that."""
+    """Noising to one level and drawing back to a lower one gives the distribution of noising to the lower one."""
     schedule, torch_seed = Schedule("flow"), torch.Generator().manual_seed(0)
     x0 = torch.full((200_000, 1, 1, 1), 0.5)
     now, then = torch.full((len(x0),), 3.0), torch.full((len(x0),), 0.7)

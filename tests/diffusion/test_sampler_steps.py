@@ -1,4 +1,4 @@
-"""Samplers as generators: what each yields, asks of the denoiser, and takes of the noise."""
+"""Samplers as generators: what each yields, asks of the denoiser, and takes from the noise."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from glyffuser.diffusion.schedules import SCHEDULES, Schedule
 from sampling import GRID, network, noise_source, start
 
 DETERMINISTIC = ["ddim", "euler", "heun", "dpm++2m", "unipc"]
-REMEMBERING = ["dpm++2m", "dpm++2m-sde", "unipc"]  # what they did the step before
+REMEMBERING = ["dpm++2m", "dpm++2m-sde", "unipc"]  # the step before
 
 
 def counted(calls: list[float]) -> Denoiser:
@@ -89,7 +89,7 @@ def test_a_change_of_x_between_steps_is_what_sampling_goes_on_from(sampler: str)
     plain = sample(sampler, GRID)
     assert_close(changed[1], plain[1].x)
     assert (changed[-1] - plain[-1].x).abs().max() > 0.1
-    if sampler not in REMEMBERING:  # those without memory go on as though they had started there
+    if sampler not in REMEMBERING:  # those without memory continue as if they had started there
         noise = noise_source(1)
         for _ in range(0 if sampler in DETERMINISTIC else 6 if sampler == "dpm-sde" else 3):
             noise(x, GRID[0], GRID[1])
@@ -111,7 +111,7 @@ def test_the_condition_reaches_the_denoiser(sampler: str) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_images_may_be_on_another_device_than_the_levels(sampler: str) -> None:
-    # The meta device stands in for a GPU: like one it refuses to mix with CPU tensors other than scalars.
+    # The meta device stands in for a GPU: like one, it refuses to mix with CPU tensors other than scalars.
     D = denoiser(network, Process(Schedule(), "v_prediction"))
     for step in SAMPLERS[sampler](D, start().to("meta"), GRID, None, lambda x, *_: torch.randn_like(x)):
         assert step.x.device.type == step.x0.device.type == "meta"

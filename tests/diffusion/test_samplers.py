@@ -45,7 +45,7 @@ def ours(
 
 
 def theirs(scheduler: Any, x: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
-    """What the scheduler makes of the same network and the same noise, in its own coordinates."""
+    """What the scheduler makes of the same network and noise, in its own coordinates."""
     plain = EulerDiscreteScheduler | HeunDiscreteScheduler | FlowMatchEulerDiscreteScheduler | UniPCMultistepScheduler
     plain = plain | DPMSolverSDEScheduler
     if not isinstance(scheduler, plain):
@@ -92,7 +92,7 @@ def test_ddpm_is_that_of_diffusers(name: str, kind: str, spacing: str, sampler: 
     xs, x0s = theirs(scheduler, schedule.alpha(sigmas[0]) * sigmas[0] * start())
     our_xs, our_x0s = ours(SAMPLERS[sampler], kind, schedule, sigmas)
     assert_close(our_x0s, x0s, rtol=1e-6, atol=1e-6)
-    # With the larger variance theirs adds noise even in a last step from above timestep 0.
+    # With the larger variance, theirs adds noise even in a last step from above timestep 0.
     noisy_end = variance == "fixed_large" and spacing == "trailing"
     assert_close(our_xs[: -1 if noisy_end else None], xs[: -1 if noisy_end else None], rtol=1e-6, atol=1e-6)
 
@@ -102,7 +102,7 @@ def test_ddpm_is_that_of_diffusers(name: str, kind: str, spacing: str, sampler: 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
 def test_ddim_is_that_of_diffusers(name: str, kind: str, eta: float) -> None:
     schedule = Schedule(name)
-    # "trailing", since DDIM in diffusers takes the next timestep to be T / N lower, which only then is the next one.
+    # "trailing", since diffusers' DDIM takes the next timestep to be T / N lower, which holds only for this spacing.
     scheduler = exact(
         DDIMScheduler(
             beta_schedule=DIFFUSERS[name], prediction_type=kind, clip_sample=False, timestep_spacing="trailing"
@@ -117,7 +117,7 @@ def test_ddim_is_that_of_diffusers(name: str, kind: str, eta: float) -> None:
     assert_close(our_xs, xs, rtol=1e-6, atol=1e-6)
 
 
-# All schedulers below but Heun's round the image to float32 in every step, whatever they are given, hence tolerances
+# All schedulers below but Heun's round the image to float32 in every step, whatever they are given; hence tolerances
 # (a wrong coefficient shows in the second digit). They start from middling noise: a small alpha magnifies the rounding.
 TIMESTEPS = [700, 640, 555, 300, 120, 40, 7, 0]
 
@@ -142,7 +142,7 @@ def test_euler_ancestral_is_that_of_diffusers(name: str, kind: str) -> None:
     schedule = Schedule(name)
     scheduler = exact(EulerAncestralDiscreteScheduler(beta_schedule=DIFFUSERS[name], prediction_type=kind), schedule)
     scheduler.set_timesteps(8)
-    scheduler.timesteps = torch.tensor(TIMESTEPS, dtype=torch.float32)  # it takes whole numbers for indices
+    scheduler.timesteps = torch.tensor(TIMESTEPS, dtype=torch.float32)  # it takes integers for indices
     scheduler.sigmas = sigmas = torch.cat([schedule.sigma(scheduler.timesteps), torch.zeros(1)])
     xs, x0s = theirs(scheduler, sigmas[0] * start())
     our_xs, our_x0s = ours(SAMPLERS["euler-ancestral"], kind, schedule, sigmas)
@@ -201,7 +201,7 @@ def test_heun_is_that_of_diffusers(name: str, kind: str) -> None:
     xs, x0s = theirs(scheduler, sigmas[0] * start())
     our_xs, our_x0s = ours(SAMPLERS["heun"], kind, schedule, sigmas)
     alpha = schedule.alpha(sigmas[1:]).view(-1, 1, 1, 1, 1)
-    # Theirs takes two calls a step but for the last; the first call predicts, the second corrects.
+    # Theirs takes two calls per step except for the last; the first call predicts, the second corrects.
     assert_close(our_x0s, x0s[::2], rtol=1e-5, atol=2e-5)
     assert_close(our_xs, alpha * torch.cat([xs[1::2], xs[-1:]]), rtol=1e-5, atol=2e-5)
 
@@ -244,7 +244,7 @@ def test_flow_dpm_solver_is_that_of_diffusers(sampler: str, algorithm: str) -> N
     scheduler = dpm_solver(algorithm, prediction_type="flow_prediction", use_flow_sigmas=True)
     scheduler.set_timesteps(6)
     scheduler.set_begin_index(0)
-    u = GRID / (1 + GRID)  # in place of their own grid, which is float32, with timesteps cut off to whole numbers
+    u = GRID / (1 + GRID)  # in place of their own grid, which is float32, with timesteps truncated to integers
     scheduler.sigmas, scheduler.timesteps = u, 1000 * u[:-1]
     xs, _ = theirs(scheduler, u[0] * start())
     our_xs, _ = ours(SAMPLERS[sampler], "flow_prediction", schedule, GRID, noise_dtype=torch.float32)
@@ -277,7 +277,7 @@ def test_with_the_largest_eta_all_noise_is_fresh() -> None:
     schedule, steps = Schedule("flow", shift=3.0), 9
     sigmas, fresh = schedule.sigmas(steps), torch.randn(1, 1, 4, 4)
     states = []
-    for seed in (1, 2):  # two starts, one and the same noise from then on, a denoiser that does not look at x
+    for seed in (1, 2):  # two starts, the same noise from then on, a denoiser that ignores x
         x = sigmas[0] * torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
         way = partial(SAMPLERS["dpm++2m-sde"], eta=ETAS["dpm++2m-sde"].most)
         states.append([step.x for step in way(lambda x, *_: torch.zeros_like(x), x, sigmas, None, lambda *_: fresh)])

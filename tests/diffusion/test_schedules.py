@@ -47,13 +47,13 @@ def test_the_variance_preserving_grid_is_that_of_euler_in_diffusers(name: str) -
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_the_flow_grid_is_that_of_diffusers_from_our_own_start(shift: float, steps: int) -> None:
     ours = Schedule("flow", shift=shift).sigmas(steps)
-    u = (ours / (1 + ours))[:-1]  # diffusers' word "sigma" means flow time t/T
+    u = (ours / (1 + ours))[:-1]  # diffusers' "sigma" means flow time t/T
     theirs = FlowMatchEulerDiscreteScheduler(shift=shift)
     start = 999 / (999 + shift)  # shifted to 0.999: at t = 1 our sigma = t / (1 - t) would be infinite
     theirs.set_timesteps(sigmas=np.linspace(start, start / steps, steps))
     assert_close(u.float(), theirs.sigmas[:-1], rtol=1e-5, atol=0)
     # The grid that diffusers' Flux pipeline asks for starts at t = 1; ours is the same to two parts in a thousand.
-    # (`set_timesteps(steps)` alone does otherwise: it spends a step near t = 0, where it applies the shift twice.)
+    # (`set_timesteps(steps)` alone differs: it spends a step near t = 0, where it applies the shift twice.)
     theirs.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps))
     assert_close(u.float(), theirs.sigmas[:-1], rtol=0, atol=2e-3)
 
@@ -111,7 +111,7 @@ def test_alpha_and_sigma_preserve_the_variance(name: str) -> None:
 
 
 def test_flow_scales_are_straight_lines_in_t() -> None:
-    schedule = Schedule("flow", shift=3.0)  # the shift has no part in t <-> sigma
+    schedule = Schedule("flow", shift=3.0)  # the shift plays no part in t <-> sigma
     t = torch.arange(1, 1000, dtype=torch.float64)
     sigma = schedule.sigma(t)
     assert_close(schedule.alpha(sigma), 1 - t / 1000)
@@ -164,7 +164,7 @@ def test_uniform_timesteps_are_whole_and_evenly_likely(name: str) -> None:
 
 @pytest.mark.parametrize("name", DIFFUSERS)
 def test_logit_normal_timesteps_prefer_the_middle(name: str) -> None:
-    # The shift belongs to flow matching alone.
+    # Only flow matching has the shift.
     t = Schedule(name, shift=3.0).sample_timesteps(N, "logit_normal", torch.Generator().manual_seed(3))
     assert_close(t, t.floor())
     for quarter in (0.25, 0.5, 0.75):

@@ -10,7 +10,7 @@ TEXTS = ["a fish", "gold, of coins"]
 
 
 def test_every_token_is_of_one_kind(make_pipe):
-    pipe = make_pipe()  # its tokenizer reads letter by letter, so that all words are content but for "a"
+    pipe = make_pipe()  # its tokenizer reads letter by letter, so all words but "a" are content
     lengths = [len(pipe.text_encoder.tokenizer(text).input_ids) for text in TEXTS]
     kinds = token_kinds(pipe, TEXTS, max(lengths)).tolist()
     first, second = (row[:n] for row, n in zip(kinds, lengths, strict=True))

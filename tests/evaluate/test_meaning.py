@@ -1,4 +1,4 @@
-"""Meaning: hits counted by prompt, and the real characters they are set against."""
+"""Meaning: hits counted by prompt, and the real characters that they are compared with."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_meaning_counts_hits_by_prompt():
 
 
 class Ranker:
-    """Stands for a contrastive model: prompt i is the i-th unit vector, and so is a glyph with the feature i."""
+    """A stand-in for a contrastive model: prompt i is the i-th unit vector, and so is a glyph with the feature i."""
 
     knows = True
 
@@ -61,10 +61,10 @@ class Ranker:
 
 def test_own_ranks_are_1_for_what_looks_like_its_prompt_and_higher_for_what_looks_like_another():
     right = torch.arange(len(PROMPTS)).repeat_interleave(2)[:, None]
-    wrong = right.roll(2, dims=0)  # each looks like the prompt before its own: that one alone stands above it
+    wrong = right.roll(2, dims=0)  # each looks like the prompt before its own, the only one to rank higher
     half = torch.where(torch.arange(len(right))[:, None] % 2 == 1, right, wrong)
     knows: Any = Ranker()
-    nobody: Any = None  # recogniser and encoder, which the ranker does not ask
+    nobody: Any = None  # recogniser and encoder, which the ranker does not use
     found = own_ranks(knows, nobody, nobody, right, half)
     assert found == {"generated": {"mean": 1.0, "first": 1.0}, "real": {"mean": 1.5, "first": 0.5}}
     knows.knows = False
@@ -100,7 +100,7 @@ class Recorded(Artist):
 
 
 def test_the_radical_is_told_to_the_same_prompts_and_noise(make_pipe, shared_judges):
-    assert told(Recorded(make_pipe(), EvaluationSettings()), shared_judges) is None  # it takes none
+    assert told(Recorded(make_pipe(), EvaluationSettings()), shared_judges) is None  # the model takes none
     artist = Recorded(make_pipe(num_class_embeds=215), EvaluationSettings(per_prompt=4, told=2, told_seeds=3))
     result = told(artist, shared_judges)
     assert result is not None
@@ -119,7 +119,7 @@ def test_the_radical_is_told_to_the_same_prompts_and_noise(make_pipe, shared_jud
 
 
 def test_glyphs_that_are_told_stand_beside_their_prompts(make_pipe, shared_judges, monkeypatch):
-    """Drawn radical by radical, they are put back into the order of the prompts."""
+    """Drawn radical by radical, they are put back in the order of the prompts."""
 
     class Marked(Recorded):
         def draw(self, prompts, numbers, seed=0, radical=None, finish=to_grey, **changed):

@@ -80,7 +80,7 @@ def test_same_seed_same_numbers_and_another_seed_others(evaluation, pipe, measur
 
 def test_a_model_that_takes_a_radical_is_asked_with_and_without(make_pipe, measures, splits):
     pipe, done = make_pipe(num_class_embeds=215), []
-    pipe.unet.class_embedding.weight.data.zero_()  # it minds no radical: both ways must then give the same glyphs
+    pipe.unet.class_embedding.weight.data.zero_()  # it ignores the radical, so both ways must give the same glyphs
     settings = replace(SMALL, curve_steps=(), curve_guidance=())
     result = evaluate(pipe, measures, splits[0], splits[1], settings, lambda now, total: done.append((now, total)))
     assert done[-1] == (work(settings, told=True), work(settings, told=True))
@@ -102,7 +102,7 @@ def test_counts_and_hashes_stand_beside_the_numbers(evaluation, measures):
     assert {g["of"] for g in numbers["meaning"]["gold"].values()} == {16}
     assert numbers["meaning"]["paraphrases"]["glyphs"] == len(PARAPHRASES)
     assert numbers["meaning"]["others"]["glyphs"] == len(OTHER_PARAPHRASES)
-    assert numbers["meaning"]["told"] is None  # it takes none
+    assert numbers["meaning"]["told"] is None  # the model takes none
     assert numbers["facts"]["contrastive"] == weights_hash(measures.contrastive)
     assert all(1 <= numbers["meaning"]["ranks"][key]["mean"] <= 80 for key in ("generated", "real"))
     assert "mean rank of the own prompt among the 80 prompts, contrastive model" in {row[0] for row in table(numbers)}
@@ -116,7 +116,7 @@ def test_the_usual_settings_are_one_point_of_both_curves(evaluation):
     usual = {key: value for key, value in curves["steps"][1].items() if key != "steps"}
     assert curves["guidance"][1] == {"guidance": GUIDANCE, **usual}
     assert curves["guidance"][0]["variety"] != usual["variety"]
-    assert usual["rate"] == evaluation.numbers["meaning"]["rate"]  # two glyphs a prompt are all there are
+    assert usual["rate"] == evaluation.numbers["meaning"]["rate"]  # there are only two glyphs per prompt
     assert usual["variety"] == evaluation.numbers["variety"]["generated"]
 
 
@@ -164,7 +164,7 @@ def test_real_glyphs_are_compared_with_other_characters_than_themselves(ideograp
 
 
 class Readers(Judges):
-    """Judges or a selector that give what they are told to: radicals and flaw scores by the first pixel of a glyph."""
+    """Judges or a selector that answer by the first pixel of a glyph: its radical, merit and flag (for a 2)."""
 
     def __init__(self, radicals, merits):
         self.radicals, self.merits = radicals, merits
@@ -188,7 +188,7 @@ class Readers(Judges):
 
 
 def test_best_of_is_chosen_by_the_selector_and_scored_by_the_judges(pipe, ideographs, contrastive):
-    """Three glyphs a prompt. The selector likes the third best, which the judges flag; the second best exists."""
+    """Three glyphs per prompt. The selector likes the third best, which the judges flag; if it exists, the second."""
     images = np.tile(np.arange(3, dtype=np.uint8), len(PROMPTS))[:, None, None].repeat(4, 1).repeat(4, 2)
     right = [prompt.radicals[0] for prompt in PROMPTS]
     judges = Readers({0: 1, 1: right[0], 2: 1}, {})
@@ -203,7 +203,7 @@ def test_best_of_is_chosen_by_the_selector_and_scored_by_the_judges(pipe, ideogr
     metal = sum(right[0] in prompt.radicals for prompt in PROMPTS) / len(PROMPTS)
     assert second == {"k": 3, "rate": pytest.approx(metal), "flagged": 0.0, "existing": 0.0}
     everything = best_of(measures, judges(images), [Match("金", 0, 0.0)] * len(images), pipe, 3)
-    assert everything == third | {"existing": 1.0}  # where all exist, the best of these
+    assert everything == third | {"existing": 1.0}  # where all exist, the best of them
     assert best_of(measures, judges(images[::3]), new[::3], pipe, 1) is None
 
 

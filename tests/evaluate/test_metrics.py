@@ -134,7 +134,7 @@ def test_nearest_finds_the_copy_and_calls_only_that_one():
 
 
 class Features(torch.nn.Module):
-    """A feature network for torchmetrics that hands the features through."""
+    """A feature network for torchmetrics that passes the features through."""
 
     num_features = 8
 

@@ -1,4 +1,4 @@
-"""Evaluation of models that do not draw the data set's pixels: cascades, and models that work among latents."""
+"""Evaluation of models that do not draw the data set's pixels: cascades, and models that work on latents."""
 
 from dataclasses import replace
 

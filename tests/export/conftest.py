@@ -13,7 +13,7 @@ SIDE = 128
 
 @pytest.fixture(scope="session")
 def covered() -> Callable[..., np.ndarray]:
-    """A maker of pictures of polygons: floats (128, 128), ink 0, each grey the share of its pixel that is paper."""
+    """A factory for pictures of polygons: floats (128, 128), ink 0, each grey the share of its pixel that is paper."""
 
     def draw(*polygons: Sequence[tuple[float, float]]) -> np.ndarray:
         pen = FreeTypePen(None)
@@ -29,7 +29,7 @@ def covered() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def rendered() -> Callable[[Outline], np.ndarray]:
-    """A maker of pictures of outlines: floats (128, 128), ink 0."""
+    """A factory for pictures of outlines: floats (128, 128), ink 0."""
 
     def draw(outline: Outline) -> np.ndarray:
         pen = FreeTypePen(None)

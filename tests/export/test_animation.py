@@ -70,13 +70,13 @@ def test_a_position_is_drawn_the_same_whatever_else_is(pipe):
 
 
 def test_a_loop_between_styles_has_no_jump(pipe, make_styled):
-    """Drawn pictures go there and back in small steps, over the seam too."""
+    """Drawn pictures go there and back in small steps, across the seam too."""
     start, end = (replace(FEW, style=style) for style in ("sans", "serif"))
     frames = [greys(picture) for picture in path(make_styled(pipe), start, end, positions(16, loop=True)).frames]
     steps = [abs(after - before).mean() for before, after in itertools.pairwise([*frames, frames[0]])]
     across = abs(frames[8] - frames[0]).mean()
     assert across > 1
-    assert max(steps) < 0.4 * across  # the way along a straight line would be 0.19 in its middle
+    assert max(steps) < 0.4 * across  # along a straight line it would be 0.19 in the middle
     assert max(steps[-1], steps[0]) <= max(steps[1:-1])
 
 
@@ -87,7 +87,7 @@ def test_a_loop_closes(frames):
     around = positions(frames, loop=True)
     assert len(around) == frames
     steps = [abs(b - a) for a, b in itertools.pairwise([*around, around[0]])]
-    assert max(steps) <= np.pi / frames + 1e-9  # the seam is a step like others
+    assert max(steps) <= np.pi / frames + 1e-9  # the seam is a step like any other
     assert min(steps) > 0 or frames % 2  # no picture stands still
     assert around[1:] == around[:0:-1]
 
@@ -127,7 +127,7 @@ def test_even_noise_keeps_within_three_megabits_a_second(tmp_path):
     rng = np.random.default_rng(0)
     frames = [Image.fromarray(rng.integers(0, 256, (256, 256), np.uint8)) for _ in range(48)]
     write_film(frames, 24, tmp_path / "film.mp4")
-    assert (tmp_path / "film.mp4").stat().st_size < 1.5 * 2 * 3e6 / 8  # of two seconds, with a full buffer at first
+    assert (tmp_path / "film.mp4").stat().st_size < 1.5 * 2 * 3e6 / 8  # two seconds, starting with a full buffer
 
 
 def run(*argv) -> int:

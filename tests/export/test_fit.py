@@ -14,7 +14,7 @@ def test_weights_are_those_of_a_cubic():
     t = np.linspace(0, 1, 9)
     weights = bernstein(t)
     np.testing.assert_allclose(weights.sum(axis=1), 1)
-    # de Casteljau's construction, an independent way to a point of the curve
+    # de Casteljau's construction, an independent way to find a point of the curve
     points = np.broadcast_to(ARC, (9, 4))
     while points.shape[1] > 1:
         points = (1 - t[:, None]) * points[:, :-1] + t[:, None] * points[:, 1:]

@@ -1,4 +1,4 @@
-"""Fonts: names, code points, metrics; and what the checkers and HarfBuzz and FreeType make of them."""
+"""Fonts: names, code points, metrics; and what the checkers, HarfBuzz and FreeType make of them."""
 
 import io
 
@@ -37,7 +37,7 @@ def made(request, glyphs, tmp_path_factory):
 
 
 def plain(font):
-    """The file of a font without compression."""
+    """The bytes of a font's file without compression."""
     buffer = io.BytesIO()
     font.flavor = None
     font.save(buffer)

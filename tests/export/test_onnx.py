@@ -1,4 +1,4 @@
-"""ONNX files against torch: every part, other batches and lengths, the smaller precisions, and the text of the docs."""
+"""ONNX files against torch: every part, other batches and lengths, smaller precisions, and the documented program."""
 
 import contextlib
 import io
@@ -40,13 +40,14 @@ DOCS = Path(__file__).parents[2] / "docs" / "ONNX.md"
 
 @pytest.fixture(scope="module")
 def make_model(small_unet, tiny_encoder):
-    """A maker of pipelines whose network is told everything that one may be, with random weights; torch takes seconds
-    to export each block of it, so there are few.
+    """A factory for pipelines with random weights whose network takes everything that one may be told.
+
+    Torch takes seconds to export each block, so there are few.
     """
 
     def make(process: Process, **settings) -> GlyffuserPipeline:
         torch.manual_seed(0)
-        # Groups of several channels: those of one, on 2 x 2 pixels, make much of any rounding.
+        # Groups of several channels: groups of one, on 2 x 2 pixels, amplify any rounding.
         small = {"num_class_embeds": 215, "pooled_dim": 8, "layers_per_block": 1, "norm_groups": 4}
         unet = small_unet(process, **small | settings).eval()
         for parameter in unet.parameters():
@@ -83,7 +84,7 @@ def exported(saved, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def folder(exported) -> Path:
-    """The model, exported."""
+    """The exported model."""
     return exported[0]
 
 
@@ -129,7 +130,7 @@ def test_other_networks_processes_and_routes_are_drawn_by_their_files(
         shutil.copyfile(folder / path.name, path) if part.name == "text_encoder" else write(part, path)
 
     monkeypatch.setattr("glyffuser.export.onnx.write", quick)
-    assert TEXT_ROUTES[0] == "both"  # which is the fixture's
+    assert TEXT_ROUTES[0] == "both"  # the fixture's
     pipe = make_model(process, **{"text_route": route, "pooled_dim": 0} | ATTENDING | settings)
     # Where the noise is predicted, its errors come back sigma times as large; files are compared at 1.3.
     steep = process.prediction_type == "epsilon"
@@ -174,7 +175,7 @@ def test_settings_hold_what_a_sampler_needs(model, folder):
 
 @pytest.fixture
 def single(monkeypatch):
-    """Torch draws in float32, whatever it is fast at."""
+    """Torch draws in float32, whichever precision is fast."""
     monkeypatch.setattr("glyffuser.generate.pipeline.fast_matmul", lambda device: contextlib.nullcontext())
 
 
@@ -196,7 +197,7 @@ def test_the_docs_draw_the_same_glyphs_without_torch(model, folder, single, tmp_
 
 
 def redrawn(model: GlyffuserPipeline, n: int) -> np.ndarray:
-    """The glyphs of the docs by torch, from the same random numbers."""
+    """The glyphs of the documented program, drawn by torch from the same random numbers."""
     random = np.random.default_rng(0)
     cond = model.condition(["gold"] * n)
 
@@ -256,7 +257,7 @@ def test_files_of_another_model_or_none_or_damaged_ones_are_told(model, folder, 
 
 
 def test_a_denoiser_that_does_not_run_is_told(model, folder):
-    """What opens, and has the right sum, may still fail at work: here for a picture of two channels."""
+    """A file that opens and has the right checksum may still fail to run: here, for a picture of two channels."""
     drawing = with_onnx(model, folder).unguided()
     with pytest.raises(UserError, match=r"does not run: .*; export it again"):
         drawing(torch.zeros(1, 2, 16, 16), torch.tensor(1.0), None)

@@ -71,7 +71,7 @@ def test_the_outline_of_a_character_is_that_of_the_font():
     glyph.draw(own)
     a, b, c, d, e, f = 0.112, 0, 0, 0.112, 8, 20
     picture = 1 - pen.array(width=128, height=128, transform=(a, b, c, d, e, f))
-    outline = trace(picture).mapped(1 / 0.112, -8 / 0.112, 108 / 0.112)  # 語 is straight strokes all over
+    outline = trace(picture).mapped(1 / 0.112, -8 / 0.112, 108 / 0.112)  # 語 is all straight strokes
     ends = np.array([points[-1] for _, points in own.value if points], float)
     found = np.array([segment[-1] for contour in outline.contours for segment in contour.segments])
     off = np.hypot(*(found[:, None] - ends).transpose(2, 0, 1)).min(axis=1)  # of 1000 in an em

@@ -1,4 +1,4 @@
-"""The command `font`: a font and what is written beside it, in a browser too."""
+"""The command `font`: a font and what is written beside it, also in a browser."""
 
 import base64
 import io
@@ -27,7 +27,7 @@ def complaint(capsys):
 
 @pytest.fixture(scope="module")
 def sampled(tmp_path_factory):
-    """A folder as `glyffuser sample` writes it, of two prompts, with real characters for pictures."""
+    """A folder as `glyffuser sample` writes it for two prompts, with real characters for pictures."""
     folder = tmp_path_factory.mktemp("sampled")
     for prompt, chars in (("gold", "金鑫"), ("water & wine", "水")):
         stem = prompt.replace(" & ", "-")
@@ -59,7 +59,7 @@ def test_a_font_and_what_belongs_beside_it(written):
     names = TTFont(written)["name"]
     assert names.getDebugName(1) == "River Fire"
     assert "SIL OPEN FONT LICENSE" in (folder / "River Fire-OFL.txt").read_text(encoding="utf-8")
-    assert "Adobe" in names.getDebugName(0)  # whose Latin letters they are
+    assert "Adobe" in names.getDebugName(0)  # whose Latin letters the font holds
 
 
 def test_the_page_is_whole_and_says_what_exists(written):
@@ -105,7 +105,7 @@ def test_prompts_are_drawn_first(tiny_model, tmp_path, capsys, monkeypatch):
     last = 2**64 - 1
     assert run("font", "--list", prompts, *chosen, "--seed", last, "--out", tmp_path / "listed.ttf", "--json") == 0
     assert json.loads(capsys.readouterr().out)["typed"] == [":water:", ":gold:"]
-    assert begun == [("water", last), ("gold", 0)]  # each from noise of its own
+    assert begun == [("water", last), ("gold", 0)]  # each from its own noise
     assert (tmp_path / "listed-pictures" / "gold-0-0.png").is_file()
     assert run("font", "gold", *chosen, "--out", tmp_path / "one.ttf") == 0
     assert ":gold:" in capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_a_blank_picture_is_named_and_no_font_is_written(sampled, tmp_path, caps
 
 
 def test_a_browser_shows_the_glyph_of_what_is_typed(written, browser):
-    """`:gold:`, typed key by key, looks as the private-use character does, and not as in another font."""
+    """`:gold:`, typed key by key, looks like its private-use character, and not like the next one."""
     data = base64.b64encode(written.read_bytes()).decode()
     page = browser.new_page()
     page.set_content(

@@ -1,4 +1,4 @@
-"""Small fonts and a small Unihan file, which bad ones are made of."""
+"""Small fonts and a small Unihan file, from which bad ones are made."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ UNIHAN = "\n".join([
 
 @pytest.fixture(scope="module")
 def fonts(tmp_path_factory) -> list[bytes]:
-    """A small font with cubic curves, one with quadratic ones and composite glyphs, and a collection."""
+    """A small font with cubic curves and one with quadratic ones, as bytes."""
     face, folder = default_font(), tmp_path_factory.mktemp("fonts")
     cff = TTFont(face.path, fontNumber=face.index)
     options = subset.Options(notdef_outline=True, layout_features=[], name_IDs=["*"])

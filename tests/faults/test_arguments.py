@@ -36,7 +36,7 @@ OPTIONS = (
 
 @pytest.fixture
 def examples(request) -> Callable[[int], settings]:
-    """Settings of hypothesis for so many examples, or for a long run's ten times as many."""
+    """A factory for hypothesis settings of so many examples, or of ten times as many in a long run."""
 
     def make(count: int) -> settings:
         times = 1 if request.config.getoption("--cases") is None else 10
@@ -73,7 +73,7 @@ def refused(read: Callable[[], object]) -> bool:
 
 
 def test_any_words_after_any_command(examples, capsys, tmp_path, monkeypatch):
-    """Words that name no file and no model: nothing that takes long is reached."""
+    """Words that name no file and no model, so that nothing slow is reached."""
     monkeypatch.chdir(tmp_path)
     short = [name for name in COMMANDS if name not in ("info", "serve", "evaluate", "guide", "map", "explorer", "onnx")]
 

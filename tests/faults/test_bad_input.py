@@ -1,6 +1,6 @@
-"""Damaged files of every kind that commands read: accepted or refused in one line, without hanging or half an output.
+"""Damaged files of every kind that commands read: accepted or refused in one line, with no hang and no partial output.
 
-By default few cases a kind; `--cases 10000` divides so many among the kinds, `--report FILE` writes the counts.
+By default, few cases per kind; `--cases 10000` divides that many among the kinds, `--report FILE` writes the counts.
 """
 
 import gzip
@@ -64,7 +64,7 @@ def report(request) -> Iterator[list[tuple[str, Found]]]:
 
 @pytest.fixture
 def attack(request, tmp_path, report) -> Callable[[str, Case], None]:
-    """Meet a kind of bad input so many times; the test fails with the defects."""
+    """Run the cases of a kind of bad input; the test fails with the defects."""
 
     def run(name: str, case: Case) -> None:
         cases = (request.config.getoption("--cases") or SHORT) * SHARES[name] // 1000
@@ -124,7 +124,7 @@ def test_parquet(attack, tiny_data, tmp_path):
 
     def case(rng: np.random.Generator, folder: Path) -> int:
         path = folder / "x.parquet"
-        # Half of the changes at the end, where Parquet has its description.
+        # Half of the changes are at the end, where Parquet keeps its metadata.
         path.write_bytes(mutated(good, rng) if rng.random() < 0.5 else mutated(good[::-1], rng)[::-1])
         match int(rng.integers(3)):
             case 0:
@@ -183,7 +183,7 @@ def test_json_of_records(attack, tiny_model, tmp_path):
 
 
 def mutated_chunks(data: bytes, rng: np.random.Generator) -> bytes:
-    """A PNG with damaged contents of chunks, whose lengths and checksums are right: what lies behind them is met."""
+    """A PNG with damaged chunk contents but right lengths and checksums, so that the decoding itself is reached."""
     made, at = data[:8], 8
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -213,7 +213,7 @@ def test_png(attack, tiny_model, tmp_path):
 
 
 def test_configurations(attack, tiny_config, tmp_path):
-    """Numbers and names of a TOML file, and its bytes."""
+    """The values and section names of a TOML file, and its bytes."""
     tiny_config.train.max_steps = 1
     good = dump_config(tiny_config)
 
@@ -234,7 +234,7 @@ def test_configurations(attack, tiny_config, tmp_path):
 
 
 def test_tables(attack):
-    """The compressed tables of characters, of which the bundled ones are too large to be attacked often."""
+    """The compressed tables of characters; the bundled ones are too large to be attacked often."""
     names = ("ideographs.xz", "contrastive/dictionary.xz")
     good = [(BUNDLED_JUDGES / name).read_bytes() for name in names]
 
@@ -249,7 +249,7 @@ def test_tables(attack):
 
 @pytest.mark.slow
 def test_onnx(request, attack, tiny_model, tmp_path):
-    """With sums that are right, so that onnxruntime meets the damage, and with those that are not."""
+    """With right checksums, so that onnxruntime reads the damage, and with wrong ones."""
     if request.config.getoption("--cases") is None:
         pytest.skip("in the long run only: --cases")
     from glyffuser.base.files import sha256

@@ -30,7 +30,7 @@ from glyffuser.judge.reading import open_picture
 
 
 def png(width: int, height: int, data: bytes) -> bytes:
-    """A grey PNG that says it is so large, whatever data it has."""
+    """A grey PNG that claims this size, whatever data it has."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -77,7 +77,7 @@ def test_unihan_files(tmp_path, monkeypatch):
 
 
 def test_unihan_values(tmp_path):
-    """Surrogates are no characters; a radical of 99999 is none; a definition has an end."""
+    """Surrogates are not characters, 99999 is not a radical, and a long definition is cut."""
     values = {"kDefinition": "x" * 1_000_000, "kRSUnicode": "99999.1", "kTotalStrokes": "9" * 5000}
     codes = ("4E00", "D800", "110000", "FFFFFF")
     lines = "".join(f"U+{code}\t{field}\t{value}\n" for code in codes for field, value in values.items())
@@ -105,7 +105,7 @@ def font(path: Path, side: int = 800, em: int = 1000) -> Path:
 
 
 def with_map(path: Path, number: int, raw: bytes) -> Path:
-    """The font with a character map of a format, whose bytes are `raw`."""
+    """The font with a character map of format `number`, whose bytes are `raw`."""
     found = TTFont(path)
     header = struct.pack(">HHHHL", 0, 1, 3, 10 if number == 12 else 1, 12)
     found.tables.pop("cmap", None)
@@ -144,7 +144,7 @@ def test_a_font_whose_glyphs_are_as_large_as_a_house(tmp_path):
 
 
 def test_a_font_of_itself(tmp_path):
-    """A glyph that is made of itself, without end."""
+    """A glyph that is its own component, without end."""
     path = font(tmp_path / "x.ttf")
     found = TTFont(path)
     data = struct.pack(">hhhhhHHbb", -1, 0, 0, 800, 800, 0x0002, 1, 0, 0)  # glyph 1, of component 1

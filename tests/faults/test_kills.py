@@ -1,6 +1,6 @@
-"""Kill -9 at any moment of any command that writes: files are old or new, runs go on exactly, nothing piles up.
+"""Kill -9 at any moment of any command that writes: files are old or new, runs resume exactly, nothing piles up.
 
-By default few kills each; `--kills 200` divides so many among the commands, `--report FILE` writes what happened.
+By default, few kills each; `--kills 200` divides that many among the commands, `--report FILE` writes what happened.
 """
 
 import shutil
@@ -57,7 +57,7 @@ def report(request) -> Iterator[list[tuple[str, int, int, int]]]:
 
 @pytest.fixture
 def kills(request) -> Callable[[str], int]:
-    """How often a command is to be killed; tests of commands without a kill are skipped."""
+    """How often to kill a command; tests of commands with no kills are skipped."""
 
     def count(name: str) -> int:
         asked = request.config.getoption("--kills")
@@ -77,7 +77,7 @@ def suffer(victim: Victim, tmp_path: Path, count: int, report: list[Any]) -> Non
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> tuple[Path, Path]:
-    """Two folders of pictures of the same names."""
+    """Two folders of pictures with the same names."""
     folders = []
     for chars in ("金銀", "水湖"):
         folder = tmp_path_factory.mktemp("pictures")
@@ -118,7 +118,7 @@ def test_svg(pictures, tmp_path, kills, report):
 def test_font(pictures, tmp_path, kills, report):
     count = kills("font")
     for folder in pictures:
-        (folder / "glyph.json").rename(folder / "record.json")  # its pictures are no grid
+        (folder / "glyph.json").rename(folder / "record.json")  # so that its pictures are not a grid
     one, other = (
         (lambda folder, p=p: command("font", "--from", p, "--family", "My Glyphs", "--out", folder / "f.ttf"))
         for p in pictures
@@ -138,7 +138,7 @@ def test_onnx(tiny_model, tmp_path, kills, report):
 
 
 def test_guide(request, tiny_data, tiny_model, tmp_path, kills, report):
-    """In the short run a figure alone, which takes a third of the time of the site."""
+    """In the short run only a figure, which takes a third of the site's time."""
     long = request.config.getoption("--kills") is not None
 
     def version(seed: int) -> Callable[[Path], Callable[[], int]]:
@@ -155,7 +155,7 @@ def test_guide(request, tiny_data, tiny_model, tmp_path, kills, report):
 
 
 def test_evaluate(tiny_data, tiny_model, splits, make_pipe, shared_judges, tmp_path, kills, report, monkeypatch):
-    """Glyphs are drawn and judged before; of the command, what reads and what writes is killed."""
+    """Glyphs are drawn and judged beforehand; kills hit only the command's reading and writing."""
     count = kills("evaluate")
     torch.manual_seed(0)
     contrastive = Contrastive(features=8, dim=16, width=8).eval()
@@ -211,7 +211,7 @@ def test_train(tiny_config, tmp_path, kills, report):
 
 
 def assert_same_run(folder: Path, whole: Path) -> None:
-    """Two run folders hold the same, but for the time it took."""
+    """Assert that two run folders hold the same, except for the time taken."""
     assert leftovers(folder) == []
     found, wanted = tree(folder / "run"), tree(whole / "run")
     assert found.keys() == wanted.keys()

@@ -32,7 +32,7 @@ COMMANDS = ("dataset build", "train", "sample", "svg", "font")
 
 @pytest.fixture
 def work(request, tiny_config, tiny_model, tmp_path) -> Callable[[str, Path], Work]:
-    """A command that writes into a folder, by name; it has what it reads elsewhere."""
+    """A factory for commands, by name, that write into a folder; what they read is elsewhere."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for k in range(2):
@@ -60,7 +60,7 @@ def work(request, tiny_config, tiny_model, tmp_path) -> Callable[[str, Path], Wo
 
 
 def limited(work: Work, size: int) -> Work:
-    """The same on a system where no file may be larger: a disk with so much room."""
+    """The same where no file may be larger than `size`, as on a disk with that much room."""
 
     def run() -> int | None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
@@ -84,7 +84,7 @@ def test_a_disk_that_is_full_is_one_line_and_loses_nothing(work, name, tmp_path)
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of 128 KiB, where this process may make one."""
+    """A file system of 128 KiB, if this process may mount one."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(place)]
@@ -107,7 +107,7 @@ def test_a_small_disk_that_fills_up(work, name, small_disk, tmp_path):
 
 
 def obedient(work: Work) -> Work:
-    """The same without root's right to write where nobody may (capset(2), version 3)."""
+    """The same without root's right to write where others may not (capset(2), version 3)."""
 
     def run() -> int | None:
         header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
@@ -160,7 +160,7 @@ def test_a_second_trainer_is_refused_until_the_first_is_dead(work, tiny_config, 
         assert (run.status, tree(folder)) == (2, before), run.said
         assert f"another process ({first}) is training in {out}" in run.said
         dry = command("train", "--config", tmp_path / "config.toml", "--out", out, "--dry-run")
-        assert forked(dry, folder).status == 0  # which only looks
+        assert forked(dry, folder).status == 0  # it only looks
     finally:
         os.kill(first, signal.SIGKILL)
         os.waitpid(first, 0)

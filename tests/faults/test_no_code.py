@@ -1,4 +1,4 @@
-"""No file that is read can bring code along: no pickle is loaded, no module that a model names, no program started."""
+"""No file that is read can bring code along: no pickle or module named by a model is loaded, no program started."""
 
 import ast
 import json
@@ -46,12 +46,12 @@ def test_no_source_loads_what_can_run(path):
         assert given.get("trust_remote_code", "False") == "False", name
         assert name not in ("np.load", "numpy.load") or given.get("allow_pickle") == "False", name
         if name.endswith(".from_pretrained") and not name.startswith("AutoTokenizer"):
-            passed_on = None in given or name.startswith("super()")  # **kwargs, which say so
+            passed_on = None in given or name.startswith("super()")  # **kwargs, which set it
             assert passed_on or given.get("use_safetensors") == "True" or "Pipeline" in name, name
 
 
 class Bomb:
-    """A pickle that makes a file when it is read."""
+    """A pickle that makes a folder when it is read."""
 
     def __init__(self, mark: Path):
         self.mark = mark
@@ -66,7 +66,7 @@ def mark(tmp_path) -> Path:
 
 
 def armed(path: Path, mark: Path) -> None:
-    """A file of weights as torch.save wrote them before there was safetensors."""
+    """Save weights as torch.save wrote them before there was safetensors."""
     torch.save({"weight": Bomb(mark)}, path)
 
 
@@ -126,7 +126,7 @@ def test_arrays_of_objects_are_refused(tmp_path, mark):
 
 
 def evil(folder: Path, name: str, mark: Path) -> None:
-    """A module that makes a file when it is imported."""
+    """Write a module that makes a folder when it is imported."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.py").write_text(f"import os\nos.mkdir({str(mark)!r})\nclass Evil:\n    pass\n")
 
@@ -160,7 +160,7 @@ def test_a_text_encoder_cannot_bring_its_own_code(tiny_encoder, tmp_path, mark):
 
 
 def test_pictures_start_no_other_program(tmp_path):
-    """Pillow hands PostScript to Ghostscript; here it is no picture."""
+    """Pillow hands PostScript to Ghostscript; here it does not count as a picture."""
     Image.new("L", (64, 64), 255).save(tmp_path / "x.eps")
     with pytest.raises(OSError, match="cannot identify"):
         read_image(tmp_path / "x.eps", "L")
@@ -176,7 +176,7 @@ def test_nothing_is_unpickled_while_glyphs_are_drawn(tiny_model, tmp_path):
     sys.addaudithook(hook)
     try:
         pickle.loads(pickle.dumps(Path))
-        assert len(seen) == 1  # the hook sees
+        assert len(seen) == 1  # the hook sees loads
         assert (
             main(["sample", "gold", "--steps", "1", "-n", "1", "--model", str(tiny_model), "--out", str(tmp_path)]) == 0
         )

@@ -1,4 +1,4 @@
-"""The bundled model, asked for gold in few steps, as a user meets it: what it draws is read by the judges."""
+"""The bundled model as a user meets it, asked for gold in few steps: the judges read what it draws."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_it_draws_the_radical_that_was_meant(gold, which, radical):
     images = np.stack([np.asarray(Image.open(path)) for path in gold[which].glyphs])
     judged = load_judges()(images)
     assert (judged.radical.argmax(dim=1) + 1).tolist() == [radical] * 4
-    assert ((judged.strokes > 8) & (judged.strokes < 30)).all()  # the radical alone has eight strokes, or eleven
+    assert ((judged.strokes > 8) & (judged.strokes < 30)).all()  # the radical alone has eight strokes or eleven
 
 
 def test_the_glyphs_are_ink_on_white_paper_and_differ(gold):
@@ -32,7 +32,7 @@ def test_the_glyphs_are_ink_on_white_paper_and_differ(gold):
     ink = (images < 128).mean(axis=(1, 2))
     assert ((ink > 0.1) & (ink < 0.4)).all()
     assert (images[:, :2] == 255).all()
-    assert ((images > 25) & (images < 230)).mean() < 0.15  # edges alone are grey
+    assert ((images > 25) & (images < 230)).mean() < 0.15  # only edges are grey
     assert len({image.tobytes() for image in images}) == 4
 
 

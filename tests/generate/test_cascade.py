@@ -31,12 +31,12 @@ def test_tiles_cover_the_picture_and_overlap(side, tile, multiple):
     assert (starts[0], starts[-1] + tile) == (0, side)
     assert all(start % multiple == 0 for start in starts)
     gaps = np.diff(starts)
-    assert (gaps <= tile - multiple).all()  # the rounding of a start may take some of the overlap
+    assert (gaps <= tile - multiple).all()  # rounding a start may cost some of the overlap
     assert window(tile).min() > 0
 
 
 def test_joined_tiles_are_the_mean_of_their_answers(small_upscaler):
-    """Of an untrained one, which answers with the enlarged small picture: exact where it is even, near it elsewhere."""
+    """An untrained network answers with the enlarged small picture: exactly where that is even, nearly elsewhere."""
     network = small_upscaler()
     even = Small(torch.full((1, 1, 8, 8), 0.4), torch.zeros(1))
     x = torch.randn(1, 1, 32, 32)

@@ -16,12 +16,12 @@ GOLD = Request("gold", n=4, steps=1, new=True)
 
 
 def choose_from(pipe, request, table: Any, selector: Any = None, tick=quiet):
-    """`choose` with a table and a selector of one's own."""
+    """`choose` with a given table and selector."""
     return choose(pipe, request, table, selector, tick)
 
 
 class Known:
-    """A table that knows some glyphs of a seed, by their pictures."""
+    """A table that knows some of a seed's glyphs by their pictures."""
 
     def __init__(self, pipe, request, numbers):
         images = draw(pipe, ["gold"] * 32, request, numbers=range(32))
@@ -31,7 +31,7 @@ class Known:
         return [Match("金", 0, EXISTS if self.knows(image) else REACH) for image in images]
 
     def knows(self, image):
-        return any(np.abs(image - known).max() <= 2 for known in self.known)  # batches of another size round otherwise
+        return any(np.abs(image - known).max() <= 2 for known in self.known)  # other batch sizes round differently
 
 
 class Darkest:
@@ -99,7 +99,7 @@ def test_a_model_that_only_repeats_what_exists_is_told_so(pipe):
 
 def test_patience_ends_with_fewer_to_choose_from_where_there_are_enough(pipe):
     request = Request("gold", n=1, steps=1, best_of=4)
-    old = [k for k in range(32) if k not in (3, 20, 31)]  # 32 = 8 x 4: as far as patience goes
+    old = [k for k in range(32) if k not in (3, 20, 31)]  # 32 = 8 x 4: where patience ends
     chosen = choose_from(pipe, request, Known(pipe, request, old), Darkest())
     ink = draw(pipe, ["gold"] * 32, request).mean((1, 2))
     assert chosen.numbers == [min((3, 20, 31), key=lambda k: ink[k])]

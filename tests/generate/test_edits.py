@@ -42,7 +42,7 @@ def lake(pipe):
 
 
 def picture(path, side, value=0, size=None):
-    """A grey picture whose left half is of another value than white."""
+    """Save a grey picture, `value` in its left half and white in its right; returns the path."""
     pixels = np.full(size or (side, side), 255, np.uint8)
     pixels[:, : side // 2] = value
     Image.fromarray(pixels).save(path)
@@ -64,7 +64,7 @@ def test_without_edits_the_pipeline_is_the_plain_chain(make_pipe, sampler):
     settings = {"num_images_per_prompt": 2, "num_inference_steps": steps, "sampler": sampler}
     for step in pipe.stream("gold", generator=[seeded(0, k) for k in range(2)], **settings):
         result = step.x
-    full = {"edit": Edit(torch.zeros(1, 1, 16, 16), 1.0)}  # at full strength a picture has no say
+    full = {"edit": Edit(torch.zeros(1, 1, 16, 16), 1.0)}  # at full strength a picture has no influence
     for step in pipe.stream("gold", generator=[seeded(0, k) for k in range(2)], **settings, **full):
         again = step.x
     assert torch.equal(result, again)
@@ -184,9 +184,9 @@ def test_a_model_with_parts_is_told_them_and_their_places(told, make_pipe, tmp_p
         return draw(told, ["gold"], Request(steps=2, parts=parts), finish=lambda x: x.numpy())
 
     plain = draw(make_pipe(), ["gold"], Request(steps=2), finish=lambda x: x.numpy())
-    np.testing.assert_allclose(drawn(), plain, atol=1e-5)  # none is none
+    np.testing.assert_allclose(drawn(), plain, atol=1e-5)  # no parts, no change
     left, right = drawn("馬:left"), drawn("馬:right")
-    np.testing.assert_allclose(left, drawn("馬"), atol=1e-5)  # where it stands most often
+    np.testing.assert_allclose(left, drawn("馬"), atol=1e-5)  # its most frequent place
     assert np.abs(left - right).max() > 1e-3
     assert np.abs(drawn("氵", "馬:right") - drawn("氵")).max() > 1e-3
     np.testing.assert_allclose(drawn("氵", "馬:right"), drawn("馬:right", "氵"), atol=1e-5)

@@ -63,7 +63,7 @@ def test_a_glyph_does_not_depend_on_how_many_are_drawn(pipe, tmp_path):
     many = sample_to_folder(pipe, [Request("gold", n=18, steps=2)], tmp_path / "many")[0]
     assert len(many.glyphs) == 18  # more than one batch
     first, same = (np.asarray(Image.open(r.glyphs[0])).astype(int) for r in (few, many))
-    assert np.abs(first - same).max() <= 2  # batches of another size round otherwise
+    assert np.abs(first - same).max() <= 2  # other batch sizes round differently
 
 
 def test_progress_counts_every_step_of_every_batch(pipe, tmp_path):
@@ -71,7 +71,7 @@ def test_progress_counts_every_step_of_every_batch(pipe, tmp_path):
     sample_to_folder(
         pipe, [Request(word, n=17, steps=2) for word in ("gold", "fish")], tmp_path, lambda *at: seen.append(at)
     )
-    assert seen == [(34 * i // 4, 68) for i in range(1, 9)]  # two batches of two steps a prompt, 17 glyphs times 2
+    assert seen == [(34 * i // 4, 68) for i in range(1, 9)]  # two batches of two steps per prompt, 17 glyphs times 2
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_again_gives_the_same_bytes(pipe, tmp_path):
 
 
 def test_a_record_is_plain_json_and_holds_every_setting():
-    for best_of in (1, 3):  # a default that hangs on another setting is written out
+    for best_of in (1, 3):  # a default that depends on another setting is written out
         request = Request("gold", interval=(0.3, math.inf), best_of=best_of).settled(Usual(4, 1.0))
         assert (request.steps, request.guidance) == (4, 1.0)
         text = json.dumps(request.record(), allow_nan=False)
@@ -115,7 +115,7 @@ def test_a_record_is_plain_json_and_holds_every_setting():
 
 
 def test_a_record_without_an_eta_is_drawn_with_that_of_its_sampler():
-    # As models had none of their own when it was written; today's may have one.
+    # When it was written, models had no eta of their own; today's may have one.
     facts = Request("gold", sampler="dpm++2m-sde").settled(Usual()).record() | {"eta": None}
     assert Request.from_record(facts).settled(Usual(eta=8.0)).eta == 1.0
     assert Request.from_record(facts | {"sampler": "euler"}).settled(Usual(eta=8.0)).eta is None

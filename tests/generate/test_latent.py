@@ -64,7 +64,7 @@ def test_a_stopped_run_goes_on_exactly_with_its_own_autoencoder(config, autoenco
     finish(whole)
     finish(Run(config, tmp_path / "halves"), stop_at=7)
     for parameter in autoencoder.parameters():
-        parameter.data += 1  # what the settings name has changed in the meantime
+        parameter.data += 1  # the autoencoder that the settings name has changed meanwhile
     autoencoder.save_pretrained(tmp_path / "autoencoder")
     resumed = Run(config, tmp_path / "halves")
     finish(resumed)

@@ -1,4 +1,4 @@
-"""What is said of a model folder that is not whole, or not a model's."""
+"""The messages for a model folder that is incomplete, or not a model's."""
 
 import json
 import shutil

@@ -49,7 +49,7 @@ def test_other_prompts_are_plain(prompt):
 
 def test_a_backslash_makes_a_colon_literal():
     assert read_mixture(r"ratios 2\:1, 3\:1") == (("ratios 2:1, 3:1",), (1.0,))
-    assert read_mixture("ratios 2:1, 3:1").texts == ("ratios 2", "3")  # what it is for
+    assert read_mixture("ratios 2:1, 3:1").texts == ("ratios 2", "3")  # why it is needed
 
 
 def test_no_definition_or_description_is_taken_for_a_mixture():

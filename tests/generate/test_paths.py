@@ -25,7 +25,7 @@ def test_a_path_begins_and_ends_at_the_glyphs_of_its_requests(make_pipe, sampler
     assert seen == [(i, 8) for i in range(1, 9)]
     for request, glyph in ((start, glyphs[0]), (end, glyphs[-1])):
         wanted = draw(pipe, [request.prompt], request, numbers=[1])[0].astype(int)
-        assert np.abs(glyph - wanted).max() <= 3  # batches of another size round otherwise
+        assert np.abs(glyph - wanted).max() <= 3  # other batch sizes round differently
     if sampler not in PATHWISE:
         steps = np.abs(np.diff(glyphs, axis=0)).mean(axis=(1, 2))
         assert np.median(steps) < 0.6 * np.abs(glyphs[0] - glyphs[-1]).mean()  # neighbours are alike

@@ -1,4 +1,4 @@
-"""The pipeline: settings, prompts, generators, saving and loading, and what is said of wrong settings."""
+"""The pipeline: settings, prompts, generators, saving and loading, and the messages for wrong settings."""
 
 import json
 import math
@@ -33,7 +33,7 @@ def pipe(make_pipe: MakePipe) -> GlyffuserPipeline:
 
 
 def draw(pipe: GlyffuserPipeline, prompt: Any = "gold", **settings: Any) -> Tensor:
-    """Images (B, 1, H, W) after few steps."""
+    """Images (B, 1, H, W) after a few steps."""
     defaults: dict[str, Any] = {"num_inference_steps": 4, "generator": seeded(0, 0), "output_type": "pt"}
     return pipe(prompt, **defaults | settings).images  # type: ignore[union-attr]
 
@@ -143,14 +143,14 @@ def test_samplers_by_name(pipe):
     assert torch.equal(results.pop("euler-ancestral"), results["ddpm"])  # the same in our coordinates
     pictures = list(results.values())
     assert not any(torch.equal(a, b) for i, a in enumerate(pictures) for b in pictures[:i])
-    # A named sampler of ours goes before a scheduler of diffusers.
+    # A named sampler of ours takes precedence over a scheduler of diffusers.
     pipe.scheduler = DDIMScheduler()
     assert pipe.sampler_name == "DDIMScheduler"
     assert torch.equal(draw(pipe, sampler="heun"), results["heun"])
 
 
 def test_spacings_by_name(pipe):
-    pictures = [draw(pipe, spacing=name) for name in SPACINGS if name != "trailing"]  # flow matching's own
+    pictures = [draw(pipe, spacing=name) for name in SPACINGS if name != "trailing"]  # as "linspace" here
     assert torch.equal(pictures[0], draw(pipe))
     assert not any(torch.equal(a, b) for i, a in enumerate(pictures) for b in pictures[:i])
 
@@ -169,7 +169,7 @@ def test_prompt_guidance_and_negative_prompt_matter(pipe):
     assert torch.equal(draw(pipe, negative_prompt=""), guided)
     assert torch.equal(draw(pipe, negative_prompt="fish", guidance_scale=1.0), plain)
     assert torch.equal(draw(pipe, guidance_interval=(1e6, 2e6)), plain)
-    # To be steered away from what one is steered towards changes nothing but the rounding.
+    # Steering away from the prompt that one steers towards changes only the rounding.
     assert_close(draw(pipe, negative_prompt="gold"), plain, rtol=0, atol=0.05)
 
 

@@ -36,7 +36,7 @@ DROP_INS = [DDPMScheduler, *DETERMINISTIC, FlowMatchEulerDiscreteScheduler]
 
 
 def draw(pipe: GlyffuserPipeline, prompt: Any = "gold", **settings: Any) -> Tensor:
-    """Images (B, 1, H, W) after few steps."""
+    """Images (B, 1, H, W) after a few steps."""
     defaults: dict[str, Any] = {"num_inference_steps": 4, "generator": seeded(0, 0), "output_type": "pt"}
     return pipe(prompt, **defaults | settings).images  # type: ignore[union-attr]
 
@@ -145,7 +145,7 @@ def test_stream_shows_every_step(make_pipe, scheduler):
     assert_close(first.x0, MU.expand_as(z), rtol=0, atol=0.05)
     assert last.t == 0
     assert_close(last.xt, last.x0, rtol=0, atol=0.02)
-    for step in steps:  # the scale is right all along: the variance of a noised image is known
+    for step in steps:  # the scale is right throughout: the variance of a noised image is known
         alpha = pipe.schedule.alpha(pipe.schedule.sigma(torch.tensor(step.t)))
         expected = (alpha**2 * S**2 + 1 - alpha**2).sqrt()
         assert (step.xt - alpha * MU).std() == pytest.approx(float(expected), rel=0.15)
@@ -159,4 +159,4 @@ def test_the_default_scheduler_tells_others_how_the_network_was_trained(make_pip
         EulerDiscreteScheduler.from_config(make_pipe("cosine").scheduler.config).config.beta_schedule
         == "squaredcos_cap_v2"
     )
-    assert config.prediction_type == "epsilon"  # every scheduler of diffusers is handed the noise, whatever was learnt
+    assert config.prediction_type == "epsilon"  # every scheduler of diffusers is given the noise, whatever was learnt

@@ -1,4 +1,4 @@
-"""The same glyph to the last bit, whatever is drawn with it."""
+"""The same glyph to the last bit, whatever else is drawn beside it."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_the_bundled_model_draws_the_same_glyphs_in_batches_of_any_size(monkeypa
         again = draw(pipe, texts, request)
         if fast:
             np.testing.assert_array_equal(again, whole)
-        else:  # in float32 texts of another length beside a glyph still move a few pixels, by one level
+        else:  # in float32, texts of other lengths beside a glyph still change a few pixels by one level
             assert np.abs(again.astype(int) - whole).max() <= 1
             assert (again != whole).mean() < 1e-3
 

@@ -50,7 +50,7 @@ def test_one_glyph_a_row_has_the_style_of_its_row(styled, plain):
 
 
 def test_guidance_leaves_the_style_alone(styled):
-    """Guided by the empty prompt towards the empty prompt, a denoiser is the unguided one, in any style."""
+    """Guided from the empty prompt towards the empty prompt, a denoiser is the unguided one, in any style."""
     x, sigma, everywhere = torch.randn(1, 1, 16, 16), torch.tensor(1.0), (0.0, float("inf"))
     cond = styled.condition([""], style="serif")
     guided = styled.denoiser(5.0, None, everywhere, style="serif")(x, sigma, cond)
@@ -59,7 +59,7 @@ def test_guidance_leaves_the_style_alone(styled):
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_between_styles_a_denoiser_expects_what_lies_between(styled, guidance):
-    """In one step a sampler returns what is expected, so there what is drawn is mixed as the shares say."""
+    """In one step a sampler returns the expected image, so what is drawn is mixed according to the shares."""
     how = {"guidance_scale": guidance, "num_inference_steps": 1, "output_type": "pt"}
 
     def drawn(style, prompt="gold"):

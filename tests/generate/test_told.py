@@ -1,4 +1,4 @@
-"""A network that can be told a radical: what a user wishes for, and what a model of before says."""
+"""A network that can be told a radical: what a user may ask for, and what happens with older models."""
 
 import json
 
@@ -54,7 +54,7 @@ def test_models_whose_prior_drew_the_radical_are_refused_in_one_line(told, tmp_p
     told.save_pretrained(tmp_path)
     path = tmp_path / "model_index.json"
     index = json.loads(path.read_text())
-    path.write_text(json.dumps(index | {"prior": [None, None]}))  # as models without one once had it
+    path.write_text(json.dumps(index | {"prior": [None, None]}))  # as models without a prior once had it
     assert_close(draw_seeds(load_pipeline(tmp_path), range(2)), draw_seeds(told, range(2)))
     path.write_text(json.dumps(index | {"prior": ["glyffuser", "RadicalPrior"]}))
     with pytest.raises(UserError, match="train it anew"):

@@ -51,7 +51,7 @@ def inputs(
 
         @cached_property
         def atlas(self) -> Atlas:
-            """The map, laid out by one of the test processes: UMAP is compiled for ten seconds before it is quick."""
+            """The map, laid out by one of the test processes: UMAP compiles for ten seconds before it is fast."""
             return Inputs(tiny_data, cache=once("atlas", lambda folder: Inputs(tiny_data, cache=folder).atlas)).atlas
 
     made = Whole(tiny_data, tiny_model, run_folder, quick=True, cache=tmp_path_factory.mktemp("cache"))

@@ -32,7 +32,7 @@ def animation() -> Animation:
 
 @pytest.fixture
 def drawing(monkeypatch):
-    """A figure whose drawing is counted."""
+    """Figures replaced by one whose drawings are recorded: the inputs of each."""
     calls: list[Inputs] = []
 
     def draw(inputs: Inputs) -> Still:
@@ -72,7 +72,7 @@ def test_another_seed_quickness_or_model_is_another_figure(inputs, tiny_data, ti
     (other / "unet" / "config.json").write_text("{}")
     folders.add(store.folder_of(spec, Inputs(tiny_data, other, cache=tmp_path)).name)
     assert len(folders) == 4
-    toy = FIGURES["one-step"]  # made of nothing but itself: another model leaves it as it is
+    toy = FIGURES["one-step"]  # depends on no input: another model leaves it unchanged
     assert store.folder_of(toy, Inputs(tiny_data, other, cache=tmp_path)) == (
         store.folder_of(toy, Inputs(tiny_data, tiny_model, cache=tmp_path))
     )

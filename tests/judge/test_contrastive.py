@@ -1,4 +1,4 @@
-"""The contrastive model: its losses by the papers, ranks by hand, and that it learns which belong together."""
+"""The contrastive model: its losses as in the papers, ranks by hand, and that it learns what belongs together."""
 
 import math
 import zlib
@@ -29,7 +29,7 @@ SETTINGS = ContrastiveSettings(
 
 
 class Numbers:
-    """Stands for a text encoder: each text is one token of random states that hang on the text alone."""
+    """A stand-in for a text encoder: each text is one token, whose random states depend on the text alone."""
 
     def encode(self, texts, whole=False):
         seeds = [zlib.crc32(text.encode()) for text in texts]
@@ -106,7 +106,7 @@ def test_the_sigmoid_loss_judges_every_pair_by_itself():
     for i in range(2):
         for j in range(2):
             z = 1 if i == j else -1
-            logit = 10 * float(pictures[i] @ texts[j]) - 10  # what SigLIP begins with
+            logit = 10 * float(pictures[i] @ texts[j]) - 10  # SigLIP's initial values
             expected += -math.log(1 / (1 + math.exp(-z * logit))) / 2
     assert float(network.loss(pictures, texts, same).detach()) == pytest.approx(expected, rel=1e-4)
 
@@ -114,7 +114,7 @@ def test_the_sigmoid_loss_judges_every_pair_by_itself():
 def test_the_softmax_loss_is_cross_entropy_both_ways_and_shares_out_what_belongs_twice():
     network = Contrastive(4, 4, width=3, loss="softmax")
     pictures, texts = torch.randn(3, 3), torch.randn(3, 3)
-    logits = pictures @ texts.T / 0.07  # what CLIP begins with
+    logits = pictures @ texts.T / 0.07  # CLIP's initial value
     own = torch.arange(3)
     expected = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
     torch.testing.assert_close(network.loss(pictures, texts, torch.eye(3) > 0), expected)
@@ -126,7 +126,7 @@ def test_the_softmax_loss_is_cross_entropy_both_ways_and_shares_out_what_belongs
 
 def test_ranks_count_what_scores_higher():
     scores = torch.tensor([[0.9, 0.1, 0.5], [0.9, 0.1, 0.5], [0.2, 0.2, 0.2]])
-    assert ranks(scores, torch.tensor([0, 1, 2])).tolist() == [1, 3, 1]  # equals do not count against one
+    assert ranks(scores, torch.tensor([0, 1, 2])).tolist() == [1, 3, 1]  # ties do not count against one
 
 
 def test_texts_and_glyphs_become_unit_vectors(data, recogniser):

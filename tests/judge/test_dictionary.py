@@ -29,7 +29,7 @@ def data(tiny_data):
 
 @pytest.fixture(scope="module")
 def saved(tiny_data, data, encoder, tmp_path_factory):
-    """A folder of judges: a recogniser, and a model trained on it for a moment; and the dictionary made with them."""
+    """A folder of judges, a recogniser and a model briefly trained on it, and the dictionary made with them."""
     folder = tmp_path_factory.mktemp("judges")
     torch.manual_seed(0)
     recogniser = Recogniser("金木水", widths=(8, 8, 16, 16), feature_dim=32, character_dim=4).eval()
@@ -53,7 +53,7 @@ def test_saved_and_read_it_is_the_same_but_for_rounding(saved, data, encoder):
     assert again.codepoints.tolist() == sorted({*data.codepoints.tolist()})
     meanings = dict(zip(data.codepoints.tolist(), data.definitions, strict=True))
     assert again.definitions == [meanings[code] for code in again.codepoints.tolist()]
-    for row, code in enumerate(again.codepoints.tolist()):  # of the test split, too, whose definitions were not taught
+    for row, code in enumerate(again.codepoints.tolist()):  # also in the test split, whose definitions were not taught
         assert float(dictionary.pictures[row] @ seen[code]) > 0.99
         assert float(dictionary.meanings[row] @ read[code]) > 0.99
     for one, two in ((dictionary.pictures, again.pictures), (dictionary.meanings, again.meanings)):

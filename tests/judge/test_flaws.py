@@ -1,4 +1,4 @@
-"""Synthetic flaws: each changes the glyph where it says, and in its own way."""
+"""Synthetic flaws: each changes the glyph where it says it does, and in its own way."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def cross(size=64, width=6):
 
 
 def frame(size=64):
-    """A square outline, as another character."""
+    """A square outline, to serve as another character."""
     ink = np.zeros((size, size), dtype=np.float32)
     ink[10:-10, 10:-10] = 1
     ink[16:-16, 16:-16] = 0

@@ -1,4 +1,4 @@
-"""The judges: what they say of pictures, how they rank them, and that they survive being saved."""
+"""The judges: what they say about pictures, how they rank them, and that they survive being saved."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def pictures(n):
 
 
 def judged(radicals, flaws):
-    """Glyphs surely read as having these radicals, with these flaw scores."""
+    """Glyphs read with certainty as having these radicals, with these flaw scores."""
     n = len(radicals)
     radical = torch.full((n, 214), -20.0)
     radical[torch.arange(n), torch.tensor(radicals) - 1] = 0
@@ -77,7 +77,7 @@ def test_the_bundled_selector_is_small_reads_characters_and_is_not_the_judges():
     broken = np.minimum(images, images[[1, 2, 0]])
     found, flawed = selector(images), selector(broken)
     assert (found.radical.argmax(1) + 1).tolist() == [167, 195, 75]
-    assert (flawed.flaws > found.flaws).all()  # doubled glyphs, a flaw that it was never shown
+    assert (flawed.flaws > found.flaws).all()  # overlaid glyphs, a flaw that it was never shown
     expected = torch.full((214,), -20.0)
     expected[195 - 1] = 0.0
     assert selector.merit(found, expected).argmax() == 1

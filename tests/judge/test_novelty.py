@@ -41,7 +41,7 @@ def pictures() -> dict[str, np.ndarray]:
 
 
 def redrawn(image: np.ndarray, rng: np.random.Generator, reach: float = 2.0) -> np.ndarray:
-    """A character as another hand would draw it: each place moved, smoothly, by at most `reach` pixels either way."""
+    """A character as another hand would draw it: each place moved smoothly by at most `reach` pixels either way."""
     cells = int(rng.integers(4, 9))
     rows, columns = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     fields = [Image.fromarray(rng.uniform(-reach, reach, (cells, cells)).astype(np.float32)) for _ in range(2)]
@@ -51,7 +51,7 @@ def redrawn(image: np.ndarray, rng: np.random.Generator, reach: float = 2.0) -> 
 
 
 def slow_distance(a: np.ndarray, b: np.ndarray, dy: int, dx: int) -> float:
-    """The distance of a, shifted, and b by scipy's distance transform; ink of each sorted in full."""
+    """The distance between a, shifted, and b by scipy's distance transform, sorting the distances of all ink."""
     a, b = np.roll(np.pad(a, SHIFT), (dy, dx), axis=(0, 1)), np.pad(b, SHIFT)
     both = []
     for ink, other in ((a, b), (b, a)):

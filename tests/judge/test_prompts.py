@@ -38,12 +38,12 @@ def words(text):
 
 
 def test_characters_that_share_a_word_with_a_prompt_carry_its_radicals():
-    """Unihan as the oracle of the labels: a wrong number would find no such character."""
+    """Unihan is the oracle for the labels: a wrong number would find no such character."""
     meant: dict[int, set[str]] = {}
     for entry in read_unihan().entries.values():
         meant.setdefault(entry.radical, set()).update(words(clean_definition(entry.definition_raw)))
     wrong = [p.text for p in PROMPTS if any(not words(p.text) & meant.get(radical, set()) for radical in p.radicals)]
     assert wrong == []
-    # The same labels, given to the next prompt, would not pass.
+    # The labels of the prompts seven places on would not pass.
     shifted = [not words(p.text) & meant.get(q.radicals[0], set()) for p, q in zip(PROMPTS, PROMPTS[7:], strict=False)]
     assert sum(shifted) > 10

@@ -1,4 +1,4 @@
-"""Reading files: real glyphs are read rightly, flaws are marked, what is no glyph is refused."""
+"""Reading files: real glyphs are read correctly, flaws are marked, and what is not a glyph is refused."""
 
 import numpy as np
 import pytest

@@ -22,7 +22,7 @@ def data(tiny_data):
 
 @pytest.fixture(scope="module")
 def trained(data):
-    """A small one, two hundred steps on a few dozen glyphs, none held out: enough to know them."""
+    """A small recogniser, trained for two hundred steps on a few dozen glyphs, none held out: enough to know them."""
     settings = RecogniserSettings(widths=(8, 16, 32, 64), epochs=100, batch_size=32, lr=4e-3, held_out=0.0)
     *_, (network, last) = train_recogniser(data, settings)
     assert last.done == 1

@@ -1,4 +1,4 @@
-"""Training the judges: all three come out, calibrated, and are measured on glyphs that they have not seen."""
+"""Training the judges: all three come out calibrated, and are measured on glyphs that they have not seen."""
 
 from dataclasses import replace
 

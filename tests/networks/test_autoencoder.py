@@ -1,4 +1,4 @@
-"""The autoencoder: its latents, its loss, its training by the loop that trains all others."""
+"""The autoencoder: its latents, its loss, its training by the loop that trains everything else."""
 
 import json
 

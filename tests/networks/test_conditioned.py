@@ -1,4 +1,4 @@
-"""By which route a text reaches a network: each kind of network listens to the routes it has, and to no other."""
+"""The routes by which a text reaches a network: each kind listens to the routes that it has, and to no other."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def texts(seed: int) -> torch.Tensor:
 @pytest.fixture
 def build(small_unet):
     def make(kind: str, route: str, **settings):
-        """A network with nothing at zero."""
+        """A network with no parameter at zero."""
         torch.manual_seed(0)
         network = small_unet(kind=kind, text_route=route, **SIZES[kind], **settings).eval()
         for parameter in network.parameters():
@@ -40,12 +40,12 @@ def answer(network, states, mask=None, **told):
 
 
 def listens(network) -> bool:
-    """Whether another text gives another answer."""
+    """Whether another text gives a different answer."""
     return not torch.equal(answer(network, texts(1)), answer(network, texts(2)))
 
 
 def silence(network, route: str) -> None:
-    """Let nothing through a route."""
+    """Block a route."""
     for name, parameter in network.named_parameters():
         if ("attend_text.to_out" if route == "attention" else "text_mlp.3") in name:
             parameter.data.zero_()
@@ -71,7 +71,7 @@ def test_the_pooled_route_sees_the_mean_of_the_real_tokens_alone(build, kind):
     turned[0, :3], turned[1, :4] = states[0, :3].flip(0), states[1, :4].flip(0)
     turned[0, 0] += 1
     turned[0, 1] -= 1  # another text, with the same mean
-    turned[~mask] = 7.0  # and other padding
+    turned[~mask] = 7.0  # and different padding
     network = build(kind, "pooled")
     assert_close(answer(network, states, mask), answer(network, turned, mask))
     first, second = (answer(build(kind, "attention"), each, mask) for each in (states, turned))

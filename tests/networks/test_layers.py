@@ -27,7 +27,7 @@ def seed():
 
 
 def randomise(module: torch.nn.Module) -> None:
-    """Give every parameter a value, those too that start at zero."""
+    """Give every parameter a random value, including those that start at zero."""
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
 

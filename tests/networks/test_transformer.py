@@ -40,7 +40,7 @@ def tiny(**changes: Any) -> ConditionedNetwork:
 
 
 def awake(model: ConditionedNetwork) -> ConditionedNetwork:
-    """The same network with nothing at zero, as after some training."""
+    """The same network with no parameter at zero, as after some training."""
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape)
     return model
@@ -87,7 +87,7 @@ def test_the_gradient_reaches_every_parameter(changes):
     model = tiny(**changes)
     x, t, states, mask = inputs(model.config.sample_size, model.config.in_channels)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(4):  # what starts at zero opens the way for the next
+    for _ in range(4):  # layers that start at zero open to the gradient one after another
         optimizer.zero_grad()
         (model(x, t, states, mask, **told_all(model)).sample - 1).square().mean().backward()
         optimizer.step()
@@ -97,7 +97,7 @@ def test_the_gradient_reaches_every_parameter(changes):
 @pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES)
 def test_every_parameter_has_one_place(changes):
     model = tiny(**changes)
-    matrices, others = split_parameters(model)  # which raises where one has none, or two
+    matrices, others = split_parameters(model)  # raises where one has none, or two
     assert all(parameter.ndim == 2 for parameter in matrices)
     flat = {name for name, p in model.named_parameters() if p.ndim >= 2 and any(p is other for other in others)}
     labels = {"class_embedding.weight"} if model.config.num_class_embeds else set()
@@ -136,7 +136,7 @@ def test_a_glyph_does_not_depend_on_its_batch():
 
 
 def scores(q: Tensor, k: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Scores among the 3 x 3 places of a window in an 8 x 8 grid that hold the queries and keys (9, d)."""
+    """Scores among 3 x 3 places of an 8 x 8 grid that hold the queries and keys (9, d)."""
     angles = rotary_angles(8, 8, q.shape[-1]).unflatten(0, (8, 8))[rows, columns].flatten(0, 1)
     return rotated(q, angles) @ rotated(k, angles).T
 
@@ -149,11 +149,11 @@ def test_scores_depend_on_how_places_lie_to_one_another_alone():
         assert_close(scores(q, k, slice(row, row + 3), slice(column, column + 3)), first, rtol=1e-4, atol=1e-4)
     stretched = scores(q, k, slice(0, 5, 2), slice(0, 3))
     assert not torch.allclose(stretched, first, atol=1e-2)
-    assert_close(torch.diag(stretched), torch.diag(first))  # a place lies to itself as before
+    assert_close(torch.diag(stretched), torch.diag(first))  # a place has not moved relative to itself
 
 
 def test_patches_of_a_blank_know_where_they_are():
-    """Rotations alone leave patches of one colour alike: there is nothing that they could tell of one another."""
+    """With rotations alone, patches of one colour would be alike: nothing would tell them apart."""
     x, t, states, mask = inputs()
     drawn = awake(tiny())(torch.zeros_like(x), t, states, encoder_attention_mask=mask, return_dict=False)[0]
     patches = drawn.detach().unfold(2, 4, 4).unfold(3, 4, 4).flatten(2, 3).flatten(3)  # (B, C, 16, 16)
@@ -179,7 +179,7 @@ def test_rotations_are_those_of_complex_numbers():
 
 
 def test_attention_is_pytorchs_own_where_nothing_turns():
-    """With equal angles everywhere, rotations cancel, and queries and keys are normalised at most."""
+    """With equal angles everywhere, rotations cancel, and only the normalisation of queries and keys is left."""
     torch.manual_seed(0)
     layer = RotaryAttention(16, 8)
     x = torch.randn(2, 9, 16)
@@ -225,7 +225,7 @@ def test_settings_that_contradict_one_another_are_named(changes, words):
 
 
 def multiply_adds(name: str) -> int:
-    """Those of a preset's network for one glyph and 16 tokens."""
+    """The multiply-adds of a preset's network for one glyph and 16 tokens."""
     config = preset(name)
     with torch.device("meta"):
         made = build_network(**asdict(config.model), **Process().to_config(), cross_attention_dim=384, pooled_dim=256)
@@ -247,7 +247,7 @@ def transformer_config(tiny_config: Config) -> Config:
 
 
 def test_it_learns(transformer_config, tmp_path):
-    """One batch by heart."""
+    """It learns one batch by heart."""
     c = transformer_config.train
     c.lr, c.max_steps, c.decay = 1e-2, 50, 0.0
     run = Run(transformer_config, tmp_path)

@@ -33,7 +33,7 @@ def tiny(**changes: Any) -> UNet:
 
 
 def awake(model: UNet) -> UNet:
-    """The same network with nothing at zero, as after some training."""
+    """The same network with no parameter at zero, as after some training."""
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape)
     return model
@@ -120,7 +120,7 @@ def test_details_are_added_on_a_grid_finer_than_the_patches():
     model = awake(tiny(sample_size=32, patch_size=4, detail=6, norm_groups=0))
     x, t, states, mask = inputs(32)
     with torch.no_grad():
-        model.stem.weight.zero_()  # the body sees nothing of the picture: what is left of it goes through the head
+        model.stem.weight.zero_()  # the body sees nothing of the picture, which now passes through the head alone
         before = model(x, t, states, mask).sample
         x[:, :, 18:20, 10:12] += 1  # a cell of the head's grid
         rows, columns = ((model(x, t, states, mask).sample - before).abs().amax((0, 1)) > 1e-6).nonzero().unbind(1)
@@ -134,7 +134,7 @@ def test_the_gradient_reaches_every_parameter(changes):
     model = tiny(**changes)
     x, t, states, mask = inputs(model.config.sample_size, model.config.in_channels)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(3):  # what starts at zero opens the way for the next
+    for _ in range(3):  # layers that start at zero open to the gradient one after another
         optimizer.zero_grad()
         (model(x, t, states, mask).sample - 1).square().mean().backward()
         optimizer.step()

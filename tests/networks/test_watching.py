@@ -37,7 +37,7 @@ def test_maps_are_those_that_weigh_the_values(block):
 
 
 def _before(block: TransformerBlock, x: torch.Tensor) -> torch.Tensor:
-    """What the text attention's normalisation gets."""
+    """The input of the text attention's normalisation."""
     h = x.flatten(2).transpose(1, 2)
     return h + block.attend_self(block.norm_self(h))
 
@@ -54,7 +54,7 @@ def test_a_transformers_attention_to_the_text_is_watched_too():
     layer = block.attend_text
     assert layer is not None
     assert block.norm_text is not None
-    q = layer.to_q(block.norm_text(x)).view(2, 9, 2, 8).transpose(1, 2)  # attention before it is shut at first
+    q = layer.to_q(block.norm_text(x)).view(2, 9, 2, 8).transpose(1, 2)  # the gate of self-attention is shut at first
     k = layer.to_kv(context).view(2, 5, 2, 2, 8).permute(2, 0, 3, 1, 4)[0]
     values = torch.eye(5).expand(2, 1, 5, 5)
     assert list(maps) == ["0"]

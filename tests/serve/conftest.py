@@ -1,4 +1,4 @@
-"""A studio with a tiny random model that listens on this machine; an explorer's page whose networks are formulas."""
+"""A studio on this machine, with a tiny random model; an explorer's page whose networks are formulas."""
 
 import socket
 import threading
@@ -38,7 +38,7 @@ from glyffuser.text.tower import TextTower
 
 @pytest.fixture(scope="session", autouse=True)
 def dressed_once() -> Iterator[None]:
-    """Every server of a desk makes its page, a second's work with a subset of a font; they are all alike."""
+    """Make the desk's page once: every server makes the same one, which takes a second for the font's subset."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(label, "page_files", cache(label.page_files))
         yield
@@ -89,14 +89,14 @@ def studio(artist) -> Iterator[Studio]:
 
 @pytest.fixture
 def locked_studio(artist) -> Iterator[Studio]:
-    """One that asks for a name and a password."""
+    """A studio that asks for a name and a password."""
     with running(artist, auth=("me", "se:cret")) as studio:
         yield studio
 
 
 @pytest.fixture(scope="session")
 def closed(small_unet, tiny_encoder) -> Closed:
-    """Networks in closed form that take everything that a model may be told, 32 pixels."""
+    """Closed-form networks of 32 pixels that take everything that a model may be told."""
     torch.manual_seed(0)
     process = Process(Schedule("flow", shift=3.0), "sample")
     told = {"num_class_embeds": 215, "pooled_dim": 8, "components": ("水",), "styles": ("sans",)}
@@ -108,7 +108,7 @@ def closed(small_unet, tiny_encoder) -> Closed:
 
 @pytest.fixture(scope="session")
 def inputs(closed, tiny_data, tmp_path_factory) -> Inputs:
-    """The tiny data set on a flat map: UMAP's takes long, and has tests of its own."""
+    """The tiny data set on a flat map, since UMAP's takes long and has tests of its own."""
     plain = Inputs(tiny_data)
     pictures = shrink(plain.data.images)
     mean = pictures.mean(axis=0)

@@ -65,7 +65,7 @@ def test_a_drawing_is_where_glyphs_begin_as_a_file_is_for_sample(artist, tmp_pat
 
 
 def test_a_model_with_styles_and_parts_is_told_them(closed, artist, tmp_path):
-    """The closed networks' pipeline has both; what it draws by torch is compared."""
+    """The closed networks' pipeline has both; the API's glyphs are compared with those drawn directly."""
     told = Artist(closed.pipe, artist.judges, artist.table, artist.finder)
     result = Api(told).draw("gold", n=1, seed=3, steps=2, style="sans", component="水:left")
     expected = draw(closed.pipe, ["gold"], Request(n=1, seed=3, steps=2, style="sans", parts=("水:left",)))

@@ -31,7 +31,7 @@ from glyffuser.text.encoder import resolve
 
 PROMPT = "a deep river"
 SAMPLERS_OF_THE_PAGE = ("dpm++2m-sde", "ddpm", "ddim", "euler")
-PATIENCE = 300_000  # milliseconds: a busy machine is no failure
+PATIENCE = 300_000  # milliseconds: a busy machine is not a failure
 PHONE = {"width": 360, "height": 740}
 
 
@@ -66,8 +66,8 @@ def test_the_folder_is_whole_and_names_no_other_host(explorer_page):
 
 
 def test_the_bundled_models_folder_stays_below_80_megabytes(explorer_page):
-    """Reckoned, since its export takes minutes: a weight in int8 takes 1.2 bytes once it is zipped and text, a
-    character of the map 500; benchmarks/explorer.py prints what the folder really holds.
+    """An estimate, since its export takes minutes: an int8 weight takes 1.2 bytes once zipped and turned into text, a
+    character of the map 500; benchmarks/explorer.py prints the folder's real size.
     """
     files = [*BUNDLED.rglob("*.safetensors"), *Path(resolve("minilm")).glob("*.safetensors")]
     weights = 0
@@ -108,7 +108,7 @@ def test_the_server_isolates_and_shows_nothing_else(address):
 
 
 def opened(browser: Any, url: str, **how: Any) -> Any:
-    """The page, from a file with the network switched off, once it has drawn: without errors, asking no other host."""
+    """The page once it has drawn, offline if it is a file: without script errors, and without asking another host."""
     settings = {"viewport": {"width": 1000, "height": 800}, "offline": url.startswith("file")}
     context = browser.new_context(**settings | how)
     tab, errors = context.new_page(), []
@@ -126,20 +126,20 @@ def opened(browser: Any, url: str, **how: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def tab(browser, explorer_page) -> Iterator[Any]:
-    """The page, opened from the file system; every test that takes it draws anew."""
+    """The page, opened from the file system; every test that uses it draws anew."""
     tab = opened(browser, explorer_page.index.as_uri())
     yield tab
     tab.context.close()
 
 
 def greys(tab: Any, canvas: str) -> np.ndarray:
-    """A canvas as the page shows it, uint8 (H W,)."""
+    """A canvas as the page shows it: grey values from 0 to 255, int64 (H W,)."""
     pick = "(c) => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 == 0)"
     return np.array(tab.locator(f"#{canvas}").evaluate(pick), np.int64)
 
 
 def draw(tab: Any, prompt: str, second: str = "", **choices: str) -> None:
-    """Have the page draw, to the end."""
+    """Have the page draw, and wait until it has finished."""
     tab.fill("#prompt", prompt)
     tab.fill("#prompt-2", second)
     for name, value in choices.items():
@@ -149,7 +149,7 @@ def draw(tab: Any, prompt: str, second: str = "", **choices: str) -> None:
 
 def finished(tab: Any, press: Any) -> None:
     """Press something that draws, and wait until it is drawn."""
-    tab.evaluate("document.body.dataset.state = 'asked'")  # drawing may be over sooner than one can look
+    tab.evaluate("document.body.dataset.state = 'asked'")  # drawing may be over before it can be seen
     press()
     tab.wait_for_function("document.body.dataset.state === 'drawn'")
 
@@ -210,7 +210,7 @@ def test_steps_are_walked_and_guidance_acts_on_the_step_at_hand(tab, inputs):
     tab.locator("#guidance").fill("8")
     tab.wait_for_function("document.body.dataset.scale === '8'")
     assert (greys(tab, "lane-0-x0") != low).any()
-    assert (greys(tab, "lane-0-xt") == noisy).all()  # the way to this step stays as it was
+    assert (greys(tab, "lane-0-xt") == noisy).all()  # the path to this step stays the same
     tab.locator("#guidance").fill(usual)
     tab.wait_for_function("(usual) => document.body.dataset.scale === usual", arg=usual)
     assert (greys(tab, "lane-0-x0") == low).all()
@@ -229,7 +229,7 @@ def test_the_sample_walks_over_the_map(tab, inputs):
     draw(tab, PROMPT, steps="8")
     walk = tab.locator(".atlas-walk")
     assert walk.evaluate("c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)")
-    assert walk.get_attribute("data-places") == "9"  # one for each step, and where it began
+    assert walk.get_attribute("data-places") == "9"  # one for each step, and one for the start
     step_to(tab, 4)
     assert walk.get_attribute("data-places") == "5"
     assert tab.locator("#nearest .sign").get_attribute("aria-label") in inputs.data.chars
@@ -251,7 +251,7 @@ def test_a_character_of_the_map_is_noised_and_denoised(tab):
 
 
 def test_open_serves_an_isolated_page_that_uses_threads(browser, explorer_page, inputs, tmp_path, monkeypatch, capsys):
-    """`glyffuser explorer --open`, but for the writing of the page, which is there already."""
+    """`glyffuser explorer --open`, except for writing the page, which exists already."""
     addresses: queue.Queue[str] = queue.Queue()
     servers: list[Any] = []
 

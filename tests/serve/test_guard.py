@@ -56,7 +56,7 @@ def test_no_files_go_in_and_none_come_out(studio):
     ],
 )
 def test_paths_lead_nowhere(studio, path):
-    """Sent as they stand: most clients would tidy such paths up."""
+    """Sent as they are: most clients would tidy such paths up."""
     connection = http.client.HTTPConnection(studio.url.removeprefix("http://"), timeout=30)
     connection.putrequest("GET", path, skip_host=False)
     connection.endheaders()

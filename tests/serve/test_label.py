@@ -1,4 +1,4 @@
-"""Labelling: the desk, the server in front of it, and whom it refuses; test_label_page.py has the page."""
+"""Labelling: the desk, the server in front of it, and whom it refuses; test_label_page.py tests the page."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ from glyffuser.serve.label import serving
 
 
 def asked(port: int, method: str, path: str, body: Any = None, **headers: Any) -> tuple[int, Any]:
-    """Status and answer; headers may be given anew, or left out by None."""
+    """Status and answer; headers may be replaced, or left out with None."""
     own = f"127.0.0.1:{port}"
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     said = {"Host": own, "Content-Length": str(len(data))}
@@ -55,7 +55,7 @@ def test_choices_are_kept_at_once_and_taken_back(port, desk, source):
     kept = read_pairs(desk.file.path)
     assert [(pair.choice, pair.judge) for pair in kept] == [("right", "person"), ("bad", "person")]
     assert kept[0].left == source.draw(0).left
-    status, shown = asked(port, "POST", "/choice", {"pair": 2, "choice": "right"})  # undone, it is still there
+    status, shown = asked(port, "POST", "/choice", {"pair": 2, "choice": "right"})  # after the undo, it is still there
     assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right", "bad", "right"]
 
 
@@ -144,7 +144,7 @@ def test_what_is_hostile_is_refused_in_words(port, desk, status, body, headers, 
 
 
 def test_undo_is_guarded_as_well(port):
-    assert asked(port, "POST", "/undo", {"pair": 0})[0] == 409  # nothing was labelled yet
+    assert asked(port, "POST", "/undo", {"pair": 0})[0] == 409  # nothing has been labelled yet
     assert asked(port, "POST", "/undo", {"pair": 0}, Origin="http://evil.example")[0] == 403
     assert asked(port, "POST", "/undo", {"pair": 0, "choice": "left"})[0] == 400
     asked(port, "POST", "/choice", GOOD)

@@ -12,7 +12,7 @@ from glyffuser.serve.desk import Desk, data_url
 
 @pytest.fixture
 def tab(browser, port) -> Iterator[Any]:
-    """The page, open; it may ask nobody but its server, and no script may fail."""
+    """The open page; it may ask only its own server, and no script may fail."""
     context = browser.new_context(viewport={"width": 1000, "height": 800})
     context.set_default_timeout(120_000)  # on a busy machine a page takes its time
     page, errors, asked = context.new_page(), [], []
@@ -42,11 +42,11 @@ def test_two_pairs_are_labelled_one_is_undone_and_a_reload_goes_on(tab, desk, so
     assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right", "bad"]
     assert tab.inner_text("#count") == "2 labelled"
     assert tab.inner_text("#status") == "Both bad. 1 of 2 both bad."
-    assert tab.inner_text("h1") == source.blank(2).prompt  # one of the three is a script tag, and is shown as text
+    assert tab.inner_text("h1") == source.blank(2).prompt  # one of the three is a script tag, shown as text
     tab.keyboard.press("Backspace")
     shows(tab, 1)
     assert [pair.choice for pair in read_pairs(desk.file.path)] == ["right"]
-    tab.keyboard.press("Control+ArrowLeft")  # the browser's own
+    tab.keyboard.press("Control+ArrowLeft")  # the browser's own shortcut
     tab.reload()
     shows(tab, 1)
     assert tab.get_attribute("#left-picture", "src") == data_url(source.draw(1).left)

@@ -1,6 +1,6 @@
-"""The explorer's samplers in TypeScript: compared with numbers that Python's give, which stand in a file for both.
+"""The explorer's samplers in TypeScript, compared with Python's by a file of numbers that both read.
 
-python tests/serve/test_samplers.py     writes the file anew
+python tests/serve/test_samplers.py     rewrites the file
 """
 
 import json

@@ -23,7 +23,7 @@ from studio_client import ask, call, wish
 
 MEANING = "#meaning input, #meaning textarea"
 FROM_THE_START = 5  # clicks from `glyffuser serve` to an installed font, the last of them the system's own "Install"
-PATIENCE = 300_000  # milliseconds: a busy machine is no failure
+PATIENCE = 300_000  # milliseconds: a busy machine is not a failure
 PHONE = {"width": 360, "height": 740}
 
 
@@ -56,7 +56,7 @@ def test_health_and_headers(studio):
     def health() -> dict[str, Any]:
         return json.loads(ask(f"{studio.url}/health")[1])
 
-    until = time.monotonic() + 60  # what visitors of other tests asked for is drawn meanwhile
+    until = time.monotonic() + 60  # what visitors of other tests asked for is still being drawn
     while health()["waiting"] and time.monotonic() < until:
         time.sleep(0.1)
     assert health() == {"status": "ok", "waiting": 0}
@@ -82,7 +82,7 @@ def test_with_a_password_nothing_but_health_and_the_login_is_open(locked_studio)
 
 @pytest.fixture(scope="module")
 def visits(browser):
-    """What the visits of one browser have in common: its cache."""
+    """What the visits of one browser share: its cache."""
     context = browser.new_context(accept_downloads=True)
     context.add_init_script(
         "window.clicks = 0; addEventListener('click', (e) => { window.clicks += e.isTrusted; }, true)"
@@ -93,7 +93,7 @@ def visits(browser):
 
 @pytest.fixture
 def page(studio, visits):
-    """The open page, and after the test: it asked nothing of another host, and no script failed."""
+    """The open page; it may ask nothing of another host, and no script may fail."""
     page = visits.new_page()
     page.set_default_timeout(PATIENCE)
     asked, failed = [], []
@@ -161,7 +161,7 @@ def test_what_is_said_of_a_glyph_and_what_leaves_the_tray(page, real_glyphs):
     page.wait_for_selector(".detail")
     said = page.inner_text(".detail")
     assert "glyph 2 for gold" in said
-    assert "tree" in said  # what is nearest to 木
+    assert "tree" in said  # the meaning nearest to 木
     page.click("#keep-all")
     page.wait_for_selector("ul.tray li >> nth=8")
     page.click("ul.tray li >> nth=0 >> button")
@@ -250,7 +250,7 @@ def test_a_drawing_reaches_the_studio(page):
     set_steps(page, 2)
     page.click("#start button")
     canvas = page.wait_for_selector("#pad canvas")
-    page.wait_for_timeout(500)  # the fold opens
+    page.wait_for_timeout(500)  # until the fold is open
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 30, box["y"] + 30)
@@ -276,5 +276,5 @@ def test_a_phone_has_no_sideways_scrolling_and_every_control_a_name(studio, brow
     assert page.evaluate(UNNAMED) == []
     page.click("#draw")
     said = page.wait_for_selector("#status [role=alert]").bounding_box()
-    assert 0 <= said["y"] < PHONE["height"]  # what is wrong is in sight
+    assert 0 <= said["y"] < PHONE["height"]  # the error is in sight
     context.close()

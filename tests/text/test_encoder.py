@@ -31,7 +31,7 @@ def tiny(tiny_encoder: Path) -> TextEncoder:
 
 @pytest.fixture
 def encoded(tiny: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What the encoder is asked to encode from here on."""
+    """The texts that the encoder is asked to encode from here on, call by call."""
     calls: list[list[str]] = []
     encode = TextEncoder.encode
 
@@ -68,12 +68,12 @@ def test_minilm_states_are_those_of_transformers(minilm):
         with torch.no_grad():
             expected = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
         assert real.sum() == len(expected)
-        assert_close(state[real], expected, rtol=1e-4, atol=1e-5)  # padding changes nothing but the rounding
+        assert_close(state[real], expected, rtol=1e-4, atol=1e-5)  # padding changes only the rounding
         assert (state[~real] == 0).all()
 
 
 def test_the_weights_are_the_trained_ones(minilm):
-    """Sentences of the model's documentation, and their similarities there."""
+    """Sentences from the model's documentation, with the similarities given there."""
     states, mask = minilm.encode(["That is a happy person", "That is a very happy person", "Today is a sunny day"])
     means = torch.nn.functional.normalize(states.sum(dim=1) / mask.sum(dim=1, keepdim=True), dim=1)
     assert_close(means[0] @ means[1:].T, torch.tensor([0.943, 0.257]), rtol=0, atol=0.002)
@@ -102,7 +102,7 @@ def test_a_prompt_that_just_fits_is_not_cut(tiny):
 
 def test_the_encoders_own_limit_holds(tiny_encoder):
     encoder = TextEncoder(str(tiny_encoder), max_length=100_000)
-    assert encoder.limit == 200  # of the tokenizer
+    assert encoder.limit == 200  # the tokenizer's
     with pytest.warns(UserWarning, match="prompt longer than 200 tokens"):
         assert encoder.encode(["a " * 1000])[1].shape == (1, 200)
     encoder.model.config.max_position_embeddings = 50
@@ -251,7 +251,7 @@ def test_words_only_leaves_marks_and_punctuation_out(minilm):
     seen = [words.tokenizer.decode([token]) for token, real in zip(tokens, mask[0], strict=True) if real]
     assert seen == ["gold", "metal", "of", "coins"]
     assert (states[~mask] == 0).all()
-    assert mask[1].sum() == 2  # nothing but marks: they stay, for attention must have something
+    assert mask[1].sum() == 2  # nothing but marks: they stay, since attention needs something
     whole, everything = minilm.encode(["gold, metal (of coins)", ""])
     assert everything[0].all()
     assert_close(states[0][mask[0]], whole[0][mask[0]])  # the encoder itself reads the whole text

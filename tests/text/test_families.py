@@ -1,4 +1,4 @@
-"""T5 and CLIP as text encoders: small, random ones in a folder, with tokenizers of their kinds, from file to glyph."""
+"""T5 and CLIP as text encoders, from file to glyph: small random ones in a folder, with tokenizers of their kinds."""
 
 import json
 import re
@@ -22,7 +22,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def save_t5(folder: Path, whole: bool = False) -> None:
-    """A T5 of width 16; `whole`: with its decoder, as the hub has them."""
+    """Save a T5 of width 16; `whole`: with its decoder, as on the hub."""
     from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration, T5TokenizerFast
 
     words = ["gold", "fish", "kind", "of", "a", "in", "tree", "("]
@@ -37,7 +37,7 @@ def save_t5(folder: Path, whole: bool = False) -> None:
 
 
 def save_clip(folder: Path, whole: bool = False) -> None:
-    """A CLIP text tower of width 24 with 40 positions; `whole`: with its tower of pictures, as the hub has them."""
+    """Save a CLIP text tower of width 24 with 40 positions; `whole`: with its image tower, as on the hub."""
     from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
     pieces = [*LETTERS, *"(),;-", *(f"{sign}</w>" for sign in f"{LETTERS}(),;-"), "go", "ld</w>", "gold</w>"]
@@ -70,7 +70,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], 
 
 
 def theirs(family: str, folder: Path, text: str) -> torch.Tensor:
-    """Token states of one text by the class of the family itself, of the whole model: (L, d)."""
+    """Token states of one text by the family's own class for the whole model: (L, d)."""
     from transformers import AutoTokenizer, CLIPModel, T5ForConditionalGeneration
 
     tokens = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")

@@ -1,4 +1,4 @@
-"""The prior: it learns which radicals go with which words, and says so as probabilities."""
+"""The prior: it learns which radicals go with which words, and gives them as probabilities."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from glyffuser.text.prior import sentence, train_prior
 def test_it_learns_the_radicals_of_the_definitions(tiny_data, tiny_encoder, tmp_path):
     data = load_dataset(tiny_data, "train")
     data = replace(data, senses=[[definition] for definition in data.definitions])  # so that captions are definitions
-    # All of these characters have the water radical; a second one is given to those with a long definition.
+    # All of these characters have the water radical; those with a long definition are given another.
     long = np.array([len(definition) > 20 for definition in data.definitions])
     data.radicals[:] = np.where(long, 30, 85)
     encoder = TextEncoder(str(tiny_encoder))
@@ -24,7 +24,7 @@ def test_it_learns_the_radicals_of_the_definitions(tiny_data, tiny_encoder, tmp_
     expected = network.expect(encoder, data.definitions)
     torch.testing.assert_close(expected.exp().sum(1), torch.ones(len(data)))
     assert (expected.argmax(1).numpy() + 1 == data.radicals).mean() > 0.85
-    assert 0.2 < long.mean() < 0.8  # so that guessing one of the two would fail
+    assert 0.2 < long.mean() < 0.8  # so that always guessing one of the two would fail
     assert network.config.encoder == "mark"
 
 

@@ -1,4 +1,4 @@
-"""The tower: it learns from captions what glyphs look like, and says it of texts that it has not seen."""
+"""The tower: it learns from captions what glyphs look like, and predicts it for texts that it has not seen."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ WORDS = torch.nn.functional.normalize(torch.randn(3, 16, generator=torch.Generat
 
 
 def encoded(kinds: list[int], seed: int) -> EncodedTexts:
-    """Two tokens a text, near the word of its kind; the first text is the empty caption."""
+    """Two tokens per text, near the word of its kind; kind 2 is the empty caption's."""
     noise = torch.randn(2 * len(kinds), 16, generator=torch.Generator().manual_seed(seed))
     states = WORDS[torch.tensor(kinds).repeat_interleave(2)] + 0.1 * noise
     return EncodedTexts(states.half(), torch.arange(0, 2 * len(kinds) + 1, 2))
@@ -20,7 +20,7 @@ def encoded(kinds: list[int], seed: int) -> EncodedTexts:
 
 @pytest.fixture(scope="module")
 def tower() -> TextTower:
-    """Learnt from 30 characters of two kinds: with water at the left, and with fire."""
+    """A tower that has learnt 30 characters of two kinds: with water at the left, and with fire."""
     water, fire = "江池汗汝汐汕汛汜汞江沐沖沙沛沫", "炊炎炒炕炙炬炭炮炯炳炸烊烙烤烽"
     captions = build_captions([f"water {i}" for i in range(15)] + [f"fire {i}" for i in range(15)], [[]] * 30)
     texts = encoded([2] + [0] * 15 + [1] * 15, seed=1)

@@ -1,4 +1,4 @@
-"""The adversarial part of distillation, against a gradient by hand, and against glyphs that are easy to tell apart."""
+"""The adversarial part of distillation, against a gradient by hand and with glyphs that are easy to tell apart."""
 
 from typing import Any
 
@@ -86,10 +86,10 @@ def test_a_discriminator_learns_what_is_real_and_pulls_towards_it(made, cond, kn
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert losses[0] > 1.2  # 2 log 2 = 1.39 where nothing can be told
+    assert losses[0] > 1.2  # 2 log 2 = 1.39 where nothing can be told apart
     assert losses[-1] < 0.5
     trial = tried(judge, known, made._replace(x0=dark), PROCESS, xt, SIGMA, cond, 1.0)
-    assert float(-trial.pull.mean()) > 0  # down the gradient lies what is lighter, and real
+    assert float(-trial.pull.mean()) > 0  # down the gradient glyphs are lighter, like the real ones
     assert all(parameter.grad is None for parameter in known.parameters())
 
 
@@ -107,7 +107,7 @@ def test_features_depend_on_picture_noise_level_and_text(cond, known, change):
 
 
 def test_pictures_are_shifted_by_up_to_four_pixels(monkeypatch, cond, known):
-    """Two kinds of glyphs are to differ in nothing but how they were made."""
+    """The two kinds of glyphs must differ only in how they were made."""
     monkeypatch.setattr(type(known), "features", lambda self, xs, t, cond: [xs])
     torch.manual_seed(0)
     x = torch.arange(2 * 16 * 16.0).view(2, 1, 16, 16)

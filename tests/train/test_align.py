@@ -1,4 +1,4 @@
-"""Alignment: the loss against numbers worked out by hand, its direction, and runs that stop and go on."""
+"""Alignment: the loss against numbers worked out by hand, its direction, and runs that stop and resume."""
 
 import dataclasses
 import math
@@ -33,7 +33,7 @@ NOTHING = Condition(torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool))
 
 
 class Scale(nn.Module):
-    """The clean image that it expects is xt times a number."""
+    """A network that expects the clean image to be xt times a number."""
 
     def __init__(self, a: float):
         super().__init__()
@@ -44,7 +44,7 @@ class Scale(nn.Module):
 
 
 def test_the_loss_is_that_of_equation_14():
-    """One pixel, t = 0.5 of the flow: xt = (x0 + eps) / 2, and a weight of velocity of 1 / t^2 = 4.
+    """One pixel at flow time t = 0.5: xt = (x0 + eps) / 2, and the velocity weight is 1 / t^2 = 4.
 
     Preferred x0 = 1, other x0 = -1, eps = 0.6 for both: xt = 0.8 and -0.2. The network (a = 0.5) errs by (0.4 - 1)^2
     and (-0.1 + 1)^2, 0.36 and 0.81; the reference (a = 1) by (0.8 - 1)^2 and (-0.2 + 1)^2, 0.04 and 0.64. Times 4, the
@@ -66,7 +66,7 @@ def test_the_loss_is_that_of_equation_14():
 
 @pytest.fixture(scope="module")
 def pairs(tiny_data, tiny_model, tmp_path_factory) -> Path:
-    """20 pairs: real characters, preferred, beside what the untrained model draws; and two of which neither is good."""
+    """20 pairs of a preferred, real character and what the untrained model draws, and two in which both are bad."""
     pipe, real = load_pipeline(tiny_model), load_dataset(tiny_data, "train").images
     source, made = PairSource(pipe, ["water", "a deep river", "rain"], Request(steps=2)), []
     from glyffuser.data.schema import png
@@ -86,7 +86,7 @@ def pairs(tiny_data, tiny_model, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def aligned(tiny_model, pairs) -> Config:
-    """Twelve steps from the tiny model, as the command sets them up."""
+    """The settings for twelve steps from the tiny model, as the command makes them."""
     config, _ = Align(model=str(tiny_model), pairs=pairs, out=Path("nowhere")).settings()
     steps = ["train.max_steps=12", "train.warmup_steps=3", "train.checkpoint_every=5", "train.preview_every=100"]
     return override(config, [*steps, "train.batch_size=4", "train.log_every=1", "train.lr=1e-3", "train.decay=0"])
@@ -209,7 +209,7 @@ def test_a_run_that_loses_what_was_preferred_stops(aligned, tmp_path):
 
 
 def test_drift_shows_where_a_margin_hides_it():
-    """Both errors have doubled, the other one's by more: the pair is won, and what was preferred is lost."""
+    """Both errors have doubled, the other one's by more: the pair is won, but the preferred glyph is lost."""
     found = Preference(torch.tensor([[2.0], [4.0]]), torch.tensor([[1.0], [2.0]]))
     assert float(found.margin) == 1.0
     assert float(found.drift) == 2.0
@@ -223,7 +223,7 @@ def test_the_settings_alone_describe_the_run(tiny_model, pairs, tmp_path):
     assert config.model.sample_size == load_pipeline(tiny_model).size
     out.mkdir()
     (out / "config.toml").write_text(dump_config(config))
-    again, _ = dataclasses.replace(command, beta=None, set=()).settings()  # a run that has begun keeps its own
+    again, _ = dataclasses.replace(command, beta=None, set=()).settings()  # a run that has begun keeps its settings
     assert again == config
 
 

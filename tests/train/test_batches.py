@@ -1,4 +1,4 @@
-"""What a step sees: every glyph once an epoch, a function of seed and place, radicals told or not."""
+"""What a step sees: every glyph once per epoch, as a function of seed and place, radicals told or not."""
 
 from copy import deepcopy
 
@@ -48,7 +48,7 @@ def test_a_batch_is_a_function_of_seed_and_place(tiny_config):
 def test_a_stretch_of_the_order_is_the_same_in_pieces(tiny_config):
     config = override(told(tiny_config), ["model.components=5", "data.drop_parts=0.25", "data.balance=0.5"])
     batches = setup(config).batches
-    whole, pieces = batches.draw(40, 48), [batches.draw(first, 16) for first in (40, 56, 72)]  # over the end of a pass
+    whole, pieces = batches.draw(40, 48), [batches.draw(first, 16) for first in (40, 56, 72)]  # across a pass's end
     for name in ("x0", "eps", "t"):
         assert torch.equal(torch.cat([getattr(piece, name) for piece in pieces]), getattr(whole, name)), name
     longest = whole.cond.mask.shape[1]
@@ -77,12 +77,12 @@ def test_parts_are_told_seldom_and_not_where_the_caption_was_dropped(tiny_config
     assert "氵" in known
     assert len(known) == 5
     batches = [parts.batch(64 * step) for step in range(20)]
-    assert torch.equal(batches[0].eps, plain.batch(0).eps)  # all else stays as it was
+    assert torch.equal(batches[0].eps, plain.batch(0).eps)  # nothing else changes
     assert torch.equal(batches[0].cond.states, plain.batch(0).cond.states)
     told = torch.cat([b.cond.parts for b in batches if b.cond.parts is not None])  # (20 * 64, 3, 2)
     untold = torch.stack([b.cond.mask.sum(1) <= 2 for b in batches]).flatten()
     assert (told[untold] == 0).all()
-    # Nearly all of these characters have water at the left: 40 % of them may be told so, half of those are.
+    # Nearly all of these characters have water at the left: 40 % of them may be told so, and half of those are.
     water = known.index("氵") + 1
     share = ((told[..., 0] == water) & (told[..., 1] == 1)).any(dim=1)[~untold].double().mean()
     assert 0.1 < float(share) < 0.25
@@ -99,7 +99,7 @@ def test_some_captions_make_way_for_parts(tiny_config):
     made_way, there = 0, 0
     for step in range(20):
         one, other = beside.batch(64 * step), alone.batch(64 * step)
-        assert torch.equal(one.cond.parts, other.cond.parts)  # all else stays as it was
+        assert torch.equal(one.cond.parts, other.cond.parts)  # nothing else changes
         empty = [batch.cond.mask.sum(1) <= 2 for batch in (one, other)]
         told = one.cond.parts.flatten(1).any(dim=1)
         assert torch.equal(empty[0], empty[1] & ~told)

@@ -59,7 +59,7 @@ def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 
 def names(folder: Path) -> list[str]:
-    """All that is in the folder, hidden leftovers too."""
+    """Everything in the folder, including hidden leftovers."""
     return sorted(p.name for p in folder.iterdir())
 
 
@@ -149,7 +149,7 @@ def test_a_killed_process_leaves_whole_checkpoints_only(tmp_path):
     assert process.stdout is not None
     for _ in range(3):
         last = int(process.stdout.readline())
-    # Wait until it is in the middle of the next one.
+    # Wait until it is in the middle of writing the next one.
     while not any(p.name.startswith(".") for p in folder.iterdir()):
         assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
@@ -163,7 +163,7 @@ def test_a_killed_process_leaves_whole_checkpoints_only(tmp_path):
 
 
 def flipped(data: bytes) -> bytes:
-    """With one bit of the last byte but one turned: of tensors, a number that is still a number."""
+    """The data with one bit of the last byte but one flipped: in a tensor, still a number."""
     return data[:-2] + bytes([data[-2] ^ 1]) + data[-1:]
 
 

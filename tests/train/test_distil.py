@@ -1,4 +1,4 @@
-"""Distillation: against the guided denoiser of sampling, and against a Gaussian, whose denoiser is known."""
+"""Distillation, against the guided denoiser of sampling and against a Gaussian, whose denoiser is known."""
 
 from copy import deepcopy
 
@@ -60,7 +60,7 @@ class Learner(nn.Module):
 
 
 def drawn(network: nn.Module, steps: int) -> Tensor:
-    """Many draws of a toy network, with fresh noise between the steps."""
+    """Many samples from a toy network, with fresh noise between the steps."""
     process, generator = Gaussian.process, torch.Generator().manual_seed(1)
     D = denoiser(lambda xt, t, cond: network(xt, t)[0], process)
     sigmas = process.schedule.sigmas(steps)
@@ -123,7 +123,7 @@ def test_a_leap_ends_where_the_teachers_path_ends():
 
 
 def test_a_path_is_that_of_the_usual_sampler(make_pipe):
-    """From pure noise: as the pipeline draws with guidance."""
+    """From pure noise, as the pipeline draws with guidance."""
     pipe = make_pipe()
     process, c = pipe.unet.process, DistilConfig(guidance=3.0, lowest=0.3, highest=10.0)
     teacher, cond = Teacher(pipe.unet, pipe.condition([""]), c), pipe.condition(["gold", "fish"])
@@ -177,7 +177,7 @@ def test_a_student_that_agrees_with_its_guided_teacher_has_no_loss(make_pipe):
 
 @pytest.fixture
 def student(tiny_config, tiny_model):
-    """The configuration of a student of the tiny model, 12 steps, by a method."""
+    """A factory for configurations of a student of the tiny model: 12 steps, by a given method."""
 
     def make(method: str, *changes: str) -> Config:
         config = student_config(load_pipeline(tiny_model), deepcopy(tiny_config))

@@ -1,4 +1,4 @@
-"""What a run will take: counted by hand, and nothing touched."""
+"""What a run will take, counted by hand, and with nothing touched."""
 
 import json
 
@@ -19,7 +19,7 @@ def test_multiply_adds_are_those_of_every_layer(tiny_config, tmp_path, monkeypat
 
     def count(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
         nonlocal counted
-        if isinstance(module, nn.Conv2d):  # each number of the output is a product of one kernel
+        if isinstance(module, nn.Conv2d):  # each number of the output is a product with one kernel
             counted += output.numel() * module.weight[0].numel()
         elif isinstance(module, nn.Linear):
             counted += output.numel() * module.in_features
@@ -39,13 +39,13 @@ def test_multiply_adds_are_those_of_every_layer(tiny_config, tmp_path, monkeypat
 
 def test_what_a_forward_pass_keeps():
     layer, x = nn.Linear(3, 5), torch.ones(7, 3)
-    # The input, for the gradient of the weight, and the answer of the rectifier; the weight is there in any case.
+    # The input, for the gradient of the weight, and the rectifier's output; the weight is there in any case.
     assert kept(lambda: layer(x).relu().sum(), layer.parameters()) == 4 * (7 * 3 + 7 * 5)
 
 
 @pytest.mark.parametrize(
     ("optimizer", "moments"),
-    [("adamw", 2), ("muon", 1)],  # of weight matrices, which are nearly all
+    [("adamw", 2), ("muon", 1)],  # moments of the weight matrices, which are nearly all weights
 )
 def test_memory_is_that_of_weights_averages_and_moments(tiny_config, tmp_path, optimizer, moments):
     override(
@@ -97,6 +97,6 @@ def test_a_dry_run_touches_nothing(tiny_config, tmp_path, capsys):
     assert (facts["at_step"], facts["end"]["steps"]) == (12, 20)
     assert main([*command[:2], *command[3:]]) == 0
     assert "M parameters" in capsys.readouterr().out
-    assert main([*command, "--set", "model.mlp_ratio=3.0"]) == 2  # as a run would be refused
+    assert main([*command, "--set", "model.mlp_ratio=3.0"]) == 2  # refused as a run would be
     assert "model.mlp_ratio" in capsys.readouterr().err
     assert listing(out) == before

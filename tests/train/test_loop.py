@@ -60,7 +60,7 @@ for progress in Run(load_config(sys.argv[1]), sys.argv[2]).steps():
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny_config, tmp_path):
-    """Two processes need not round alike, so what is equal to the last bit elsewhere is close here."""
+    """Two processes may round differently, so what is equal to the last bit elsewhere is only close here."""
     path = tmp_path / "config.toml"
     path.write_text(dump_config(tiny_config))
     script = KILLED.format(tests=str(Path(__file__).parents[1]))
@@ -72,7 +72,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny_config, tmp_path):
     whole = Run(tiny_config, tmp_path / "whole")
     finish(whole)
     first, second = log(whole.out), log(resumed.out)
-    assert [line["step"] for line in second] == list(range(1, 13))  # the steps after the checkpoint are not there twice
+    assert [line["step"] for line in second] == list(range(1, 13))  # steps after the checkpoint do not appear twice
     assert [line["lr"] for line in first] == [line["lr"] for line in second]
     assert [line["loss"] for line in second] == pytest.approx([line["loss"] for line in first], rel=1e-3)
 
@@ -113,7 +113,7 @@ def test_previews_do_not_change_training(tiny_config, tmp_path):
 
 
 def test_it_learns(tiny_config, tmp_path):
-    """One batch by heart."""
+    """It learns one batch by heart."""
     tiny_config.model.dropout, tiny_config.train.lr, tiny_config.train.max_steps = 0.0, 5e-3, 50
     tiny_config.train.decay = 0.0
     run = Run(tiny_config, tmp_path)
@@ -137,7 +137,7 @@ def test_model_is_the_averaged_network_and_loads(tiny_config, tmp_path):
 
 
 def test_the_exported_average_is_the_one_of_the_formula(tiny_config, tmp_path):
-    """diffusers warms its decay up as (1 + n) / (10 + n); below the ceiling of 0.8 for all of these steps."""
+    """diffusers warms its decay up as (1 + n) / (10 + n), below the ceiling of 0.8 for all of these steps."""
     run = Run(tiny_config, tmp_path)
     expected = [p.detach().clone() for p in run.state.network.parameters()]
     for progress in run.steps():
@@ -180,7 +180,7 @@ def test_checkpoints_are_written_and_forgotten(tiny_config, tmp_path):
 def test_what_a_kill_left_of_old_checkpoints_goes_when_the_run_is_over(tiny_config, tmp_path):
     tiny_config.train.max_steps, tiny_config.train.checkpoint_every, tiny_config.train.keep_checkpoints = 9, 3, 3
     finish(Run(tiny_config, tmp_path))
-    tiny_config.train.keep_checkpoints = 2  # as if killed between the last one and the end of the oldest
+    tiny_config.train.keep_checkpoints = 2  # as if killed between writing the last one and removing the oldest
     finish(Run(tiny_config, tmp_path))
     assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000006", "step-00000009"]
 
@@ -205,7 +205,7 @@ def test_another_batch_size_goes_on_where_the_last_glyph_was(tiny_config, tmp_pa
     assert again.state.seen == 40
     state = tmp_path / "checkpoints" / "step-00000003" / "state.json"
     facts = json.loads(state.read_text())
-    del facts["seen"]  # as older checkpoints are
+    del facts["seen"]  # as in older checkpoints
     state.write_text(json.dumps(facts))
     (state.parent / "SHA256SUMS").unlink()
     assert Run(tiny_config, tmp_path).state.seen == 3 * 16
@@ -230,10 +230,10 @@ def test_a_network_that_takes_radicals_learns_them_and_withholds_them_by_default
 
 def test_a_tower_is_fitted_once_and_goes_with_the_run_and_the_model(tiny_config, tmp_path):
     whole, parts = Run(towered(tiny_config), tmp_path / "whole"), Run(towered(tiny_config), tmp_path / "parts")
-    assert not (tmp_path / "whole" / "tower").exists()  # before its first step a run is written nowhere
+    assert not (tmp_path / "whole" / "tower").exists()  # before its first step, a run writes nothing
     finish(whole)
     finish(parts, stop_at=5)
-    tiny_config.text.tower_steps = 1  # a tower fitted anew would now be another
+    tiny_config.text.tower_steps = 1  # a newly fitted tower would now differ
     (tmp_path / "parts" / "config.toml").write_text(dump_config(tiny_config))
     again = Run(tiny_config, tmp_path / "parts")
     finish(again)
@@ -252,9 +252,9 @@ def test_a_run_that_starts_from_another_takes_its_tower_where_that_fits(tiny_con
     first = Run(tiny_config, tmp_path / "first")
     finish(first)
     tiny_config.train.init, tiny_config.text.tower = str(tmp_path / "first"), width
-    tiny_config.text.tower_steps = 1  # a tower fitted anew would now be another
+    tiny_config.text.tower_steps = 1  # a newly fitted tower would now differ
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # another width: the layers that read it start anew
+        warnings.simplefilter("ignore")  # with another width, the layers that read it start afresh
         now = Run(tiny_config, tmp_path / "next").parts.tower
     assert first.parts.tower is not None
     assert now is not None

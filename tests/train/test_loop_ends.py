@@ -55,7 +55,7 @@ def test_max_minutes_ends_cleanly(tiny_config, tmp_path, monkeypatch):
 
 
 class Broken:
-    """The loss function, out of order from some call on."""
+    """The loss function, broken after some calls."""
 
     def __init__(self, factor: float, after: int):
         self.factor, self.after, self.calls, self.loss = factor, after, 0, Process.loss
@@ -80,7 +80,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(tiny_config, tmp_pa
 
 
 def test_a_broken_gradient_is_never_saved(tiny_config, tmp_path, monkeypatch):
-    """The loss of the step is still finite, but after it no weight is."""
+    """The loss of the step is still finite, but no weight is afterwards."""
     run = Run(tiny_config, tmp_path)
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
     run.state.step = 4
@@ -188,5 +188,5 @@ def test_settings_that_cannot_be_are_named(tiny_config, tmp_path, section, field
 
 
 def test_state_of_a_run_covers_every_section():
-    """A section added to Config has to be compared with the folder's, too."""
+    """A section added to Config must be compared with the folder's, too."""
     assert set(asdict(Config())) == {"data", "text", "model", "diffusion", "distil", "align", "train"}

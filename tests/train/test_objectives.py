@@ -1,4 +1,4 @@
-"""Every objective trains: what is predicted, under every schedule, also with a last timestep of noise alone."""
+"""Every objective trains: what is predicted, under every schedule, also with a last timestep of pure noise."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def settings(schedule: str, kind: str, zero: bool) -> list[str]:
 
 @pytest.mark.parametrize(("schedule", "kind", "zero"), OBJECTIVES)
 def test_an_objective_is_learnt_and_its_model_sampled(tiny_config, tmp_path, schedule, kind, zero):
-    # All batches are alike to the network but for noise: that it gets better at them shows that gradients fit targets.
+    # To the network all batches are alike but for noise: getting better at them shows that gradients fit targets.
     override(tiny_config, [*settings(schedule, kind, zero), "train.max_steps=24", "train.lr=6e-3"])
     run = Run(tiny_config, tmp_path)
     losses = [progress.loss for progress in finish(run)]

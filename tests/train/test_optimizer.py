@@ -1,4 +1,4 @@
-"""Muon against the polar factor, its Adam half against torch's, who gets which; the learning rate over a run."""
+"""Muon against the polar factor, its Adam half against torch's, which weights get which; the learning rate of a run."""
 
 from dataclasses import replace
 
@@ -132,6 +132,6 @@ def test_learning_rate_warms_up_stays_and_decays():
     assert rates[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
     assert rates[10:81] == pytest.approx([1.0] * 71)
     assert rates[80:] == pytest.approx([0.05 * k for k in range(20, -1, -1)], abs=1e-9)
-    c.max_minutes = 10.0  # the clock may be further than the steps
+    c.max_minutes = 10.0  # the clock may be further along than the steps
     assert learning_rate(c, 50, 9.0) == pytest.approx(0.5)
     assert learning_rate(c, 95, 1.0) == pytest.approx(0.25)

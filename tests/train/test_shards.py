@@ -1,4 +1,4 @@
-"""Training from shards: the same glyphs whatever the number of processes, exact resumption, and what a file gives."""
+"""Training from shards: the same glyphs for any number of processes, exact resuming, and the same as from a file."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ from training_runs import resumed_exactly, towered
 
 @pytest.fixture(scope="module")
 def two_fonts(tmp_path_factory) -> tuple[Path, Path]:
-    """Thirty-two characters in two styles, as a file and in shards of eleven glyphs; none of them is for testing."""
+    """Thirty-two characters in two styles, as a file and in shards of eleven glyphs; none is for testing."""
     folder, face = tmp_path_factory.mktemp("shards"), default_font()
     faces = [load_font(f"hand={face.path}:0"), load_font(f"sans={face.path}:2")]
     file, shards = (
@@ -38,7 +38,7 @@ def config(tiny_config, two_fonts) -> Config:
 
 
 def drawn(batches, world: int, steps: int) -> list[bytes]:
-    """The pictures of some steps of 8, taken by so many processes together."""
+    """The pictures of some steps of 8, shared by `world` processes."""
     count = 8 // world
     parts = [batches.draw(8 * step + rank * count, count).x0 for step in range(steps) for rank in range(world)]
     return [picture.numpy().tobytes() for part in parts for picture in part]

@@ -1,4 +1,4 @@
-"""Training on several fonts: each glyph with its own style, and a run that stops and goes on, to the last bit."""
+"""Training on several fonts: each glyph with its own style, and a run that stops and resumes, exact to the last bit."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_a_batch_tells_the_style_of_each_glyph_or_drops_it(config, two_fonts):
         assert batch.cond.style is not None
         pictures = ((batch.x0[:, 0] + 1) * 127.5).round().to(torch.uint8)
         for picture, style in zip(pictures, batch.cond.style, strict=True):
-            rows = (images == picture).all(dim=(1, 2))  # characters may look the same in both
+            rows = (images == picture).all(dim=(1, 2))  # characters may look the same in both styles
             assert style == 0 or style in numbers[rows]
             told.append(int(style))
     assert 0.15 < told.count(0) / len(told) < 0.45

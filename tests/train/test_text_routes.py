@@ -1,4 +1,4 @@
-"""Training by each route of the text, and without any text: the run, what it leaves, and how that is sampled."""
+"""Training with each route of the text, and without any text: the run, what it leaves, and how that is sampled."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ def test_a_run_by_each_route_leaves_a_model_that_listens_to_it(tiny_config, tmp_
     assert pipe.usual.guidance == (1.0 if route == "none" else GUIDANCE)
     pipe.scheduler = own
     torch.manual_seed(0)
-    for parameter in pipe.unet.parameters():  # after a few steps it all but ignores prompts
+    for parameter in pipe.unet.parameters():  # after so few steps it all but ignores prompts
         parameter.data += 0.1 * torch.randn(parameter.shape)
     same: dict[str, Any] = {"num_inference_steps": 2, "guidance_scale": 1.0, "return_dict": False}
     drawn = [

@@ -1,4 +1,4 @@
-"""Training an upscaler, by the loop that trains all others."""
+"""Training an upscaler, by the loop that trains everything else."""
 
 import json
 
@@ -75,7 +75,7 @@ def test_it_learns(config, tmp_path):
 
 
 def mean_loss(run: Run) -> float:
-    """The loss of the network as it is, over the first twenty batches."""
+    """The mean loss of the network as it is, over the first twenty batches."""
     stepper = build_stepper(run.parts, run.state)
     with torch.no_grad():
         return sum(float(stepper.loss(run.parts.batch(8 * k))) for k in range(20)) / 20

@@ -31,7 +31,7 @@ def test_noise_and_glyph_make_up_what_the_network_saw(make_pipe, x0, schedule):
 
 
 def test_errors_of_noise_and_glyph_hang_together(make_pipe, x0):
-    """At one noise level the two errors differ by the factor sigma, whatever the network says."""
+    """At one noise level, the two errors differ by the factor sigma, whatever the network predicts."""
     pipe = make_pipe()
     noise, clean = prediction_errors(pipe, x0, ["gold", "fish"], seed=0)
     sigma = pipe.schedule.sigma(torch.tensor(CURVE * pipe.schedule.T)).numpy()

@@ -51,7 +51,7 @@ def test_noise_goes_to_pixels_and_to_latents_alike(autoencoder):
     shown = noised_both(autoencoder, glyph, seed=0)
     assert shown.pixels.shape == shown.decoded.shape == (len(TIMES), 32, 32)
     for picture, time in zip(shown.pixels[1:], TIMES[1:], strict=True):
-        noise = (picture - (1 - time) * glyph[0, 0].numpy()) / time  # flow matching goes along a straight line
+        noise = (picture - (1 - time) * glyph[0, 0].numpy()) / time  # flow matching follows a straight line
         assert abs(noise.std() - 1) < 0.1
     first = autoencoder.to_images(autoencoder.to_latents(glyph))[0, 0].numpy()
     np.testing.assert_allclose(shown.decoded[0], first, atol=0.05)

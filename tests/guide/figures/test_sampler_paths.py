@@ -1,4 +1,4 @@
-"""Samplers over the toy: where they end, and how straight their ways are."""
+"""Samplers on the toy: where they end, and how straight their paths are."""
 
 import pytest
 import torch

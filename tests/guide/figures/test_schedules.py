@@ -21,7 +21,7 @@ def test_the_variance_of_a_step_is_beta(name):
 
 
 def test_flow_matching_adds_up_to_its_noise():
-    """Going step by step, signal scaled and noise added, must end at the scales of the jump."""
+    """Going step by step, scaling the signal and adding noise, must end at the scales of the jump."""
     schedule = Schedule("flow")
     sigma = schedule.sigma(torch.arange(schedule.T))
     alpha = schedule.alpha(sigma).numpy()
@@ -49,7 +49,7 @@ def test_pixel_information_is_the_binary_channels():
 def test_two_glyphs_are_one_bit():
     """Two points at distance 2: the same channel as a pixel of -1 or +1 with even odds."""
     sigmas = np.array([0.5, 1.0, 2.0])
-    points = torch.tensor([[-1.0], [1.0]]).repeat(1000, 1)  # each a thousand times: log2(1000) bits can never be told
+    points = torch.tensor([[-1.0], [1.0]]).repeat(1000, 1)  # each a thousand times: log2(1000) bits can never be known
     bits = glyph_information(sigmas, points, tries=2000, seed=0) * np.log2(2000)
     np.testing.assert_allclose(bits, pixel_information(sigmas, 0.5), atol=0.03)
 

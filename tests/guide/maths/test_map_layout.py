@@ -56,7 +56,7 @@ def test_points_have_mean_0_and_variance_1(inputs):
 
 
 def test_laying_out_leaves_torch_its_threads(inputs):
-    assert torch.get_num_threads() == 1  # conftest.py says so, and the cores are more
+    assert torch.get_num_threads() == 1  # set in conftest.py; there are more cores
     compute(inputs.data.images, inputs.data.codepoints)
     assert torch.get_num_threads() == 1
 

@@ -1,4 +1,4 @@
-"""Structure measured from pictures: boxes whose answer is plain, and characters that everybody would sort alike."""
+"""Structure measured from pictures: boxes with an obvious answer, and characters that everyone would sort alike."""
 
 import numpy as np
 import pytest

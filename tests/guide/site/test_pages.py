@@ -103,7 +103,7 @@ def test_a_second_build_takes_everything_from_the_cache(site, inputs):
 
 @pytest.fixture
 def look(browser, site):
-    """Open a page; at the end, nothing may have gone wrong in it and nothing may have been asked of any host."""
+    """A function that opens a page; at the end, none may have failed or asked anything of any host."""
     complaints: list[str] = []
     contexts = []
 
@@ -144,7 +144,7 @@ def test_every_picture_loads_and_nothing_is_wider_than_the_page(look, name, widt
 
 
 def place_of(page, row: int) -> tuple[float, float]:
-    """Where a point of the map stands in the window."""
+    """Where a point of the map is in the window."""
     x, y = page.evaluate(f"(({{atlas}}) => [atlas.sx({row}), atlas.sy({row})])(document.querySelector('.atlas'))")
     box = page.locator(".atlas-points").bounding_box()
     return box["x"] + x, box["y"] + y
@@ -234,7 +234,7 @@ def test_an_animation_plays_pauses_and_is_scrubbed(look):
     figure.scroll_into_view_if_needed()
     button, slider = figure.get_by_role("button"), figure.get_by_role("slider")
     page.wait_for_timeout(300)
-    assert button.inner_text() == "Play"  # motion is unwelcome here, so nothing has begun
+    assert button.inner_text() == "Play"  # motion is reduced here, so nothing has begun
     slider.focus()
     slider.press("Home")
     first = figure.locator("img").get_attribute("src")
