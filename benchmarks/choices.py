@@ -1,10 +1,10 @@
-"""How to sample: samplers, guidance, steps, noise levels and autoguidance, judged on the prompts of the evaluation.
+"""How to sample: samplers, guidance, steps, noise levels and autoguidance, judged on the evaluation's prompts.
 
     python benchmarks/choices.py [--model FOLDER] [--worse FOLDER] [--steps 40] [--per-prompt 2] [--only TEXT]
 
-One table: share of glyphs with the right radical, share flagged as implausible, mean flaw score, and evaluations of the
-network a glyph. Every row starts from the same noise. `--worse` names a model for autoguidance, such as an early
-checkpoint's; without it those rows are left out. `--only` keeps the rows whose name holds a text.
+One table: share of glyphs with the right radical, share flagged as implausible, mean flaw score, and network
+evaluations per glyph. Every row starts from the same noise. `--worse` names a model for autoguidance, such as an early
+checkpoint's; without it those rows are left out. `--only` keeps the rows whose name contains TEXT.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from glyffuser.judge.prompts import PROMPTS
 
 
 class Way(NamedTuple):
-    """One row: what draws, and along which falling noise levels."""
+    """One row: what draws, and the falling noise levels it draws along."""
 
     name: str
     D: Denoiser
@@ -40,7 +40,7 @@ class Way(NamedTuple):
 
 
 def sample(pipe: GlyffuserPipeline, way: Way, texts: list[str]) -> tuple[np.ndarray, int]:
-    """One glyph a text, uint8 (N, H, W), and the evaluations of D that each took."""
+    """One glyph per text, uint8 (N, H, W), and the evaluations of D that each took."""
     images: list[np.ndarray] = []
     size = pipe.unet.config.sample_size
     for first in range(0, len(texts), BATCH):
@@ -61,7 +61,7 @@ def sample(pipe: GlyffuserPipeline, way: Way, texts: list[str]) -> tuple[np.ndar
 
 
 def row(name: str, judges: Judges, images: np.ndarray, calls: int, per_prompt: int) -> None:
-    """Judge and print."""
+    """Judge glyphs and print a row."""
     judged = judges(images)
     hits, flagged = prompt_hits(judged, per_prompt).double().mean(), judged.flagged.double().mean()
     print(f"{name:44s} {100 * hits:6.1f} {100 * flagged:9.1f} {judged.flaws.mean():7.2f} {calls:6d}", flush=True)

@@ -1,12 +1,12 @@
-"""The classic recipe against the preset `cpu`: glyphs a second, training and sampling, on this machine, in one run.
+"""The classic recipe against the preset `cpu`: glyphs per second in training and sampling, on this machine, in one run.
 
     python benchmarks/classic.py [--data data/glyphs.parquet] [--batch 1] [--repeats 3] [--steps 4]
 
-The classic one is put together from diffusers' parts as its published training notebooks do it: a UNet2DConditionModel
+The classic recipe is put together from diffusers' parts as in its published training notebooks: a UNet2DConditionModel
 of 131 M parameters on plain pixels, which predicts the noise of DDPM's linear schedule, in float32, under AdamW; PNGs
-are opened one by one, and texts are encoded inside the step, by an encoder of the size of T5-base (with random
-weights: they cost the same). It draws by DPM-Solver++ in 20 steps with guidance; `--steps` of them are timed, for one
-glyph, and the rest is extrapolated. Ours trains on glyphs of random pixels at its own batch and draws with the bundled
+are opened one by one, and texts are encoded within the step, by an encoder the size of T5-base (with random weights,
+which cost the same). It draws with DPM-Solver++ in 20 steps with guidance; `--steps` of them are timed, for one glyph,
+and the rest is extrapolated. Ours trains on glyphs of random pixels at its own batch size and draws with the bundled
 model at default settings.
 """
 
@@ -56,7 +56,7 @@ class Texts:
     """Token states of texts, computed anew each time."""
 
     def __init__(self) -> None:
-        self.tokenizer = TextEncoder().tokenizer  # another one than T5's, of as many tokens a text
+        self.tokenizer = TextEncoder().tokenizer  # not T5's, but with as many tokens per text
         sizes = T5Config(vocab_size=32_128, d_model=768, d_ff=3072, d_kv=64, num_layers=12, num_heads=12)
         self.encoder = T5EncoderModel(sizes).eval()
 
@@ -94,7 +94,7 @@ class ClassicTraining:
 
 
 def classic_sampling(network: UNet2DConditionModel, texts: Texts, steps: int) -> Callable[[], None]:
-    """A function that takes the first `steps` of 20 for one glyph, guided."""
+    """A function that takes the first `steps` of 20 guided steps for one glyph."""
     scheduler = DPMSolverMultistepScheduler(num_train_timesteps=1000)
 
     def work() -> None:

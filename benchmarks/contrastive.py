@@ -2,8 +2,8 @@
 
     python benchmarks/contrastive.py [--data data/glyphs.parquet] [--steps 1500]
 
-Two rows a model: retrieval among the test split, text to glyph and glyph to text, after the same steps from the same
-seed; the seconds are of processor time. Some five minutes on one core.
+Two rows per model: retrieval within the test split, text to glyph and glyph to text, after the same number of steps
+from the same seed; seconds are of processor time. It takes about five minutes on one core.
 """
 
 import argparse

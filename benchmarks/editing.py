@@ -1,14 +1,14 @@
-"""Editing, measured: how held parts are best resampled, what `--with` brings, and which mixture brings both meanings.
+"""Editing, measured: how best to resample held parts, what `--with` brings, and which mixture brings both meanings.
 
     python benchmarks/editing.py hold|with|mix [--model FOLDER] [--steps 20] [--per-case 8] [--only TEXT]
 
-One table each. Columns of all: the glyphs flagged as implausible, and the network's evaluations a glyph.
+One table each. All have a column of glyphs flagged as implausible, `hold` also one of network evaluations per glyph.
 
-hold: `exact` is the share of glyphs whose held part is that of the picture, through the levels curve; `go on` the share
-of strokes cut by the border of the held part that are continued on its other side; `run into` ink beside the border
-against paper that is held, in pixels a glyph.
-with, mix: a linear reader of components on the recogniser's features, fitted first to real glyphs, says which parts are
-in a glyph; its own share of right answers on real glyphs held out stands above the table.
+hold: `exact` is the share of glyphs whose held part equals that of the picture, after the levels curve; `go on` the
+share of strokes cut by the border of the held part that continue on its other side; `run into` the ink just outside the
+border that meets held paper, in pixels per glyph.
+with, mix: a linear reader of components on the recogniser's features, first fitted to real glyphs, says which parts a
+glyph contains; its own hits and false alarms on held-out real glyphs are printed above the table.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from glyffuser.judge.judges import Judges, load_judges
 
 
 class Held(NamedTuple):
-    """A picture (H, H), what is held of it (H, H), and the prompt for the rest."""
+    """A picture (H, H), the part of it that is held (H, H), and the prompt for the rest."""
 
     picture: np.ndarray
     kept: np.ndarray
@@ -69,8 +69,8 @@ def held_cases(size: int) -> list[Held]:
 
 
 def over_the_border(glyph: np.ndarray, kept: np.ndarray) -> tuple[int, int, int]:
-    """Pairs of pixels on either side of the border of the held part: ink on both sides, held ink that ends there, and
-    ink that runs into held paper.
+    """Count pixel pairs across the border of the held part: ink on both sides, held ink that ends there, and ink that
+    runs into held paper.
     """
     both = ends = runs = 0
     for axis in (0, 1):
@@ -126,7 +126,7 @@ def hold(pipe: GlyffuserPipeline, judges: Judges, steps: int, n: int, only: str)
 
 
 class Reader:
-    """Which of some groups of components, "火灬" for fire, are in a glyph: linear, on the recogniser's features."""
+    """A linear reader, on the recogniser's features, of which groups of components ("火灬" for fire) are in a glyph."""
 
     def __init__(self, judges: Judges, groups: Sequence[str], data: Path):
         self.judges, self.groups = judges, groups
@@ -149,7 +149,7 @@ class Reader:
         )
 
     def features(self, images: np.ndarray) -> Tensor:
-        """Of pictures (N, H, H): (N, 2 D)."""
+        """The features of pictures (N, H, H): (N, 2 D)."""
         features = self.judges.recogniser.read(images).features
         return torch.cat([features, features.relu()], dim=1)
 
@@ -210,7 +210,7 @@ PAIRS = (  # two prompts, each with the components that show its meaning
 
 
 def alternating(pipe: GlyffuserPipeline, both: Condition, n: int, steps: int) -> Tensor:
-    """One glyph a row, the first prompt in every other step, the second in the others."""
+    """n glyphs, guided by the first prompt in every other step and by the second in the others."""
     D = classifier_free(pipe.denoiser(), GUIDANCE, pipe.condition([""]), INTERVAL)
     calls = 0
 
@@ -224,7 +224,7 @@ def alternating(pipe: GlyffuserPipeline, both: Condition, n: int, steps: int) ->
 
 
 def last(sampler: Sampler, D: Denoiser, pipe: GlyffuserPipeline, cond: Condition | None, n: int, steps: int) -> Tensor:
-    """What a sampler draws of the glyphs of seed 0."""
+    """The glyphs of seed 0 as a sampler draws them."""
     noise = noise_source([seeded(0, k) for k in range(n)], n)
     size, sigmas = pipe.unet.config.sample_size, pipe.schedule.sigmas(steps)
     step: Step

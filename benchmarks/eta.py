@@ -1,15 +1,15 @@
-"""Fresh noise and guidance: what glyphs gain and lose if dpm++2m-sde replaces noise sooner, or is steered elsewhere.
+"""Fresh noise and guidance: what glyphs gain and lose if dpm++2m-sde replaces noise sooner or is guided otherwise.
 
     python benchmarks/eta.py [--model FOLDER] [--data data/glyphs.parquet] [--steps 10 20 40] [--eta 1 4 16]
         [--guidance 2 3] [--above 0.3 1] [--below inf] [--n 2]
 
-One row for each number of steps, eta, guidance scale and noise levels between which it acts, of the same noise at the
-start: `--n` glyphs for each prompt of the evaluation, and one for each of `--definitions` held-out ones. right: share
-with a radical that was asked for; flagged and flaw: share that is implausible, and the mean score, higher = worse;
-variety: of the glyphs of a prompt; Fréchet and coverage: of the definitions against held-out characters; strokes:
-their mean number; exist: share that is a character already.
+One row for each number of steps, eta, guidance scale and range of noise levels in which it acts, all from the same
+starting noise: `--n` glyphs for each prompt of the evaluation, and one for each of `--definitions` held-out
+definitions. right: share with a radical that was asked for; flagged and flaw: share that is implausible, and the mean
+score, higher = worse; variety: among the glyphs of a prompt; Fréchet and coverage: of the definitions' glyphs against
+held-out characters; strokes: their mean number; exist: share that is already a character.
 
-The selector reads glyphs here, not the judges: what is chosen by this table is scored by `glyffuser evaluate`.
+The selector reads glyphs here, not the judges: `glyffuser evaluate` scores what is chosen by this table.
 The last rows are of real glyphs.
 """
 

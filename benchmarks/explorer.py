@@ -1,12 +1,12 @@
-"""The explorer's folder and its speed: its size, seconds from opening to the first glyph, and for each glyph after it.
+"""The explorer's folder and its speed: its size, seconds from opening to the first glyph, and for each later one.
 
     python benchmarks/explorer.py [--page FOLDER] [--model FOLDER] [--data FILE] [--draws 3] [--pictures FOLDER]
 
-Writes the page, unless FOLDER holds one, opens it in a headless Chromium, from the file system (one thread) and from
-the server of `glyffuser explorer --open` (several), and prints what the page itself measures: seconds until the first
-glyph is drawn, and the median of further drawings of other seeds, with the steps that the page offers by itself.
-Processor seconds are those of the browser; they say more than seconds where other work runs. `--pictures` also writes
-WebP pictures of the page's states, for the documents and to look at.
+Writes the page unless FOLDER holds one, opens it in a headless Chromium, from the file system (one thread) and from the
+server of `glyffuser explorer --open` (several), and prints what the page itself measures: seconds until the first glyph
+is drawn, and the median of further drawings with other seeds, at the page's default number of steps. Processor seconds
+are the browser's; they say more than seconds where other work is running. `--pictures` also writes WebP pictures of the
+page's states, for the documents and for inspection.
 """
 
 import argparse
@@ -28,17 +28,17 @@ LONG = 600_000  # milliseconds
 
 
 def used() -> float:
-    """Seconds of the processor that this process's children that still run have used."""
+    """Processor seconds used by this process's running children."""
     return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children(recursive=True))
 
 
 def seconds(page: Any, name: str) -> float:
-    """A number that the page measured."""
+    """A number measured by the page."""
     return float(page.evaluate(f"document.body.dataset.{name}"))
 
 
 def drawn(page: Any, seed: int) -> None:
-    """Have the page draw, to the end."""
+    """Have the page draw, and wait until it is done."""
     page.fill("#seed", str(seed))
     page.evaluate("document.body.dataset.state = 'asked'")
     page.click("#draw")
@@ -46,7 +46,7 @@ def drawn(page: Any, seed: int) -> None:
 
 
 def visit(browser: Any, address: str, draws: int, folder: Path | None) -> dict[str, float]:
-    """One visit: seconds, and those of the processor, to the first glyph, and for one that follows; threads."""
+    """One visit: seconds and processor seconds to the first glyph and for a later one; threads."""
     page = browser.new_context(viewport=WIDE).new_page()
     start = used()
     page.goto(address)
@@ -65,7 +65,7 @@ def visit(browser: Any, address: str, draws: int, folder: Path | None) -> dict[s
 
 
 def pictures(page: Any, folder: Path) -> None:
-    """The page in the middle of two drawings, light and dark, wide and on a phone, as WebP."""
+    """Write WebP pictures of the page half-way through two drawings, light and dark, wide and on a phone."""
     folder.mkdir(parents=True, exist_ok=True)
     page.fill("#prompt-2", "a kind of fish")
     drawn(page, 0)

@@ -1,20 +1,20 @@
-"""How time and memory grow with the data set: building it, reading its captions, training, mapping, evaluating.
+"""How time and memory grow with the data set: building it, encoding its captions, training, mapping, evaluating.
 
     python benchmarks/growth.py [--sizes 1000 21000 200000] [--stages build captions training map evaluation]
                                 [--folder /tmp/growth]
 
-One table: for each size and stage the seconds it took and the most memory that its process, one for each, ever held, in
-which the libraries alone, about 500 MiB where torch is needed, are included; "import" has a row of its own.
+One table: for each size and stage, each in a process of its own, the seconds taken and the peak memory, which includes
+that of the libraries alone, about 500 MiB where torch is needed; "import" has a row of its own.
 
-build       draws so many glyphs: characters spread evenly over Unihan, in one file; above one font's worth, all of
+build       draws that many glyphs: characters spread evenly over Unihan, in one file; above one font's worth, all of
             them in several faces of the Noto Sans CJK collection (regional forms and widths, much alike), in shards
 captions    encodes every caption of the `cpu` preset anew
-training    sets up the `cpu` preset, but for a tower fitted for 50 steps, and takes 3 steps of it
-map         lays out every glyph, though `glyffuser map` itself stops at the first font
-evaluation  measures the bundled model by 2 steps and few glyphs: what hangs on the data set is whole, drawing is not
+training    sets up the `cpu` preset, except that its tower is fitted for 50 steps, and takes 3 steps
+map         lays out every glyph, though `glyffuser map` itself uses only the first font
+evaluation  measures the bundled model with 2 steps and few glyphs: full in what depends on the data set, not in drawing
 
-A data set that is in the folder is used, and so are its captions in training; so stages can be run one at a time. A
-stage that failed says why.
+A data set already in the folder is used, and so are its captions in training, so stages can be run one at a time. A
+stage that fails says why.
 """
 
 import argparse
@@ -39,7 +39,7 @@ Timed = Callable[[Path, int], dict[str, Any]]  # (where, size) -> what else ther
 
 
 def data_of(folder: Path, size: int) -> Path:
-    """The data set of a size: a file, or a folder where several fonts are in it."""
+    """The data set of a size: a file or, with several fonts, a folder."""
     file = folder / str(size) / "glyphs.parquet"
     return file if file.exists() else folder / str(size) / "glyphs"
 
@@ -61,7 +61,7 @@ def build(folder: Path, size: int) -> dict[str, Any]:
 
 
 def imports(folder: Path, size: int) -> dict[str, Any]:
-    """Load what the other stages stand on."""
+    """Import what the other stages need."""
     import glyffuser.evaluate.measure
     import glyffuser.train.loop  # noqa: F401
 
@@ -143,7 +143,7 @@ STAGES: dict[str, Timed] = {
 
 
 def run_stage(name: str, folder: Path, size: int) -> None:
-    """In a process of its own: do the work, and print time and memory as JSON."""
+    """Do the work, in a process of its own, and print time and memory as JSON."""
     start = time.perf_counter()
     try:
         told = STAGES[name](folder, size)

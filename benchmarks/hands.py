@@ -2,13 +2,13 @@
 
     python benchmarks/hands.py --model runs/styles [--data data/styles.parquet] [--prompts 40] [--picture FILE.png]
 
-Two glyphs a prompt, each from its own noise, are drawn in every style. How alike two glyphs are is the cosine of the
-recogniser's features, less their mean; it learnt characters in ten fonts, so these speak of structure more than of
+Two glyphs per prompt, each from its own noise, are drawn in every style. The likeness of two glyphs is the cosine of
+the recogniser's features, less their mean; it learnt characters in ten fonts, so these speak more of structure than of
 style. `same` is the mean over pairs of styles of one invention, `other` that over pairs of styles of two inventions for
 one prompt; `radical` the share of pairs of one invention in which the recogniser sees the same radical; `style` the
-share of glyphs whose style is told right by a linear reader, which is fitted to real glyphs first; `flagged` that of
-implausible ones. The row of real glyphs takes held-out characters for inventions, and for `other` those of one radical.
-The picture has a row a style, a column an invention.
+share of glyphs whose style is recognised by a linear reader, first fitted to real glyphs; `flagged` the share of
+implausible ones. In the row of real glyphs, held-out characters stand for inventions, and `other` compares those of one
+radical. The picture has one row per style and one column per invention.
 """
 
 import argparse
@@ -35,7 +35,7 @@ SHOWN = 8  # prompts in the picture
 
 
 class Reader:
-    """Which of some styles pictures are in: linear, on what each of 16 x 16 places shows."""
+    """A linear reader of the styles of pictures, on what each of 16 x 16 places shows."""
 
     def __init__(self, data: GlyphData, styles: list[str]):
         x, y = self.features(data.images), torch.tensor([styles.index(style) for style in data.styles])
@@ -45,19 +45,19 @@ class Reader:
         self.weight = torch.linalg.solve(with_one.T @ with_one + ridge, with_one.T @ F.one_hot(y, len(styles)).float())
 
     def features(self, images: np.ndarray) -> Tensor:
-        """Of pictures (N, H, H): how dark each place is, and how much edge it has across and down, (N, 768)."""
+        """Features of pictures (N, H, H): how dark each place is and how much edge it has across and down, (N, 768)."""
         x = 1 - torch.from_numpy(images).float()[:, None] / 255
         across, down = (F.pad(d.abs(), pad) for d, pad in ((x.diff(dim=3), (0, 1)), (x.diff(dim=2), (0, 0, 0, 1))))
         return F.adaptive_avg_pool2d(torch.cat([x, across, down], dim=1), 16).flatten(1)
 
     def __call__(self, images: np.ndarray) -> Tensor:
-        """The numbers of the styles (N,)."""
+        """The index of each picture's style (N,)."""
         x = self.features(images) - self.mean
         return (torch.cat([x, torch.ones(len(x), 1)], dim=1) @ self.weight).argmax(dim=1)
 
 
 def row(name: str, glyphs: np.ndarray, others: np.ndarray, judges: Judges, reader: Reader) -> str:
-    """A line of the table for glyphs (styles, N, H, H), of which `others` (N,) names another invention for each."""
+    """A line of the table for glyphs (styles, N, H, H); for each invention, `others` (N,) names another one."""
     styles, count = glyphs.shape[:2]
     judged = judges(glyphs.reshape(-1, *glyphs.shape[2:]))
     features = judged.features.unflatten(0, (styles, count))
@@ -73,7 +73,7 @@ def row(name: str, glyphs: np.ndarray, others: np.ndarray, judges: Judges, reade
 
 
 def real(data: GlyphData, styles: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Characters that are there in every style (styles, N, H, H), and for each another one of its radical (N,)."""
+    """Characters that exist in every style (styles, N, H, H), and for each the index of another of its radical (N,)."""
     at = {(char, style): i for i, (char, style) in enumerate(zip(data.chars, data.styles, strict=True))}
     chars = [char for char in dict.fromkeys(data.chars) if all((char, style) in at for style in styles)]
     radicals = np.array([data.radicals[at[char, styles[0]]] for char in chars])

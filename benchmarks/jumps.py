@@ -1,13 +1,14 @@
-"""What a student of few steps could reach: steps that jump to the end of the teacher's own path, then fresh noise.
+"""What a few-step student could reach: steps that jump to the end of the teacher's own path, then fresh noise.
 
     python benchmarks/jumps.py [--model FOLDER] [--steps 1 2 4] [--fine 24] [--glyphs 80]
 
 A consistency model (Song et al. 2023) learns to jump from any noise level to where the ODE of diffusion ends; it draws
-in few steps by jumping, adding noise of the next level, and jumping again. Here the teacher makes each jump itself, by
-dpm++2m over what `--fine` steps leave below the level, so the shares are the most that such a student can learn.
+in few steps by jumping, adding noise of the next level, and jumping again. Here the teacher makes each jump itself,
+with dpm++2m over those of `--fine` steps that lie below the level, so the shares are the most that such a student can
+learn.
 
-right: glyphs with a radical that was asked for; flagged: implausible ones; both as the selector reads them, not one of
-the judges. evaluations: of the guided teacher, for a glyph.
+right: glyphs with a radical that was asked for; flagged: implausible ones; both as read by the selector, not by one of
+the judges. evaluations: of the guided teacher, per glyph.
 """
 
 import argparse
@@ -32,7 +33,7 @@ BATCH = 40
 
 
 def jumped(pipe: GlyffuserPipeline, texts: list[str], first: int, steps: int, fine: int) -> tuple[np.ndarray, int]:
-    """A glyph for each text, uint8 (N, H, W), of noise number `first` and on, in so many jumps; and the evaluations."""
+    """A glyph for each text, uint8 (N, H, W), in `steps` jumps, from noise number `first` on; and the evaluations."""
     cond, guided = pipe.condition(texts), pipe.denoiser(pipe.usual.guidance)
     noise = noise_source([seeded(0, first + k) for k in range(len(texts))], len(texts))
     calls = 0

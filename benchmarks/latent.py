@@ -1,10 +1,10 @@
-"""What an autoencoder loses: held-out glyphs, and the same through its latents.
+"""What an autoencoder loses: held-out glyphs, and the same glyphs through its latents.
 
     python benchmarks/latent.py --autoencoder runs/autoencoder [--data data/glyphs.parquet] [--picture FILE.png]
 
-`error` is the mean distance in grey, 0 to 1; `IoU` that of the ink, threshold one half; `flagged` the share that the
-judges find implausible; `right` the share of which they read the right radical; `grey` that of pixels that are neither
-ink nor paper. The picture holds glyphs above their reconstructions, and a walk between two of them in the last row.
+`error` is the mean difference in grey, 0 to 1; `IoU` that of the ink, threshold one half; `flagged` the share that the
+judges find implausible; `right` the share whose radical they read right; `grey` the share of pixels that are neither
+ink nor paper. The picture shows glyphs above their reconstructions, and in the last row a walk between two of them.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python benchmarks/levels.py [--model FOLDER] [--data data/glyphs.parquet]
 
-One table: grey pixels a pixel of ink, and shares of glyphs with dirt at the border and specks on the paper (measure.py:
-crispness), of the same glyphs under every way, and of the real ones of the test split.
+One table: grey pixels per pixel of ink, and shares of glyphs with dirt at the border and with specks on the paper
+(`crispness` in evaluate/paper.py), for the same glyphs done each way, and for the real ones of the test split.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from glyffuser.judge.prompts import PROMPTS
 
 
 def row(name: str, images: np.ndarray) -> None:
-    """Measure and print."""
+    """Measure glyphs and print a row."""
     found = crispness(images)
     print(f"{name:16s} {found['grey']:6.3f} {100 * found['dirty']:7.1f} {100 * found['specks']:8.1f}", flush=True)
 

@@ -1,10 +1,11 @@
-"""How far glyphs of the same seed differ between two machines: this one, and that which drew the pictures in README.
+"""How far glyphs of the same seed differ between two machines: this one, and the one that drew the README's pictures.
 
     glyffuser sample "gold" "a kind of fish" "illness, disease" "bamboo basket" -n 9 --out out
     python benchmarks/machines.py out docs/images
 
-A row a picture that both folders hold, of the same size: the share of pixels that differ, of those that do by more than
-a quarter of the way from ink to paper, and the mean difference in grey, 0 to 255. Any two folders can be compared.
+One row for each picture that both folders hold at the same size: the share of pixels that differ, the share that differ
+by more than a quarter of the way from ink to paper, and the mean difference in grey, 0 to 255. Any two folders can be
+compared.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""How surely `judge/novelty.py` tells what exists: real characters, redrawn, among all ideographs.
+"""How reliably `judge/novelty.py` tells what exists: real characters, redrawn, among all ideographs.
 
     python benchmarks/novelty.py [--count 400] [--seed 0]
 
-One table. Redrawn: every place moved by a smooth random displacement, at most 2 pixels in each direction, or with a
+One table. Redrawn: every place is moved by a smooth random displacement, at most 2 pixels in each direction, or with a
 standard deviation of 2 pixels. For both: the share whose own picture is among the first 1, 2, 4 ... candidates, and the
-share within 3, 3.5, 4 and 5 pixels of itself. Then the share of real characters that lie so near to another one.
+share within 3, 3.5, 4 and 5 pixels of itself. Then the share of real characters that lie as close to another one.
 """
 
 import argparse

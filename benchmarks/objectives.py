@@ -2,14 +2,15 @@
 
     python benchmarks/objectives.py [--minutes 20] [--preset cpu] [--out runs/objectives] [--set section.key=value]...
 
-Every row starts from the same seed, so from the same weights, tower and glyphs, and trains for so many minutes
-(resumed, if its folder holds a part of it), or, with `--minutes 0 --set train.max_steps=N`, for so many steps; `zero`
-rows end in nothing but noise. All share the preset's weighting of noise levels, but `epsilon`: it has its own, "simple"
-(Ho et al. 2020), for the preset's counts errors of the clean image, which are those of the noise times sigma; `--set
-diffusion.weighting=...` is for all rows. Then the model is measured as by `glyffuser evaluate --quick`, and one line
-is printed: steps taken, last mean loss (of its own objective, so not comparable), hit rate, flagged share, precision,
-recall and Fréchet distance of the recogniser's features. The whole tables go to <out>/<row>/evaluation. `--evaluate 0`
-leaves the evaluation out, `--evaluate N` takes N held-out definitions. `--only` keeps the rows whose name holds a text.
+Every row starts from the same seed, so from the same weights, tower and glyphs, and trains for the same number of
+minutes (resuming if its folder holds part of the run) or, with `--minutes 0 --set train.max_steps=N`, for N steps;
+`zero` rows end in nothing but noise. All share the preset's weighting of noise levels except `epsilon`, which has its
+own, "simple" (Ho et al. 2020), because the preset's counts errors of the clean image, which are those of the noise
+times sigma; `--set diffusion.weighting=...` applies to all rows. Then the model is measured as by `glyffuser evaluate
+--quick`, and one line is printed: steps taken, last mean loss (of its own objective, so not comparable), hit rate,
+flagged share, precision, recall and Fréchet distance of the recogniser's features. Full tables go to
+<out>/<row>/evaluation. `--evaluate 0` skips the evaluation, `--evaluate N` takes N held-out definitions. `--only` keeps
+the rows whose name contains a text.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def name_of(objective: Objective) -> str:
 
 
 def configured(base: str, objective: Objective, minutes: float, changes: list[str]) -> Config:
-    """The run of a row."""
+    """The configuration of a row's run."""
     schedule, kind, zero = objective
     told = [f"diffusion.schedule={schedule}", f"diffusion.prediction_type={kind}"]
     told += [f"diffusion.zero_terminal={str(zero).lower()}", f"train.max_minutes={minutes}"]
@@ -68,7 +69,7 @@ def main() -> None:
     for row in rows:
         config, out = configured(options.preset, row, options.minutes, options.set), options.out / name_of(row)
         steps, loss = train(config, out, tower)
-        tower = tower or RunFolder(out, config).tower()  # which no objective changes
+        tower = tower or RunFolder(out, config).tower()  # the same for every objective
         line = f"{name_of(row):28} {steps:6} {loss:8.4f}"
         if options.evaluate:
             found = scorer(out)

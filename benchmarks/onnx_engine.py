@@ -2,14 +2,14 @@
 
     python benchmarks/onnx_engine.py [--model FOLDER] [--onnx FOLDER] [--only torch int8] [--n 80] [--pairs 3]
 
-Exports the model in every precision into a folder of `--onnx`, unless it is there, then prints one table. Size: of
-denoiser and text encoder. Difference: of the denoiser from torch in float32, at most, on random inputs. Seconds: of the
-processor for 16 glyphs, on one thread, the median of runs in which the engines take turns. Rate, flagged: share of
-glyphs with a right radical, and of implausible ones, one for each prompt of the evaluation, from the same noise; `--n`
-takes fewer of the prompts, evenly from their list, for a trial.
+Exports the model in every precision into a folder in `--onnx`, unless it is there, then prints one table. Size: of the
+denoiser and the text encoder. Difference: the largest of the denoiser from torch in float32, on random inputs. Seconds:
+processor time for 16 glyphs on one thread, the median of runs in which the engines take turns. Rate, flagged: the share
+of glyphs with a right radical and of implausible ones, one glyph per prompt of the evaluation, from the same noise;
+`--n` takes fewer prompts, evenly from their list, for a trial.
 
 `torch` is what `glyffuser sample` does: bfloat16 where that is fast; `torch float32` is what it does elsewhere. With
-`--pairs 0` or `--steps 0` a half of the table is left out.
+`--pairs 0` or `--steps 0`, half of the table is left out.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def by_onnx(model: Path, folder: Path) -> GlyffuserPipeline:
 
 
 def exported(pipe: GlyffuserPipeline, folder: Path, precision: str) -> dict[str, Any]:
-    """What the table says of the files of one precision, which are made if they are missing."""
+    """What the table says of the files of one precision; missing files are made first."""
     if not (folder / SETTINGS).is_file():
         export_onnx(pipe, folder, precision)
     sizes = {name: (folder / f"{name}.onnx").stat().st_size / 1e6 for name in ("denoiser", "text_encoder")}
@@ -62,13 +62,13 @@ def exported(pipe: GlyffuserPipeline, folder: Path, precision: str) -> dict[str,
 
 
 def single(name: str) -> contextlib.AbstractContextManager:
-    """Torch in float32, if that is what the row is about."""
+    """A context with torch in float32, if the row is about that."""
     plain = mock.patch.object(pipeline, "fast_matmul", return_value=contextlib.nullcontext())
     return plain if name == "torch float32" else contextlib.nullcontext()
 
 
 def timed(engines: dict[str, GlyffuserPipeline], pairs: int, steps: int) -> dict[str, float]:
-    """The median of the seconds of the processor that each takes for 16 glyphs in so many steps; they take turns."""
+    """Median processor seconds of each for 16 glyphs in `steps` steps; the engines take turns."""
     taken: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(pairs):
         for name, pipe in engines.items():

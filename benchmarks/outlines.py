@@ -3,12 +3,13 @@
     python benchmarks/outlines.py [--glyphs 200] [--drawn out/] [--library] [--upscaler runs/upscale512]
 
 Real characters come from the data set; `--drawn` names a folder that `glyffuser sample` wrote. IoU is that of the ink,
-threshold one half, of the picture and of the outline rendered by FreeType at the picture's size. Distances are from
-the traced outline to the nearest point of the true one, in thousandths of an em. `true` are pictures of the font's
-outlines without hinting, `hinted` those of the data set, in which FreeType has moved the strokes to whole pixels.
+threshold one half, between the picture and the outline rendered by FreeType at the picture's size. Distances are from
+the traced outline to the nearest point of the true one, in thousandths of an em. `true` pictures are of the font's
+outlines without hinting, `hinted` ones those of the data set, in which FreeType has moved the strokes to whole pixels.
 
-With `--upscaler`, pictures are also enlarged by that network and traced then, and a line says which way is better: the
-nearer outlines where the true ones are known; for drawn glyphs, whose true outlines nobody knows, the fewer points.
+With `--upscaler`, pictures are also enlarged by that network and then traced, and a line says which way is better: the
+one with nearer outlines where the true ones are known; for drawn glyphs, whose true outlines nobody knows, the one with
+fewer points.
 """
 
 import argparse
@@ -51,7 +52,7 @@ def own_outlines(chars: list[str]) -> list[Outline]:
 
 
 def recorded(steps: list) -> Outline:
-    """What a pen recorded, in units of the font, as an outline in pixels."""
+    """What a pen recorded in font units, as an outline in pixels."""
     made: list[Contour] = []
     for step, points in steps:
         at = tuple((LEFT + UNIT * x, BASELINE - UNIT * y) for x, y in points)
@@ -89,8 +90,8 @@ def along(outline: Outline, step: float) -> np.ndarray:
 
 
 def row(name: str, pictures: list[np.ndarray], tracer: Callable, own: list[Outline] | None) -> float:
-    """Trace pictures (H, H) and print one row. Returns what is to be small: the mean distance from their own outlines,
-    or, where those are unknown, the points.
+    """Trace pictures (H, H) and print one row. Returns what should be small: the mean distance from their own
+    outlines or, where those are unknown, the number of points.
     """
     ious, points, seconds, far = [], [], [], []
     for i, picture in enumerate(pictures):
@@ -146,7 +147,7 @@ def by_library(picture: np.ndarray) -> Outline:
 
 
 def compared(name: str, pictures: list[np.ndarray], upscaler: Path, own: list[Outline] | None) -> None:
-    """Print a row of pictures (128, 128) as they are, one of them enlarged, and which is better."""
+    """Print a row for pictures (128, 128) as they are, one for them enlarged, and which is better."""
     (network,) = load_upscalers([upscaler])
     side = network.config.sample_size
     plain = row(name, pictures, trace, own)

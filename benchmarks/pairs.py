@@ -1,4 +1,4 @@
-"""What speed-ups gain: before and after, in turns within one run, with a check that both give the same.
+"""What speed-ups gain: before and after, in turns within one run, with a check that both give the same result.
 
 python benchmarks/pairs.py [--repeats 5]
 """

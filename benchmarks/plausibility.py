@@ -2,8 +2,8 @@
 
     python benchmarks/plausibility.py [--data data/glyphs.parquet] [--steps 800] [--kinds erase add ...]
 
-One row a kind: area under the curve of the bundled network, which was shown all kinds, and of one that was shown the
-others only, briefly. Measured on the test split. About seven minutes a kind on one core.
+One row per kind: area under the curve and flagged share, for the bundled network, which was shown all kinds, and for
+one that was shown only the others, briefly. Measured on the test split. About seven minutes per kind on one core.
 """
 
 import argparse

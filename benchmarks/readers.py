@@ -3,8 +3,8 @@
     python benchmarks/readers.py [--data data/glyphs.parquet] [--steps 3000] [--only riddles]
 
 For each way, on texts it was not fitted to: the share of held-out definitions, of the evaluation's prompts and of its
-two lists of paraphrases whose likeliest radical is right, and the probability that it gives to the right ones. Towers
-with riddles have descriptions of parts too.
+two lists of paraphrases whose likeliest radical is right, and the probability given to the right ones. Towers with
+riddles have descriptions of parts too.
 """
 
 import argparse

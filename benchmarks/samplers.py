@@ -1,11 +1,11 @@
-"""What each sampler, and each spacing of few steps, is good for: glyphs by each at several step numbers, judged.
+"""What each sampler, and each spacing of few steps, is good for: glyphs by each at several numbers of steps, judged.
 
     python benchmarks/samplers.py [--model FOLDER] [--glyphs 160] [--steps 5 10 20 40] [--out FILE]
 
-One table: the share of glyphs with the right radical (hits), of those flagged as implausible, of those that are right
-and not flagged (sound), and evaluations of the network a glyph. Every row starts from the same noise. `--out
-src/glyffuser/generate/samplers.json` makes it the table that `glyffuser sample --sampler list` shows; after every row
-the file is written, and rows that it holds of the same model and number of glyphs are not drawn again.
+One table: the shares of glyphs with the right radical (hits), of those flagged as implausible, and of those that are
+right and not flagged (sound), and network evaluations per glyph. Every row starts from the same noise. `--out
+src/glyffuser/generate/samplers.json` makes it the table that `glyffuser sample --sampler list` shows; the file is
+written after every row, and rows it already holds for the same model and number of glyphs are not drawn again.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from glyffuser.judge.prompts import PROMPTS, Prompt
 
 
 def asked(glyphs: int) -> list[Prompt]:
-    """The prompt of each glyph: all prompts, again and again; of fewer glyphs, some from the whole range."""
+    """The prompt of each glyph: all prompts, over and over; for fewer glyphs, some from the whole range."""
     stride = max(1, len(PROMPTS) // glyphs)
     return [PROMPTS[k * stride % len(PROMPTS)] for k in range(glyphs)]
 

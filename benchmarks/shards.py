@@ -2,13 +2,13 @@
 
     python benchmarks/shards.py [--data data/ten] [--source data/glyphs.parquet] [--fonts 10] [--shards 10] [--cap 256]
 
-Makes the data set first if it is not there: every glyph of the source under ten names of fonts. Their pictures are
-alike, which matters neither to order nor to memory; `glyffuser dataset build --font ... --shards 10 --out data/ten`
-makes one of real fonts. Two tables. Mixing: how often two glyphs of a batch are of one row group, radical, character
-or font, and how far apart in the shards successive glyphs lie, as a share of their number; as they stand there, with
-row groups permuted alone, as training takes them, and for a permutation of all glyphs. Reading: one pass, batch by
-batch, as a training step asks for it, by a process that may not take more than `--cap` MiB beyond what it has once the
-data set is open; and what the same limit says to whoever reads everything.
+Makes the data set first if it does not exist: every glyph of the source under ten font names. Their pictures are alike,
+which matters neither to order nor to memory; `glyffuser dataset build --font ... --shards 10 --out data/ten` makes one
+of real fonts. Two tables. Mixing: how often two glyphs of a batch share a row group, radical, character or font, and
+how far apart in the shards successive glyphs lie, as a share of their number; in stored order, with only row groups
+permuted, in the order of training, and for a permutation of all glyphs. Reading: one pass, batch by batch, as a
+training step asks for it, in a process that may not take more than `--cap` MiB beyond what it has once the data set is
+open; and how reading everything at once fares under the same limit.
 """
 
 import argparse
@@ -33,7 +33,7 @@ BATCH = 64
 
 
 def repeat(source: Path, out: Path, fonts: int, shards: int) -> None:
-    """Write a data set in shards, in which every glyph of the source stands so many times."""
+    """Write a data set in shards, in which every glyph of the source occurs `fonts` times."""
     start = time.perf_counter()
     info, ((_, file),) = opened(source, None)
     rows = file.read().to_pylist()
@@ -78,13 +78,13 @@ def mixing(stream: GlyphStream, seed: int) -> None:
 
 
 def mebibytes(field: str) -> float:
-    """What Linux says of this process's memory: VmHWM, most that was resident; VmData, what it may write to."""
+    """MiB of this process's memory, from Linux: VmHWM, the most that was resident; VmData, what it may write to."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) / 1024
 
 
 def read_pass(path: Path, cap: int, everything: bool) -> None:
-    """In a process of its own: go through one pass within the cap, and print what that took, as JSON."""
+    """Go through one pass within the cap, in a process of its own, and print what that took, as JSON."""
     stream = open_stream(path, "train")
     order = GlyphOrder(stream.radicals, 0, 0, stream.pictures.blocks)
     order(np.arange(1))

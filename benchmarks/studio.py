@@ -4,10 +4,10 @@
                                 [--pictures FOLDER]
 
 Starts the studio in this process, opens it in a headless Chromium, presses Draw, and prints the medians. "server" rows
-are without browser and network: how much of it is ours. "page" rows are what the page itself measures, from the click
-to the frame that is painted. Processor seconds, those of this process, say more than seconds where other work runs.
+leave out browser and network and show how much is ours. "page" rows are what the page itself measures, from the click
+until the frame is painted. Processor seconds, those of this process, say more than seconds where other work is running.
 The first frame is the noise of the seed, the next what the network predicts in it. `--pictures` also writes WebP
-pictures of the page's states, for the documents and to look at.
+pictures of the page's states, for the documents and for inspection.
 """
 
 import argparse
@@ -35,7 +35,7 @@ STEPS = "#how input[type=number] >> nth=0"
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 LOOKS = ("light", "dark", "phone")  # the last one is dark, too
 LONG = 600_000  # milliseconds
-# Notes when Draw is pressed, and when each frame that follows has been painted.
+# Records when Draw is pressed, and when each frame that follows has been painted.
 WATCH = """() => {
   window.seen = [];
   let pressed = 0;
@@ -55,7 +55,7 @@ WATCH = """() => {
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A headless Chromium or Chrome that is installed."""
+    """The installed Chromium or Chrome, headless."""
     from playwright.sync_api import sync_playwright
 
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -76,7 +76,7 @@ def started(artist: Artist) -> str:
 
 
 def on_the_server(artist: Artist, request: Request) -> dict[str, tuple[float, float]]:
-    """Seconds, and those of the processor, from a request to each thing that is shown of it."""
+    """Seconds and processor seconds from a request to each thing that is shown of it."""
     now: Callable[[], tuple[float, float]] = lambda: (time.perf_counter(), time.process_time())  # noqa: E731
     start, frames, images = now(), [], np.empty((0, 0, 0), np.uint8)
     for frame in artist.draw(request):
@@ -100,7 +100,7 @@ def on_the_page(page: Any, glyphs: int, steps: int) -> dict[str, float]:
 
 
 def opened(browser: Any, address: str) -> Any:
-    """A page of the studio, its folds open where the steps stand."""
+    """A page of the studio, unfolded where the steps are set."""
     page = browser.new_context(viewport=WIDE).new_page()
     page.set_default_timeout(LONG)
     page.goto(address)
@@ -117,7 +117,7 @@ def write_webp(png: bytes, path: Path) -> None:
 
 
 def pictures(page: Any, folder: Path) -> None:
-    """The page's states, light and dark, wide and on a phone, as WebP; it has drawn already."""
+    """Write WebP pictures of the page's states, light and dark, wide and on a phone; it has drawn already."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def shots(state: str) -> None:

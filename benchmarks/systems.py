@@ -1,19 +1,19 @@
-"""The systems of the family, each trained for the same time and evaluated, so that one sees what each buys.
+"""The systems of the family, each trained for the same time and evaluated, to see what each buys.
 
     glyffuser dataset build
     glyffuser dataset build --size 32 --out data/glyphs-32.parquet   # for the cascade; for styles: docs/TRAINING.md
     python benchmarks/systems.py [--minutes 20] [--out runs/systems] [--only transformer]
 
-A row is a run of `glyffuser train`, from the same seed as the others; it goes on where it was left. Autoencoder and
-upscaler, which the latent model and the cascade need, are trained for so many minutes before, and not counted. Where
-machines or their load differ between rows, `--minutes 0 --set train.max_steps=N --only ROW` trains so many steps: those
-that `glyffuser bench training` says a row makes in the time. Glyphs are those of 128 pixels: latents are decoded, and
-the cascade's small glyphs enlarged. The evaluation is that of `glyffuser evaluate --quick --per-prompt 2 --definitions
-420 --steps 16`, by text alone; nothing was chosen.
+Each row is a run of `glyffuser train`, from the same seed as the others; it resumes where it was left. The autoencoder
+and the upscaler that the latent model and the cascade need are trained beforehand for as many minutes, not counted.
+Where machines or their load differ between rows, `--minutes 0 --set train.max_steps=N --only ROW` trains N steps: as
+many as `glyffuser bench training` says a row makes in the time. Glyphs have 128 pixels: latents are decoded, and the
+cascade's small glyphs enlarged. The evaluation is that of `glyffuser evaluate --quick --per-prompt 2 --definitions 420
+--steps 16`, on glyphs drawn from the text alone, none selected.
 
-hits: share with a radical that was asked for; exist: share that is a character already; seconds: for 16 glyphs.
+hits: share with a radical that was asked for; exist: share that is already a character; seconds: for 16 glyphs.
 Reports go to <out>/<row>/evaluation, and <out>/table.jsonl keeps the rows. `--picture FILE` trains and measures
-nothing: it draws one glyph a prompt with each row's model that is there, all by the same seeds, nothing chosen.
+nothing: it draws one glyph per prompt with the model of each row that has one, all from the same seeds, none selected.
 """
 
 import argparse
@@ -47,7 +47,7 @@ ROWS: dict[str, tuple[str, list[str], str]] = {
     "parts told": ("cpu", ["model.components=500"], ""),
     "finer head": ("cpu", ["model.detail=32"], ""),
 }
-STYLE = "sans"  # of a model that knows several: the one that the evaluation's real glyphs are in
+STYLE = "sans"  # for a model that knows several: the one of the evaluation's real glyphs
 SETTINGS = dataclasses.replace(QUICK, per_prompt=2, definitions=420, steps=STEPS)
 PICTURED = ("gold", "a kind of fish", "illness, disease", "bamboo basket", "fire", "to speak", "a horse", "grass")
 GAP = 12  # pixels between the glyphs of the picture

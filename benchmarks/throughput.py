@@ -2,8 +2,8 @@
 
     python benchmarks/throughput.py [--steps 5] [--batch 64]
 
-Timed alone on the machine; other work makes the numbers, though hardly the ratios, worse. Whole presets, and what they
-make of the machine: `glyffuser bench training`.
+Run it alone on the machine; other work makes the numbers worse, though hardly the ratios. For whole presets, and what
+they make of the machine, see `glyffuser bench training`.
 """
 
 import argparse
@@ -37,7 +37,7 @@ VARIANTS: list[tuple[str, dict, dict]] = [
     ("the same in float32", COARSE, {"dtype": torch.float32}),
     ("wider: 128/256, MLP", WIDE, {}),
     ("each pixel normalised", {**WIDE, "norm_groups": 0}, {}),
-    # What is once kept stays kept: these come last.
+    # Memory once kept stays kept, so these come last.
     ("freed memory kept", {**WIDE, "norm_groups": 0}, {"keep": True}),
     ("cpu preset: and Muon for AdamW", {**WIDE, "norm_groups": 0}, {"keep": True, "muon": True}),
 ]
@@ -61,7 +61,7 @@ def measure(
     keep: bool = False,
     muon: bool = False,
 ) -> tuple[float, float, float]:
-    """Parameters (millions), training glyphs a second, denoised glyphs a second."""
+    """Parameters (millions), glyphs trained per second, glyphs denoised per second."""
     torch.manual_seed(0)
     plain = layers.plain_attention
     layers.plain_attention = fused_attention if fused else plain

@@ -23,9 +23,9 @@ from glyffuser.train.state import State
 
 
 def train(config: Config, out: Path, tower: TextTower | None = None) -> tuple[int, float]:
-    """Train a run to its end, or go on with it; returns steps and the last mean loss.
+    """Train a run to its end, resuming it if it was begun; returns steps and the last mean loss.
 
-    `tower`: fitted already, by the same settings of text and data, to save a new run the minute.
+    `tower`: one already fitted with the same text and data settings, to save a new run the minute.
     """
     folder = RunFolder(out, config)
     parts = setup(config, tower=folder.tower() or tower)
@@ -36,7 +36,7 @@ def train(config: Config, out: Path, tower: TextTower | None = None) -> tuple[in
 
 
 class Scorer:
-    """Measures runs against one data set, which is loaded when it is needed first."""
+    """Measures runs against one data set, which is loaded when first needed."""
 
     def __init__(self, data: str, settings: EvaluationSettings):
         self.data, self.settings = data, settings
@@ -48,7 +48,7 @@ class Scorer:
         return Measures(load_judges(), load_selector(), known, load_contrastive()[0]), training, held_out
 
     def __call__(self, run: Path, upscalers: Sequence[Path] = (), style: str | None = None) -> dict[str, Any]:
-        """The numbers of an evaluation of a run's model, in a style if it knows some, whose report is written to its
+        """Evaluate a run's model, in a style if it knows any; returns the numbers and writes the report to the run's
         folder `evaluation`.
         """
         pipe, (measures, training, held_out) = load_pipeline(run), self._loaded

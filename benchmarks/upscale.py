@@ -3,11 +3,11 @@
     glyffuser dataset build --size 512 --out data/glyphs-512.parquet
     python benchmarks/upscale.py [--upscaler FOLDER] [--data data/glyphs-512.parquet] [--glyphs 48]
 
-Real characters of the test split are made small, each pixel a mean, and enlarged again. Stroke accuracy is the IoU of
-the ink, threshold one half, with the real rendering; `edge` is that within four large pixels of its edges, where alone
-an enlargement can err; `error` the mean distance in grey, 0 to 1; `grey` the share of pixels that are neither ink nor
-paper, a measure of blur (the real ones' own is in the last row); `right` the share of characters of which the bundled
-recogniser reads the radical. Seconds are those of 16 glyphs. `--noise` and `--steps` vary how upscalers draw.
+Real characters of the test split are shrunk, each pixel a mean, and enlarged again. Stroke accuracy is the IoU of the
+ink, threshold one half, with the real rendering; `edge` is the same within four large pixels of its edges, the only
+place where an enlargement can err; `error` the mean difference in grey, 0 to 1; `grey` the share of pixels that are
+neither ink nor paper, a measure of blur (the last row has that of the real ones); `right` the share of characters whose
+radical the bundled recogniser reads right. Seconds are for 16 glyphs. `--noise` and `--steps` vary how upscalers draw.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def edges(real: np.ndarray) -> np.ndarray:
 
 
 def overlap(one: np.ndarray, other: np.ndarray, where: np.ndarray) -> float:
-    """Mean IoU of the ink of pictures (N, H, W), of the pixels in `where`."""
+    """Mean IoU of the ink of pictures (N, H, W), among the pixels in `where`."""
     a, b = (one < 128) & where, (other < 128) & where
     return float(np.mean((a & b).sum((1, 2)) / np.maximum((a | b).sum((1, 2)), 1)))
 

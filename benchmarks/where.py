@@ -2,9 +2,9 @@
 
     python benchmarks/where.py [--preset cpu] [--batch 64]
 
-On made-up glyphs and captions already encoded, as `glyffuser bench training` has them, so drawing the batch is not in
-it. What is an optimiser's, an average's and an attention's is told by where it was called, the rest by its name. The
-profiler goes by the clock, so it needs a core to itself: other work falls into whatever it interrupts.
+The glyphs are made up and the captions already encoded, as in `glyffuser bench training`, so drawing the batch is not
+included. Work of the optimiser, the averages and attention is known by where it was called, the rest by its name. The
+profiler goes by the clock, so it needs a core to itself: other work is counted with whatever it interrupts.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from glyffuser.bench.training import Step, affordable, whole_step
 from glyffuser.config import preset
 from glyffuser.networks import layers
 
-# What is called inside one of these belongs to it, whatever it is; those of backward passes are told by their node.
+# Whatever is called inside one of these belongs to it; in backward passes, the node tells.
 PLACES = {"Optimizer.step": "optimiser", "averages": "averages", "attention": "attention", "clipping": "clipping"}
 BACKWARD = {"BmmBackward0": "attention", "SoftmaxBackward0": "attention"}  # nothing but attention uses these
 NAMES = {

@@ -1,6 +1,6 @@
-"""Make what a run trained the bundled one: `python tools/bundle.py runs/words`, or an upscaler's or autoencoder's run.
+"""Bundle what a run trained: `python tools/bundle.py runs/words`, or the run of an upscaler or an autoencoder.
 
-Networks are stored in bfloat16, which halves them; loading opens them in float32. The log and previews of a model's run
+Networks are stored in bfloat16, which halves their size, and loaded in float32. The log and previews of a model's run
 go along. The card, README.md in the same folder, is written by hand.
 """
 
@@ -21,7 +21,7 @@ KEPT = "README.md"
 
 
 def bundle(run: Path, out: Path) -> str:
-    """Write the model of a run folder into `out`, at once; returns the hash of its denoising network."""
+    """Write the model of a run folder into `out` in one go; returns the hash of its denoising network."""
     pipe = load_pipeline(run).to(torch.bfloat16)
     with atomic_path(out) as temporary:
         pipe.save_pretrained(temporary)
@@ -46,7 +46,7 @@ def bundle_companion(run: Path, out: Path) -> str:
 
 
 def forget_places(folder: Path) -> None:
-    """Take out of every configuration what diffusers notes of where a network was loaded from, a path here."""
+    """Remove from every configuration the path on this machine that diffusers says a network was loaded from."""
     for path in [*folder.rglob("config.json"), *folder.glob("model_index.json")]:
         config = json.loads(path.read_text())
         config.pop("_name_or_path", None)

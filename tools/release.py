@@ -1,14 +1,14 @@
-"""Builds a release and checks it: what is in it, that it runs where nothing else is, and what it needs at the least.
+"""Build and check a release: what it holds, that it runs where nothing else is installed, and what it needs at least.
 
     pip install build twine && python tools/release.py         # `make release` does both
     pip install uv && python tools/release.py --lowest [TEST...] [--newer torch==2.13.*]
 
-The first writes wheel and source archive to dist/, has twine check them, compares them with the files that git tracks,
-installs the wheel alone into a fresh environment, and draws there, from another folder. The second installs the lowest
-versions that pyproject.toml allows into a temporary environment and runs tests there, by default those of LOWEST;
-`--newer` asks for more of a package whose lowest version cannot be had. PyPI's torch brings gigabytes of GPU libraries:
-UV_TORCH_BACKEND=cpu takes PyTorch's own index, and UV_FIND_LINKS a folder of wheels. `--archives` leaves out the fresh
-environment.
+The first writes the wheel and the source archive to dist/, has twine check them, compares them with the files that git
+tracks, installs the wheel alone into a fresh environment, and draws there, from another folder. The second installs the
+lowest versions that pyproject.toml allows into a temporary environment and runs tests there, by default those of
+LOWEST; `--newer` raises the requirement of a package whose lowest version cannot be had. PyPI's torch brings gigabytes
+of GPU libraries: UV_TORCH_BACKEND=cpu uses PyTorch's own index, and UV_FIND_LINKS a folder of wheels. `--archives`
+skips the fresh environment.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BESIDE = {"LICENSE", "NOTICE.md", "README.md", "pyproject.toml"}  # also in the source archive
 LOWEST = ["base", "config", "data", "diffusion", "text", "networks", "generate", "export", "guide/test_build.py"]
-TOOLS = ["freetype-py", "hypothesis", "opentype-sanitizer", "pytest", "scipy", "torchsde", "uharfbuzz"]  # of these
+TOOLS = ["freetype-py", "hypothesis", "opentype-sanitizer", "pytest", "scipy", "torchsde", "uharfbuzz"]  # for these
 
 
 def run(*argv: str | Path, cwd: Path = ROOT) -> None:
-    """Run a command without this environment's PYTHONPATH; end with its status where it fails."""
+    """Run a command without PYTHONPATH and VIRTUAL_ENV; exit with a message if it fails."""
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run([str(word) for word in argv], cwd=cwd, env=clean, check=False)
     if done.returncode:
@@ -38,13 +38,13 @@ def run(*argv: str | Path, cwd: Path = ROOT) -> None:
 
 
 def tracked() -> set[str]:
-    """The files of the package that git tracks, from the root."""
+    """The files of the package that git tracks, relative to the root."""
     listed = subprocess.check_output(["git", "ls-files", "-z", "src/glyffuser"], cwd=ROOT, text=True)
     return set(listed.rstrip("\0").split("\0"))
 
 
 def built(dist: Path) -> tuple[Path, Path]:
-    """Wheel and source archive, made anew; the wheel from the archive, so that both are whole or neither."""
+    """Make wheel and source archive anew, the wheel from the archive, so that both are complete or neither."""
     shutil.rmtree(dist, ignore_errors=True)
     run(sys.executable, "-m", "build", "--outdir", dist)
     (wheel,), (archive,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
@@ -52,7 +52,7 @@ def built(dist: Path) -> tuple[Path, Path]:
 
 
 def differences(wheel: Path, archive: Path, expected: set[str]) -> list[str]:
-    """What is missing from wheel and source archive, and what is in them that git does not track.
+    """What is missing from the wheel and the source archive, and what they hold that git does not track.
 
     expected: files of the package, as `tracked`.
     """
@@ -72,7 +72,7 @@ def differences(wheel: Path, archive: Path, expected: set[str]) -> list[str]:
 
 
 def stem(archive: Path) -> str:
-    """The folder in a source archive."""
+    """The name of the folder in a source archive."""
     return archive.name.removesuffix(".tar.gz")
 
 

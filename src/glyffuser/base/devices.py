@@ -1,4 +1,4 @@
-"""What the device at hand is, and what it is fast at."""
+"""The device at hand, and what it is fast at."""
 
 import platform
 import re
@@ -18,7 +18,7 @@ def default_device() -> torch.device:
 
 @cache
 def processor() -> str:
-    """What the processor calls itself."""
+    """The name that the processor reports."""
     listed = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*: (.+)$", listed.read_text(), re.MULTILINE) if listed.is_file() else None
     return found[1] if found else platform.processor() or platform.machine()
@@ -27,8 +27,8 @@ def processor() -> str:
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 faster than float32.
 
-    Intel's processors are with AMX. Where a virtual machine hides that, the AVX512-BF16 that is left is half as fast as
-    float32 (docs/LOG.md); AMD's is faster than float32.
+    Intel's processors do so with AMX. Where a virtual machine hides AMX, the remaining AVX512-BF16 is half as fast as
+    float32 (docs/LOG.md); AMD's AVX512-BF16 is faster than float32.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""The one exception that means "the user, not the program, can fix this", and what damaged files raise instead."""
+"""The one exception that means "the user, not the program, can fix this", and those that damaged files raise."""
 
 import lzma
 import struct
@@ -14,8 +14,8 @@ class UserError(ValueError):
     """
 
 
-# What reading a damaged file can raise, in Python's library and in those that read fonts, pictures, tables and models.
-# UserError is among them: whoever catches these lets it through first.
+# What reading a damaged file can raise, in the standard library or in those for fonts, pictures, tables and models.
+# UserError, a ValueError, is included: code that catches these must let it through first.
 DAMAGED = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
     *(RuntimeError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
@@ -23,5 +23,5 @@ DAMAGED = (
 
 
 def in_one_line(error: object) -> str:
-    """What another library complains of, in one line of a readable length."""
+    """Another library's error message, in one line of readable length."""
     return " ".join(str(error).split())[:160] or type(error).__name__

@@ -18,10 +18,10 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.locks import take_lock
 
 LEFTOVER = ".part"  # how the names of temporary folders end
-_HOLDER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}{re.escape(LEFTOVER)}")  # of a temporary folder for group 1
+_HOLDER = re.compile(rf"\.(.+)\.[a-z0-9_]{{8}}{re.escape(LEFTOVER)}")  # name of a temporary folder for group 1
 _OLD = "old"  # in such a folder: what it is about to replace
 _SWAP = 2  # RENAME_EXCHANGE of renameat2(2)
-_HERE = -100  # AT_FDCWD: paths are as the process has them
+_HERE = -100  # AT_FDCWD: relative paths start from the working directory
 
 
 @contextmanager
@@ -29,8 +29,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; on success it replaces `path`, on error it is removed.
 
     Works for a file, which is replaced in one step, and for a folder, see `replace_folder`.
-    Raises UserError if the parent folder cannot be made or written, or if a file would replace a folder or a folder a
-    file; OSError if the disk is full.
+    Raises UserError if the parent folder cannot be made or written to, or if a file would replace a folder or a folder
+    a file; OSError if the disk is full.
     """
     path = Path(path)
     try:
@@ -44,16 +44,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             else:
                 os.replace(temporary, path)
     except Exception as error:
-        if f"os error {errno.ENOSPC}" in str(error):  # safetensors has an exception of its own for a full disk
+        if f"os error {errno.ENOSPC}" in str(error):  # safetensors raises its own exception for a full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
 
 
 @contextmanager
 def scratch_path(path: Path) -> Iterator[Path]:
-    """Yield a place for a temporary file or folder on the file system of `path`; what is made there is removed.
+    """Yield a path for a temporary file or folder on the file system of `path`; it is removed afterwards.
 
-    If the process is killed, the next one that writes into that folder removes it, see `remove_leftovers`.
+    If the process is killed, the next one that writes into that folder removes it; see `remove_leftovers`.
     """
     output_folder(path.parent)
     holder, lock = _holder(path)
@@ -76,10 +76,10 @@ def _holder(path: Path) -> tuple[Path, int | None]:
             lock = take_lock(holder)
         except OSError:
             if holder.exists():
-                return holder, None  # no locks here, so nobody takes it for a leftover
+                return holder, None  # no locks here, so no process takes it for a leftover
             continue
         if lock is None:
-            continue  # another process took it for a leftover before it was locked, and removes it
+            continue  # another process took it for a leftover before it was locked, and is removing it
         if holder.exists():
             return holder, lock
         os.close(lock)
@@ -97,7 +97,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def unpacked(path: Path, most: int) -> bytes:
-    """What an .xz file holds. LZMAError if it is damaged, or larger than `most` bytes: a small file can hold a lot."""
+    """The contents of an .xz file. LZMAError if damaged or larger than `most` bytes: a small file can hold a lot."""
     reader = lzma.LZMADecompressor()
     data = reader.decompress(path.read_bytes(), most)
     if not reader.eof:
@@ -112,10 +112,10 @@ def sha256(path: Path) -> str:
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Put the folder `new` in the place of `path`, which may exist. Both are on one file system.
+    """Put the folder `new` in the place of `path`, which may exist. Both must be on the same file system.
 
-    On Linux the two are swapped in one step. Elsewhere there is neither for an instant between two renames; whoever is
-    killed then leaves the old one in the folder of `new`, from where `remove_leftovers` gives it back.
+    On Linux the two are swapped in one step, if the file system can. Otherwise `path` is missing for an instant between
+    two renames; a process killed then leaves the old folder beside `new`, and `remove_leftovers` puts it back.
     """
     if path.is_file():
         raise UserError(f"{path} is a file, not a folder; choose another name")
@@ -134,15 +134,15 @@ def replace_folder(new: Path, path: Path) -> None:
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Exchange two folders in one step, if system and file system can; Python has no such call."""
+    """Exchange two folders in one step, if the system and the file system can; Python has no such call."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     return rename is not None and rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _SWAP) == 0
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half written in `folder`, and give back a folder that one was replacing.
+    """Remove what killed processes left half-written in `folder`, and put back a folder that one was replacing.
 
-    What a living process is writing stays, and so does all that is not of the form that `scratch_path` makes.
+    What a living process is writing stays, as does anything not of the form that `scratch_path` makes.
     """
     for leftover in folder.glob(f".*{LEFTOVER}"):
         made = _HOLDER.fullmatch(leftover.name)
@@ -151,7 +151,7 @@ def remove_leftovers(folder: Path) -> None:
         try:
             lock = take_lock(leftover)
         except OSError:
-            continue  # whether anyone writes there cannot be told, or it is gone
+            continue  # it is gone, or locks cannot tell whether anyone writes there
         if lock is None:
             continue
         if {entry.name for entry in leftover.iterdir()} <= {made[1], _OLD}:
@@ -163,14 +163,14 @@ def remove_leftovers(folder: Path) -> None:
 
 @cache
 def _sweep_once(folder: Path) -> None:
-    """`remove_leftovers`, once in the life of a process: a folder may have many files, and get many more."""
+    """Call `remove_leftovers`, once per process and folder: it may hold many files, and get many more."""
     remove_leftovers(folder)
 
 
 def output_folder(path: str | Path) -> Path:
     """Make the folder `path` if it is missing, and remove what killed processes left in it.
 
-    Returns it; a UserError says why it cannot be used.
+    Returns its path. Raises UserError, saying why, if it cannot be used.
     """
     path = Path(path)
     try:

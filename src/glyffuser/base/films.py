@@ -1,4 +1,4 @@
-"""From pictures to films: MP4 and WebM by PyAV, which is optional, animated WebP and GIF by Pillow."""
+"""From pictures to films: MP4 and WebM with PyAV, which is optional; animated WebP and GIF with Pillow."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,18 +11,18 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.files import atomic_path
 
 GIF_WIDTH = 800  # pixels at most
-RATE = "3M"  # bits a second at most: only noise asks for more, and nobody looks at its grains
+RATE = "3M"  # bits a second at most: only noise needs more, and nobody looks at its grain
 
 
 def write_film(frames: Sequence[Image.Image], fps: float, path: Path) -> None:
-    """Write pictures of one size as a film, by the suffix of `path`, in place of what was there. UserError as below."""
+    """Write pictures of one size as a film, replacing `path`; its suffix names the format. UserError as `writer`."""
     write = writer(path)
     with atomic_path(path) as temporary:
         write(frames, fps, temporary)
 
 
 def writer(path: Path) -> Callable[[Sequence[Image.Image], float, Path], None]:
-    """What writes such a file; UserError for an unknown suffix."""
+    """The function that writes files of this suffix; UserError for an unknown one."""
     if path.suffix.lower() not in WRITERS:
         raise UserError(f"cannot write a film as {path.suffix or path.name!r}; choose one of {', '.join(WRITERS)}")
     return WRITERS[path.suffix.lower()]
@@ -64,7 +64,7 @@ def write_webp(frames: Sequence[Image.Image], fps: float, path: Path) -> None:
 
 
 def write_gif(frames: Sequence[Image.Image], fps: float, path: Path) -> None:
-    """Animated GIF, looping, at most GIF_WIDTH wide and of 64 colours: noise does not compress."""
+    """Animated GIF, looping, at most GIF_WIDTH wide, in 64 colours: noise does not compress."""
     scale = min(1.0, GIF_WIDTH / frames[0].width)
     size = (round(frames[0].width * scale), round(frames[0].height * scale))
     first, *rest = (frame.resize(size, Image.Resampling.BOX).quantize(64, dither=Image.Dither.NONE) for frame in frames)
@@ -75,5 +75,5 @@ WRITERS = {".mp4": write_mp4, ".webm": write_webm, ".webp": write_webp, ".gif": 
 
 
 def rhythm(n: int, hold: int) -> list[int]:
-    """The numbers of n frames, the last one shown `hold` more times so that the eye can rest."""
+    """The numbers of n frames, the last one repeated `hold` more times so that the eye can rest."""
     return [*range(n), *[n - 1] * hold]

@@ -11,10 +11,10 @@ except ImportError:  # Windows
 
 
 def take_lock(path: Path) -> int | None:
-    """Take the lock of a file or folder: a descriptor that holds it until it is closed, or None if another has it.
+    """Take the lock of a file or folder: a descriptor that holds it until closed, or None if it is taken.
 
-    The system lets go of it when its process dies (flock(2)). Raises OSError for what does not exist, and where the
-    system or the file system knows no locks.
+    The system releases it when its process dies (flock(2)). Raises OSError if the path does not exist, or if the
+    system or the file system has no locks.
     """
     if fcntl is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(path))

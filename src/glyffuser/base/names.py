@@ -1,13 +1,13 @@
-"""The names that settings may have: of noise schedules, predictions, samplers and so on.
+"""The names that settings may take: noise schedules, predictions, samplers and so on.
 
-They stand here, apart from what they name, so that the command line and the configuration know them without torch. The
-tables of `networks/`, `diffusion/` and `train/` have one entry a name, which tests hold.
+They are kept apart from what they name, so that the command line and the configuration know them without torch. The
+tables in `networks/`, `diffusion/` and `train/` have one entry per name, as tests check.
 """
 
 from typing import NamedTuple
 
 KINDS = ("unet", "transformer")  # of denoising networks
-COMPANIONS = ("upscaler", "autoencoder")  # networks that a model may have beside its denoising network
+COMPANIONS = ("upscaler", "autoencoder")  # networks that a model may have besides its denoising network
 TEXT_ROUTES = ("both", "attention", "pooled", "none")  # by which a text reaches a network
 SCHEDULES = ("linear", "cosine", "flow")
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction", "flow_prediction")  # as diffusers calls them
@@ -19,7 +19,7 @@ SAMPLER_NAMES = (
 
 
 class Eta(NamedTuple):
-    """How soon noise is replaced by fresh noise: where nobody says, and at most."""
+    """How soon noise is replaced by fresh noise: a sampler's default, and the most it takes."""
 
     own: float
     most: float

@@ -14,14 +14,14 @@ from glyffuser.base.errors import DAMAGED, UserError, in_one_line
 MARGIN = 0.1  # a network is accurate to a few per cent: what comes this close to paper or ink becomes exactly that
 
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow knows more, of which some start other programs
-LARGEST = 4096  # pixels: a side of a picture that is read; a small file can hold a far larger one
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow knows more, some of which start other programs
+LARGEST = 4096  # pixels: longest side of a picture that is read; a small file can hold a far larger one
 
 
 def read_image(source: Path | BinaryIO, mode: str) -> Image.Image:
     """A picture from a file, converted to one of Pillow's modes.
 
-    Raises OSError for what is missing, no picture, damaged, or larger than LARGEST.
+    Raises OSError if the file is missing, not a picture, damaged, or larger than LARGEST.
     """
     try:
         with Image.open(source, formats=FORMATS) as picture:
@@ -45,7 +45,7 @@ def grid(images: list[Image.Image], columns: int | None = None) -> Image.Image:
 
 
 def sheet(images: np.ndarray, columns: int, gap: int = 6, paper: int = 255) -> np.ndarray:
-    """Pictures uint8 (N, H, W) in rows of `columns`, with a gap of pixels between: uint8 (rows, width)."""
+    """Pictures uint8 (N, H, W) in rows of `columns`, `gap` pixels apart: one sheet, uint8 (height, width)."""
     n, height, width = images.shape
     rows = -(-n // columns)
     whole = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), paper, np.uint8)
@@ -90,7 +90,7 @@ def levelled(images: Tensor, margin: float = MARGIN) -> Tensor:
 
 
 def heat(image: np.ndarray, flaws: Tensor) -> Image.Image:
-    """The glyph (H, W) with its flaw map (16, 16), logits, overlaid in orange: the stronger, the more certain."""
+    """The glyph (H, W) with its flaw map (16, 16), logits, in orange: the stronger, the more certain the flaw."""
     chance = Image.fromarray(flaws.sigmoid().numpy()).resize(image.shape[::-1], Image.Resampling.BICUBIC)
     mark = np.clip(np.asarray(chance), 0, 1)[..., None]
     grey = np.repeat(image[..., None] / 255.0, 3, axis=2)

@@ -1,4 +1,4 @@
-"""Several processes that do one piece of work, as torchrun starts them: who speaks, who writes, how work is shared."""
+"""Several processes at one piece of work, started by torchrun: who speaks, who writes, how work is shared."""
 
 import hashlib
 import os
@@ -24,9 +24,9 @@ def world() -> int:
 
 
 def says_first(text: str) -> bool:
-    """Whether this process is the first of all to say something: what is wrong is wrong in each, but said once.
+    """Whether this process is the first to say this text: an error occurs in every process, but is reported once.
 
-    It need not be process 0, which torchrun may have ended by then. Where torchrun's store is out of reach, all speak.
+    It need not be process 0, which torchrun may have ended by then. If torchrun's store is out of reach, all speak.
     """
     if world() == 1:
         return True
@@ -49,7 +49,7 @@ class Crew:
 
     @classmethod
     def joined(cls) -> "Crew":
-        """The processes that torchrun started, connected; they talk on the CPU, by gloo."""
+        """The processes that torchrun started, connected; they communicate on the CPU, through gloo."""
         if world() == 1:
             return cls()
         from accelerate import PartialState
@@ -63,9 +63,9 @@ class Crew:
         return self.rank == 0
 
     def shared(self, count: int, work: "Callable[[slice], np.ndarray]") -> "np.ndarray":
-        """`work` done on slices of `count` rows, a process each, nearly equal; all get all rows, uint8 (count, ...).
+        """Do `work` on `count` rows, a nearly equal slice per process; every process gets all rows, uint8 (count, ...).
 
-        The rows of the result are as the processes gave them, to the last bit.
+        The rows of the result are what the processes computed, to the last bit.
         """
         if self.size == 1:
             return work(slice(0, count))
@@ -74,11 +74,11 @@ class Crew:
         return self._gathered(count, mine, work(mine) if mine.start < mine.stop else None)
 
     def _gathered(self, count: int, mine: slice, rows: "np.ndarray | None") -> "np.ndarray":
-        """The rows of all: each adds its own to zeros. A process without any learns from the others their shape."""
+        """The rows of all: each process adds its own to zeros. One without rows learns their shape from the others."""
         import torch
         from torch.distributed import ReduceOp, all_reduce
 
-        shape = torch.zeros(8, dtype=torch.int64)  # of a row, as many numbers as it has dimensions, and zeros
+        shape = torch.zeros(8, dtype=torch.int64)  # of a row: a number per dimension, then zeros
         if rows is not None:
             shape[: rows.ndim - 1] = torch.tensor(rows.shape[1:])
         all_reduce(shape, ReduceOp.MAX)

@@ -19,7 +19,7 @@ BROKEN = (*DAMAGED, ImportError, SafetensorError)  # what loading a bad model ca
 
 
 def check_weights(folder: Path, network: "type[ModelMixin]") -> None:
-    """UserError unless the weights in `folder` are exactly those, by name and shape, that its config asks for."""
+    """UserError unless the weights in `folder` are exactly those that its config asks for, by name and shape."""
     with torch.device("meta"):
         wanted = {k: tuple(v.shape) for k, v in network.from_config(network.load_config(folder)).state_dict().items()}
     files = sorted(folder.glob("*.safetensors"))

@@ -14,9 +14,9 @@ from glyffuser.base.errors import UserError
 from glyffuser.bench.table import Table
 from glyffuser.bench.timing import Times
 
-OFTEN = 0.005  # seconds between looks at whether the picture is there
+OFTEN = 0.005  # seconds between looks for the picture
 COMMAND = (sys.executable, "-m", "glyffuser.commands.cli")
-# What a cold start consists of, each a process that does so much and no more.
+# The stages of a cold start, each a process that goes that far and no further.
 STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("python alone", (sys.executable, "-c", "")),
     ("glyffuser --help", (*COMMAND, "--help")),
@@ -27,8 +27,8 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 class Run(NamedTuple):
-    """One process: seconds until the first picture (or its end, where it makes none), until its end, and of work by
-    the processor.
+    """One process: seconds until the first picture (or its end, if it makes none), until its end, and of processor
+    time.
     """
 
     picture: float
@@ -37,10 +37,10 @@ class Run(NamedTuple):
 
 
 def cold(model: str, repeats: int, progress: Callable[[int, int], None] = lambda done, total: None) -> Table:
-    """Seconds of `glyffuser sample -n 1` and of the stages that lead there, each `repeats` times after one to warm up.
+    """Seconds of `glyffuser sample -n 1` and of the stages that lead to it, each `repeats` times after one to warm up.
 
-    "Cold" is the process, not the disk: files that were read before lie in memory. Stages take turns, so that what
-    slows the machine for a while slows all. UserError where a command fails.
+    "Cold" refers to the process, not the disk: files read before are in memory. Stages take turns, so that whatever
+    slows the machine for a while slows them all. UserError if a command fails.
     """
     if not hasattr(os, "wait4"):
         raise UserError("cold starts can be measured only on Linux and macOS; leave out `cold`")
@@ -67,7 +67,7 @@ def cold(model: str, repeats: int, progress: Callable[[int, int], None] = lambda
 
 
 def run(command: tuple[str, ...], picture: Path | None = None) -> Run:
-    """Run a command to its end; `picture`, if it is given, is removed before and waited for."""
+    """Run a command to its end; `picture`, if given, is removed first and then waited for. UserError if it fails."""
     if picture is not None:
         picture.unlink(missing_ok=True)
     start, seen = time.perf_counter(), None

@@ -1,4 +1,4 @@
-"""What this machine can do at most: operations a second in matrix products and in convolutions."""
+"""The most this machine can do: operations per second in matrix products and in convolutions."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ CONVOLUTIONS = ((64, 128, 16), (64, 256, 8), (64, 256, 16))  # (glyphs, channels
 
 
 class Peaks(NamedTuple):
-    """The most operations a second that were seen, a multiplication and an addition counted as two; and in what."""
+    """The most operations per second seen, a multiplication and an addition counted as two; and the precision."""
 
     matrix: float
     convolution: float
@@ -30,7 +30,7 @@ def operations(work: Callable[[], Any]) -> int:
 
 
 def ended(work: Callable[[], Any]) -> Callable[[], None]:
-    """`work` until the device has finished it: a GPU works on after a call has returned."""
+    """`work`, and then a wait until the device has finished it: a GPU works on after a call has returned."""
 
     def whole() -> None:
         work()
@@ -41,7 +41,7 @@ def ended(work: Callable[[], Any]) -> Callable[[], None]:
 
 
 def measure_peaks(now: Clock, device: torch.device, repeats: int = 3) -> Peaks:
-    """Forward products and convolutions of some sizes, in bfloat16 where that is fast; the best of each."""
+    """The best of matrix products and of convolutions of some sizes, forward only, in bfloat16 where that is fast."""
     kind = torch.bfloat16 if bfloat16_is_fast(device) else torch.float32
 
     def best(works: list[Callable[[], Any]]) -> float:

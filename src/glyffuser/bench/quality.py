@@ -1,6 +1,6 @@
 """Quality against time: how many glyphs mean what was asked, and how many are flawed, by steps and by training.
 
-The shares are those of the evaluation (evaluate/meaning.py), of fewer glyphs: one a prompt, of its prompts in turn.
+The shares are those of the evaluation (evaluate/meaning.py), from fewer glyphs: one for each of its prompts in turn.
 """
 
 import json
@@ -27,15 +27,15 @@ from glyffuser.judge.prompts import PROMPTS, Prompt
 from glyffuser.train.checkpoint import list_checkpoints
 
 MINUTES = (15, 30, 60, 120)  # of training
-NEAR = 0.1  # a checkpoint counts for a time that it misses by no more than this part
-STRIDE = 37  # from one prompt to the next, so that a few are of all kinds; coprime to their number
-PREVIEWED = 32  # glyphs a preview of a run draws
+NEAR = 0.1  # a checkpoint counts for a time if it misses it by no more than this share
+STRIDE = 37  # from one prompt to the next, so that even a few are of all kinds; coprime to their number
+PREVIEWED = 32  # glyphs that a preview of a run draws
 
 Tick = Callable[[int, int], None]
 
 
 class Point(NamedTuple):
-    """Shares of `glyphs` glyphs: with a radical that was asked for, and flagged as implausible; and at what `x`."""
+    """Shares of `glyphs` glyphs at `x`: with a radical that the prompt calls for, and flagged as implausible."""
 
     x: float
     hits: float
@@ -54,7 +54,7 @@ def asked(n: int) -> list[Prompt]:
 
 
 def measure(pipe: GlyffuserPipeline, judges: Judges, x: float, n: int, steps: int, tick: Tick) -> Point:
-    """n glyphs drawn and judged; their noise is the same at every call."""
+    """Draw and judge n glyphs; their noise is the same at every call."""
     prompts, start = asked(n), time.perf_counter()
     images = draw(pipe, [prompt.text for prompt in prompts], Request(steps=steps), tick=tick)
     seconds = time.perf_counter() - start
@@ -89,8 +89,8 @@ def by_steps(
 def by_training(
     run: Path, judges: Judges, n: int, out: Path, progress: Tick, minutes: Sequence[float] = MINUTES
 ) -> tuple[Table, Path]:
-    """The shares after so many minutes of training: of the checkpoint that the run kept from then, or else of the
-    preview nearest to then, by its scores.jsonl. UserError where the run has neither.
+    """The shares after given minutes of training: from the checkpoint that the run kept from about then, or else from
+    the preview nearest to then, by its scores.jsonl. UserError if the run has neither.
     """
     kept, previews = checkpoints(run), scored(run)
     if not kept and not previews:
@@ -127,7 +127,7 @@ def shares(point: Point) -> tuple[str, str, str, str]:
 
 
 def checkpoints(run: Path) -> dict[float, Path]:
-    """The checkpoints of a run that has left a model, by the minutes of training they were made after."""
+    """The checkpoints of a run that has left a model, by the minutes of training before them."""
     if model_folder(run) == run:
         return {}
     found = {path: json.loads((path / "state.json").read_text()) for path in list_checkpoints(run / "checkpoints")}
@@ -148,7 +148,7 @@ def averaged(run: Path, checkpoint: Path) -> GlyffuserPipeline:
 
 
 def scored(run: Path) -> dict[int, Point]:
-    """What the previews of a run scored, by their steps; `x` is the minutes of training."""
+    """The scores of a run's previews, by their steps; `x` is the minutes of training."""
     scores, log = (read_lines(run / name) for name in ("scores.jsonl", "metrics.jsonl"))
     lines = [line for line in scores if "radical_hits" in line]
     if not lines or not log:
@@ -163,7 +163,7 @@ def scored(run: Path) -> dict[int, Point]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSONL file, none where there is no such file; UserError for one that is not JSON."""
+    """The lines of a JSONL file, none if there is no such file; UserError for one that is not JSON."""
     if not path.is_file():
         return []
     try:
@@ -174,7 +174,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 @styled
 def drawn(points: Sequence[Point], axis: str) -> Figure:
-    """Both shares in per cent over a logarithmic axis, with one standard error to either side."""
+    """Both shares in per cent over a logarithmic axis, with one standard error on either side."""
     made = figure(3.6, 7.0)
     ax, x = made.add_subplot(), [point.x for point in points]
     for name, colour, values in (
@@ -186,7 +186,7 @@ def drawn(points: Sequence[Point], axis: str) -> Figure:
     ax.set_xscale("log")
     ax.set_xticks(x, [f"{value:.0f}" for value in x])
     ax.minorticks_off()
-    ax.set_ylim(-3, 103)  # so that marks at either end are whole
+    ax.set_ylim(-3, 103)  # so that marks at either end show whole
     ax.set_xlabel(axis)
     ax.set_ylabel("of glyphs, %")
     ax.legend()
@@ -194,7 +194,7 @@ def drawn(points: Sequence[Point], axis: str) -> Figure:
 
 
 def save(made: Figure, path: Path) -> Path:
-    """Write a figure as PNG; returns where."""
+    """Write a figure as PNG; returns its path."""
     with atomic_path(path) as temporary:
         made.savefig(temporary, dpi=DPI)
     return path

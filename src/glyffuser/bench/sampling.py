@@ -21,7 +21,7 @@ def sampling(
     glyphs: int = BATCH,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Table:
-    """Seconds for some glyphs of one prompt, a row a number of steps; ratios are to the model's default.
+    """Seconds for some glyphs of one prompt, one row per number of steps; ratios are to the model's default.
 
     Everything from the prompt to pictures in memory counts; loading the model and writing files do not.
     """

@@ -6,9 +6,10 @@ from typing import Any
 
 @dataclass
 class Table:
-    """Rows under the same columns, and what has to be known to read them.
+    """Rows under the same columns, with notes on how to read them.
 
-    A row holds a value a column: text, whole numbers, or fractions, which are rounded to three figures in print.
+    A row holds one value per column: text, whole numbers, or fractions, which are printed to three figures, or as whole
+    numbers from 1000 on.
     """
 
     title: str
@@ -17,13 +18,13 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def add(self, *values: Any) -> None:
-        """One more row; ValueError for another number of values than of columns."""
+        """Add a row; ValueError unless it has one value per column."""
         if len(values) != len(self.columns):
             raise ValueError(f"{len(values)} values for {len(self.columns)} columns")
         self.rows.append(values)
 
     def lines(self) -> list[str]:
-        """The table in Markdown, its columns aligned, the notes below."""
+        """The table in Markdown, its columns aligned, with the notes below."""
         cells = [[str(name) for name in self.columns], *([_plain(value) for value in row] for row in self.rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
         first, *others = (
@@ -41,5 +42,5 @@ def _plain(value: Any) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage, whole."""
+    """A share as a whole percentage."""
     return f"{100 * share:.0f} %"

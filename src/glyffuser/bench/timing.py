@@ -1,4 +1,4 @@
-"""Repeated measurements: their median, and how far they lie apart."""
+"""Repeated measurements: their median, and how far apart they are."""
 
 import statistics
 import time
@@ -14,7 +14,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of repeated runs of one thing, in the order in which they were made."""
+    """Seconds of repeated runs of one thing, in the order they were made."""
 
     seconds: tuple[float, ...]
 
@@ -25,15 +25,15 @@ class Times:
 
     @property
     def spread(self) -> str:
-        """From the quickest to the slowest, as parts of the median: "-1 % ... +4 %"."""
+        """From the quickest to the slowest, relative to the median: "-1 % ... +4 %"."""
         low, high = (100 * (end / self.median - 1) for end in (min(self.seconds), max(self.seconds)))
         return f"{low:+.0f} % ... {high:+.0f} %"
 
 
 def clock(processor: bool) -> Clock:
-    """The clock on the wall, or the processor's time of this process, which other work on the same core leaves alone.
+    """The wall clock, or the processor time of this process, which other work on the same core does not affect.
 
-    The latter counts every thread, so it speaks for one thread alone: UserError for more.
+    The latter counts every thread, so it is meaningful for one thread only: UserError for more.
     """
     if not processor:
         return time.perf_counter
@@ -45,7 +45,7 @@ def clock(processor: bool) -> Clock:
 
 
 def timed(work: Callable[[], object], repeats: int, now: Clock = time.perf_counter, warm: int = 1) -> Times:
-    """How long `work` takes, `repeats` times, after `warm` times that do not count."""
+    """How long `work` takes, measured `repeats` times after `warm` runs that do not count."""
     for _ in range(warm):
         work()
     seconds = []
@@ -57,7 +57,7 @@ def timed(work: Callable[[], object], repeats: int, now: Clock = time.perf_count
 
 
 def alternated(one: Callable[[], object], other: Callable[[], object], repeats: int, now: Clock) -> tuple[Times, Times]:
-    """As `timed`, of two things in turns: what slows the machine for a while slows both."""
+    """Like `timed`, for two things in turn: whatever slows the machine for a while slows both."""
     one()
     other()
     pairs = [(timed(one, 1, now, 0), timed(other, 1, now, 0)) for _ in range(repeats)]

@@ -1,4 +1,4 @@
-"""Training: what a whole optimiser step of each preset takes, as `glyffuser train` makes it, on made-up glyphs."""
+"""Training: what a whole optimiser step of each preset takes, as in `glyffuser train`, on made-up glyphs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -26,8 +26,8 @@ from glyffuser.train.step import build_stepper
 ENCODED, TOKENS = (
     384,
     16,
-)  # width of the token states of the usual encoder, and tokens a caption, about as many as occur
-LONGEST = 3e12  # operations of a step for which a preset's own batch is made smaller: some 15 s of one core
+)  # width of the token states of the usual encoder, and tokens per caption, about as many as occur
+LONGEST = 3e12  # operations per step beyond which a preset's own batch is made smaller: some 15 s of one core
 LATENT = (4, 16)  # channels and side of what the preset `autoencoder` makes of a glyph
 
 COLUMNS = (
@@ -43,7 +43,7 @@ def training(
     batch: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Table:
-    """Glyphs a second, operations and their share of the peaks, a row a preset; ratios are to the first."""
+    """Glyphs per second, operations and their share of the peaks, one row per preset; ratios are to the first."""
     peaks = measure_peaks(now, default_device())
     table = Table("Training: one step, forward, backward, optimiser and averages", COLUMNS)
     first = 0.0
@@ -52,7 +52,7 @@ def training(
         config.train.batch_size = batch or affordable(config)
         step = whole_step(config)
         count, size = operations(step), config.train.batch_size
-        times = timed(step, repeats, now, warm=0)  # counting was one
+        times = timed(step, repeats, now, warm=0)  # counting has warmed it up
         speed, rate = size / times.median, count / times.median
         first = first or speed
         table.add(
@@ -73,7 +73,7 @@ def told(peaks: Peaks) -> str:
 
 
 class Step:
-    """One optimiser step of a run, again and again on the same batch, at its peak learning rate."""
+    """One optimiser step of a run, repeated on the same batch at its peak learning rate."""
 
     def __init__(self, config: Config):
         torch.manual_seed(0)
@@ -106,12 +106,12 @@ def whole_step(config: Config) -> Step:
 
 
 def parameters(step: Step) -> int:
-    """How many numbers its network has."""
+    """How many parameters its network has."""
     return sum(weight.numel() for weight in step.state.network.parameters())
 
 
 def made_up(config: Config) -> Batch:
-    """A batch of noise, of the shapes that a run of these settings sees, on the device."""
+    """A batch of noise on the device, in the shapes that a run with these settings sees."""
     m, n, device = config.model, config.train.batch_size, default_device()
     channels, side = LATENT if m.autoencoder else (1, m.crop or m.sample_size)
     x0, eps = torch.randn(2, n, channels, side, side, device=device)
@@ -133,7 +133,7 @@ def made_up(config: Config) -> Batch:
 
 
 def affordable(config: Config) -> int:
-    """The batch of a configuration, or as much of it as keeps a step below LONGEST operations."""
+    """The batch size of a configuration, or as much of it as keeps a step below LONGEST operations."""
     one = replace(config, train=replace(config.train, batch_size=1))
     step = whole_step(one)
     glyph = operations(lambda: step.stepper.loss(step.batch).backward())

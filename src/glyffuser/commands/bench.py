@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAMES = ("training", "sampling", "cold", "quality")
 USUAL = ("cpu", "transformer", "cascade", "latent", "upscale128", "autoencoder", "gpu", "article")
 STEPS = {"sampling": (1, 4, 8, 16, 40), "quality": (1, 2, 4, 8, 16, 40, 100)}
-# Of what `glyffuser info` says, what has to be known to read a table.
+# The facts of `glyffuser info` that one needs to read a table.
 SHOWN = ("processor", "instructions", "cores", "threads", "device", "bf16", "python", "torch", "diffusers", "glyffuser")
 
 
@@ -64,7 +64,7 @@ class Bench:
             from glyffuser.bench.timing import clock
             from glyffuser.commands.info import collect
 
-        clock(self.processor_time)  # complains before anything is measured
+        clock(self.processor_time)  # raises before anything is measured
         machine, tables, figures = collect(), [], []
         for name in names:
             with Progress(name) as progress:
@@ -86,7 +86,7 @@ class Bench:
             if name not in NAMES:
                 raise UserError(f"unknown benchmark {name!r}; choose one of {', '.join(NAMES)}")
         for name in self.preset:
-            preset(name)  # complains of an unknown one
+            preset(name)  # raises for an unknown one
         given = {"repeats": (self.repeats,), "n": (self.n,), "batch": (self.batch,), "steps": self.steps}
         for option, values in given.items():
             for value in values:

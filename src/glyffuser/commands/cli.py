@@ -1,8 +1,8 @@
 """The command line: parse, validate, call one library function, print.
 
-Results go to stdout, progress and complaints to stderr. Exit status: 0; 2 for bad input, with one line that says
-what is wrong and how to fix it; 1 for a bug of ours. Heavy imports are inside the commands, so that `glyffuser --help`
-is quick.
+Results go to stdout, progress and complaints to stderr. Exit status: 0 for success; 2 for bad input, with one line that
+says what is wrong and how to fix it; 1 for a bug of ours; 130 after Ctrl-C. Heavy imports are inside the commands, so
+that `glyffuser --help` is quick.
 """
 
 import contextlib
@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parse(argv: list[str]) -> Any:
-    """The command that `argv` names. tyro reports a mistake in a box; here that becomes one line."""
+    """The command that `argv` names. tyro reports a mistake in a box; here it becomes one line."""
     if any("\ud800" <= sign <= "\udfff" for word in argv for sign in word):  # bytes that Python could not decode
         raise UserError("an argument is not valid UTF-8; write it in UTF-8, or rename the file that it names")
     box = io.StringIO()
@@ -142,7 +142,7 @@ def _complain(text: str) -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Our own warnings, one line each; those of other libraries are not for the user."""
+    """Show plain UserWarnings, such as our own, on one line each; others are not for the user."""
     if category is UserWarning and rank() == 0:
         print(f"glyffuser: warning: {' '.join(str(message).splitlines())}", file=sys.stderr)
 

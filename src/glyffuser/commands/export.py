@@ -12,7 +12,7 @@ from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, need_extra, open_pipeline, print_results
 from glyffuser.generate.request import Request
 
-OUTLINES = ("contourpy", "pathops", "fontTools", "brotli")  # what outlines and fonts need, of the extra `export`
+OUTLINES = ("contourpy", "pathops", "fontTools", "brotli")  # of the extra `export`, what outlines and fonts need
 
 
 @dataclass
@@ -96,7 +96,8 @@ class Font:
         pipe = open_pipeline(self.model)
         prompts = tuple(pipe.read(prompt) for prompt in prompts)
         check_prompts(prompts, self.request.n)
-        # A seed for each meaning: under one seed all would begin as the same noise and come out with like right halves.
+        # One seed per meaning: under a single seed, all would begin as the same noise and come out with similar right
+        # halves.
         first = self.request.seed
         requests = [
             dataclasses.replace(self.request, prompt=prompt, seed=(first + i) % 2**64)

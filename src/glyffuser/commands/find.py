@@ -56,5 +56,5 @@ class Find:
 
 
 def line(found: Any) -> str:
-    """A character found, as a person reads it."""
+    """A character that was found, as a line for people to read."""
     return f"  {found.char}  {found.codepoint:7}  {found.score:5.2f}  {found.definition}"

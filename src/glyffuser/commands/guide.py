@@ -163,7 +163,7 @@ def inputs_of(
     latent: Path | None = None,
     upscaler: Path = UPSCALER,
 ) -> Any:
-    """The inputs of the figures. If the default data set is missing, it is built, which takes some seconds."""
+    """The inputs of the figures. If the default data set is missing, it is built first, which takes some seconds."""
     from glyffuser.generate.load import model_folder
     from glyffuser.guide.inputs import Inputs
 
@@ -189,7 +189,7 @@ def inputs_of(
 
 
 def _check_class(folder: Path | None, option: str, *fitting: str) -> None:
-    """UserError unless a run or model folder, where one is named, says that it holds one of these classes."""
+    """UserError unless a run or model folder, if one is named, says that it holds one of these classes."""
     if folder is None:
         return
     places = [part / name for part in (folder / "model", folder) for name in ("model_index.json", "config.json")]
@@ -216,7 +216,7 @@ def _build_data(data: Path) -> None:
 
 
 def _said(command: str) -> str:
-    """The command, as a reader of the page can repeat it."""
+    """The command, so that a reader of the page can repeat it."""
     import sys
 
     return " ".join(["glyffuser", *sys.argv[1:]]) if sys.argv[1:2] == [command] else f"glyffuser {command}"

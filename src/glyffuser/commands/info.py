@@ -19,7 +19,7 @@ def collect() -> dict[str, Any]:
     facts: dict[str, Any] = {name: _version(name) for name in PACKAGES}
     device = default_device()
     facts |= {
-        "torch": str(torch.__version__),  # with the build, which the metadata of the one from PyPI leave out
+        "torch": str(torch.__version__),  # with the build, which the metadata of the PyPI package leave out
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "processor": processor(),

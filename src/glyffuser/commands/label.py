@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glyffuser.generate.pairs import PairSource
 
 PERSON, FLAWS = "person", "flaws"
-MANY = 256  # pairs that are labelled by flaws if no number is given
+MANY = 256  # pairs to label by flaws if no number is given
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Label:
         print_results(self.json, facts, [line])
 
     def _source(self, judge: str) -> "PairSource":
-        """The pairs that are drawn."""
+        """The source of the pairs; `judge` says who chooses."""
         with importing():
             from glyffuser.generate.pairs import PairSource, known_meanings, read_prompts
 

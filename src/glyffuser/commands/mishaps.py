@@ -15,7 +15,7 @@ MEMORY = ("can't allocate memory", "out of memory", "bad allocation", "bad_alloc
 
 
 def in_words(error: Exception) -> str | None:
-    """One line for a user about an error that the machine is to blame for; None for any other."""
+    """One line for the user about an error for which the machine is to blame; None for any other."""
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error).lower() for words in MEMORY)
     ):
@@ -32,13 +32,13 @@ def in_words(error: Exception) -> str | None:
 
 @contextlib.contextmanager
 def heeding_sigterm() -> Iterator[None]:
-    """SIGTERM ends the program as an exception does, so that temporary files go; exit status 143, as without this."""
+    """Let SIGTERM end the program like an exception, so that temporary files go; exit status 143, as without this."""
 
     def end(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield  # only the main thread may handle signals
         return
     before = signal.signal(signal.SIGTERM, end)
     try:

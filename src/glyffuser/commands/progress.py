@@ -6,11 +6,11 @@ from typing import Any
 
 from glyffuser.base.processes import rank
 
-PLAIN_SECONDS = 5.0  # between progress lines if stderr is not a terminal
+PLAIN_SECONDS = 5.0  # between lines of progress if stderr is not a terminal
 
 
 class Progress:
-    """A context in which work reports its progress; called as (done, total). Of several processes, one shows it."""
+    """A context in which work reports its progress, by calls (done, total). Of several processes, only one shows it."""
 
     def __init__(self, what: str):
         from rich.console import Console
@@ -18,7 +18,7 @@ class Progress:
         from rich.progress import Progress as RichProgress
 
         self.what, self.start, self.told = what, time.monotonic(), time.monotonic()
-        # Where the work began, and when: what was there before, and getting ready, say nothing about the speed.
+        # Where the work began, and when: what was done before, and getting ready, say nothing about the speed.
         self.first: float | None = None
         self.bar: Any = None
         if sys.stderr.isatty() and rank() == 0:

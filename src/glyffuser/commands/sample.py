@@ -79,7 +79,7 @@ class Sample:
 
         crew = Crew.joined()
         with ThreadPoolExecutor(1) as beside:  # unpacking them leaves the interpreter free for the model meanwhile
-            beside.submit(load_ideographs)  # which keeps them, or complains again when they are needed
+            beside.submit(load_ideographs)  # which caches them, or raises again when they are needed
             enlarging = self.again is not None or self.request.upscale is not None
             upscalers = load_upscalers([UPSCALER, *self.upscaler]) if enlarging else []
             pipe = self._pipeline()
@@ -107,7 +107,7 @@ class Sample:
         print_results(self.json, facts, lines)
 
     def _list(self) -> None:
-        """What samplers, or spacings, there are, and what each is good for."""
+        """Print which samplers, or spacings, there are, and what each is good for."""
         from glyffuser.generate.measured import read_table, sampler_list, spacing_list
 
         table = read_table()
@@ -124,7 +124,7 @@ class Sample:
         return {glyph: written.svg for glyph, written in zip(glyphs, write_svgs(glyphs), strict=True)}
 
     def _pipeline(self) -> Any:
-        """The model, run by the engine that is asked for."""
+        """The model, run by the engine that was asked for."""
         if self.engine not in ENGINES:
             raise UserError(f"unknown engine {self.engine!r}; choose one of {', '.join(ENGINES)}")
         if self.engine == "torch":
@@ -137,7 +137,7 @@ class Sample:
 
 
 def read_list(path: Path) -> list[str]:
-    """The meanings in a file, one a line; UserError for a file that cannot be read or holds none."""
+    """The meanings in a file, one per line; UserError for a file that cannot be read or holds none."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -150,7 +150,7 @@ def read_list(path: Path) -> list[str]:
 
 
 def existing(chars: list[str]) -> str:
-    """What is said of glyphs that exist already."""
+    """What to say about glyphs that exist already."""
     if not chars:
         return ""
     return f"; {len(chars)} exist already, as {' '.join(chars)}: --new draws others"

@@ -1,4 +1,4 @@
-"""What several commands share: importing what is large, loading a model by name, printing results."""
+"""What several commands share: importing large packages, loading a model by name, printing results."""
 
 import contextlib
 import gc
@@ -18,10 +18,10 @@ Flag = FlagCreatePairsOff[bool]  # gives --json, without a --no-json
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Hold the garbage collector while a command imports torch, diffusers and the like.
+    """Pause the garbage collector while a command imports torch, diffusers and the like.
 
-    Thousands of modules make many objects and no garbage. To look them all through for some, again and again and once
-    more at exit, takes a quarter of the time of a short command (docs/LOG.md, entry 11).
+    Thousands of modules make many objects and no garbage. Searching them all for some, again and again and once more at
+    exit, takes a quarter of the time of a short command (docs/LOG.md, entry 11).
     """
     on, before = gc.isenabled(), len(sys.modules)
     gc.disable()
@@ -29,13 +29,13 @@ def importing() -> Iterator[None]:
         yield
     finally:
         if len(sys.modules) > before:
-            gc.freeze()  # what modules made stays: it need not be looked through later either
+            gc.freeze()  # what modules made stays, so it need not be searched later either
         if on:
             gc.enable()
 
 
 def need_extra(extra: str, *modules: str) -> None:
-    """UserError if modules that an extra of the package brings are missing."""
+    """UserError if modules that an extra of the package provides are missing."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"this needs {', '.join(missing)}; pip install 'glyffuser[{extra}]'")
@@ -51,7 +51,7 @@ def open_pipeline(model: str) -> Any:
 
 
 def print_results(as_json: bool, facts: Any, lines: list[str] | None = None) -> None:
-    """Results on stdout, of the first process: JSON for machines, lines for people (default: one per fact)."""
+    """Print results to stdout, by the first process: JSON for machines, lines for people (default: one per fact)."""
     if rank():
         return
     if as_json:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from glyffuser.train.state import State
 
 
-USUAL = next(iter(PRESETS))  # the preset where none is named
+USUAL = next(iter(PRESETS))  # the preset if none is named
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Train:
 
 
 def begun(out: Path, begin: Callable[[], Config]) -> Config:
-    """The configuration of the run in the folder `out`; that which `begin` makes where there is none."""
+    """The configuration of the run in the folder `out`, or the one that `begin` makes if there is none."""
     path = out / "config.toml"
     return load_config(path) if path.is_file() else begin()
 
@@ -79,7 +79,7 @@ def begun(out: Path, begin: Callable[[], Config]) -> Config:
 def adjusted(
     config: Config, assignments: tuple[str, ...], data: Path | None, max_minutes: float | None, max_steps: int | None
 ) -> Config:
-    """The configuration with what the options --set, --data, --max-minutes and --max-steps change."""
+    """The configuration as changed by the options --set, --data, --max-minutes and --max-steps."""
     override(config, list(assignments))
     path = None if data is None else str(data)
     for key, value in {"data.path": path, "train.max_minutes": max_minutes, "train.max_steps": max_steps}.items():
@@ -89,7 +89,7 @@ def adjusted(
 
 
 def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
-    """Train as the settings say in the folder `out`, or say what that would take."""
+    """Train in the folder `out` as the settings say, or report what that would take."""
     with importing():
         from glyffuser.base.files import output_folder
         from glyffuser.train.folder import RunFolder
@@ -155,7 +155,7 @@ def train(parts: "Parts", state: "State", folder: "RunFolder", as_json: bool) ->
 
 @contextlib.contextmanager
 def _stopping(stop: "Stop") -> Iterator[None]:
-    """Ctrl-C or SIGTERM ends training after the current step; a second one at once."""
+    """Let Ctrl-C or SIGTERM end training after the current step, and a second one at once."""
 
     def ask(number: int, frame: object) -> None:
         if stop.requested:

@@ -101,7 +101,7 @@ class TrainJudges:
         return measure_contrastive(*load_contrastive(self.out), held_out, encoder)
 
     def _material(self) -> Any:
-        """What they are trained on. Captions are read only where a prior is to be fitted to them."""
+        """What they are trained on. Captions are read only if a prior is to be fitted to them."""
         from glyffuser.data.captions import build_captions
         from glyffuser.data.dataset import load_dataset
         from glyffuser.judge.training import Material

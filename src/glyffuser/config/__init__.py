@@ -1,7 +1,7 @@
 """Every setting, in small dataclasses, and the table of presets.
 
 A run is described by one `Config`. `preset("cpu")` gives one, `override` changes single fields ("train.lr=1e-4"), and
-TOML goes in and out, so that the config.toml in a run folder alone repeats the run.
+configurations are read from and written to TOML, so that the config.toml in a run folder is enough to repeat the run.
 """
 
 from glyffuser.config.fields import dump_config, load_config, override, set_field

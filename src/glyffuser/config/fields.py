@@ -1,4 +1,4 @@
-"""Settings from text and to text: single fields as "section.key=value", whole runs as TOML, each value checked."""
+"""Settings from and to text: single fields as "section.key=value", whole runs as TOML, each value checked."""
 
 import dataclasses
 import json
@@ -54,7 +54,7 @@ FRACTIONS = {
     ),
     *("train.decay", "train.beta1", "train.beta2", "train.ema_decay"),
 }
-MOST = 2**31 - 1  # of a whole number: what libraries take it for an index or a size
+MOST = 2**31 - 1  # the largest whole number: what libraries take as an index or a size
 LOWEST = {
     "diffusion.T": 2,
     "model.num_class_embeds": 0,
@@ -84,7 +84,7 @@ def override(config: Config, assignments: list[str]) -> Config:
 
 
 def load_config(path: str | Path, base: Config | None = None) -> Config:
-    """Read a TOML file over `base` (default: the cpu preset). UserError for unknown or mistyped keys."""
+    """Read a TOML file over `base` (default: the defaults of every setting). UserError for unknown or mistyped keys."""
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -117,7 +117,7 @@ def _toml(value: Any) -> str:
 
 
 def set_field(config: Config, key: str, value: Any) -> None:
-    """Set one "section.key"; UserError for an unknown key or a value of another type."""
+    """Set one "section.key"; UserError for an unknown key, or a value of another type or out of range."""
     section_name, _, name = key.partition(".")
     section = getattr(config, section_name, None)
     if not name or not dataclasses.is_dataclass(section):

@@ -6,7 +6,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.config.fields import set_field
 from glyffuser.config.settings import Config
 
-# What the presets `cpu`, `gpu` and `transformer` share: fewer steps for the same loss, and faster steps.
+# What `gpu`, `cpu` and the presets built on `cpu` share: fewer steps for the same loss, and faster steps.
 FAST: dict[str, Any] = {
     "data.balance": 0.4,
     "data.composition": 0.15,
@@ -19,7 +19,7 @@ FAST: dict[str, Any] = {
     "train.lr": 2e-3,
 }
 
-# The fast recipe, for two CPU cores and some hours: it made the bundled model. The minutes are for slower machines.
+# The fast recipe, for two CPU cores and some hours: it made the bundled model. The time limit is for slower machines.
 CPU: dict[str, Any] = {
     **FAST,
     "train.max_steps": 4000,
@@ -29,7 +29,7 @@ CPU: dict[str, Any] = {
     "train.preview_every": 500,
 }
 
-# What upscalers share: small pictures decide most of what is drawn, so little training does.
+# What upscalers share, and the autoencoder: small pictures decide most of what is drawn, so little training is enough.
 UPSCALE: dict[str, Any] = {
     "model.kind": "upscaler",
     "model.norm_groups": 0,
@@ -43,7 +43,7 @@ UPSCALE: dict[str, Any] = {
     "train.preview_every": 200,
 }
 
-# Each preset is the defaults above with these fields changed. docs/LOG.md says how the numbers were found.
+# Each preset is the defaults of settings.py with these fields changed. docs/LOG.md says how the numbers were found.
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": CPU,
     # The same recipe on a finer grid, for one GPU; not measured yet. As large as 64 MiB of bfloat16 weights allow.
@@ -58,7 +58,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.compile": True,
         "train.ema_decay": 0.999,
     },
-    # The recipe and the cost of `cpu`, by a diffusion transformer (docs/LOG.md, entry 40).
+    # The recipe and the cost of `cpu`, with a diffusion transformer (docs/LOG.md, entry 40).
     "transformer": {
         **CPU,
         "model.kind": "transformer",
@@ -73,7 +73,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.num_class_embeds": 0,
         "text.tower": 0,
     },
-    # The recipe of `cpu` for a data set of several fonts, whose style the network is told (docs/LOG.md, entry 40).
+    # The recipe of `cpu` for a data set of several fonts; the network is told the style (docs/LOG.md, entry 40).
     "styles": {
         **CPU,
         "data.path": "data/styles.parquet",
@@ -86,7 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.sample_size": 32,
         "model.patch_size": 2,
     },
-    # The second and the third stage, which enlarge; they read no text. The third is bundled (docs/LOG.md, entry 38).
+    # The second and third stages, which enlarge and read no text. The third is bundled (docs/LOG.md, entry 38).
     "upscale128": {
         **UPSCALE,
         "model.sample_size": 128,
@@ -104,8 +104,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model.patch_size": 8,
         "model.block_out_channels": (64, 96),
     },
-    # A glyph as 16 x 16 latents of 4 channels, and diffusion among these, as large as that of `cpu` (docs/LATENT.md).
-    # The first is bundled.
+    # A glyph as 16 x 16 latents of 4 channels, and diffusion on these with a network as large as that of `cpu`
+    # (docs/LATENT.md). The first is bundled.
     "autoencoder": {
         **UPSCALE,
         "model.kind": "autoencoder",
@@ -153,8 +153,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-# What `glyffuser distil` changes in the preset `cpu`, by method. Rates as for fine-tuning; without momentum where two
-# networks chase each other, as in Salimans et al. 2024.
+# What `glyffuser distil` changes in the preset `cpu`, by method. Learning rates as for fine-tuning; no momentum where
+# two networks chase each other, as in Salimans et al. 2024.
 STUDENTS: dict[str, dict[str, Any]] = {
     "guidance": {
         "train.optimizer": "adamw",
@@ -182,7 +182,7 @@ STUDENTS: dict[str, dict[str, Any]] = {
 }
 
 
-# What `glyffuser align` changes in the preset `cpu`. Short and slow, as for fine-tuning; the averages must follow it.
+# What `glyffuser align` changes in the preset `cpu`. Short and slow, as for fine-tuning; the averages must keep up.
 ALIGNED: dict[str, Any] = {
     "train.optimizer": "adamw",
     "train.lr": 1e-5,
@@ -199,7 +199,7 @@ ALIGNED: dict[str, Any] = {
 
 
 def preset(name: str) -> Config:
-    """The Config of a named preset; UserError lists the names."""
+    """The Config of a named preset; UserError, listing the names, for an unknown one."""
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
     config = Config()

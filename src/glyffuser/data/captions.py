@@ -18,8 +18,8 @@ class Captions:
 
     `choices[kind]` holds caption numbers, glyph after glyph; those of glyph i are
     choices[kind][starts[kind][i] : starts[kind][i + 1]]. Kinds: 0 whole definition, 1 single sense, 2 mixture, and
-    then those that `build_captions` was given. `owners`: of each glyph, whose captions it has (N,), where that is not
-    its own number: several fonts draw one character.
+    then those that `build_captions` was given. `owners`: whose captions each glyph has (N,), where that is not its
+    own number, since several fonts draw one character.
     """
 
     texts: list[str]
@@ -28,11 +28,11 @@ class Captions:
     owners: np.ndarray | None = None
 
     def shared(self, owners: np.ndarray) -> "Captions":
-        """The same captions for glyphs (N,) that are told apart by more than their meaning: `owners` of them."""
+        """The same captions for N glyphs, several of one meaning: `owners` says whose captions each has (N,)."""
         return replace(self, owners=owners)
 
     def draw(self, glyphs: np.ndarray, weights: Sequence[float], drop: float, rng: np.random.Generator) -> np.ndarray:
-        """A caption number for each glyph number (n,) -> (n,), as `pick` says."""
+        """A caption number for each glyph number (n,) -> (n,), by the rules of `pick`."""
         return self.pick(glyphs, weights, drop, rng.random((3, len(glyphs))))
 
     def pick(self, glyphs: np.ndarray, weights: Sequence[float], drop: float, chances: np.ndarray) -> np.ndarray:
@@ -59,9 +59,9 @@ def build_captions(
     further: Sequence[Sequence[Sequence[str]]] = (),
     seed: int = 0,
 ) -> Captions:
-    """List every caption of every glyph. A glyph with a single sense has its definition as its mixtures.
+    """List every caption of every glyph. A glyph with a single sense has its definition as its only mixture.
 
-    `further`: further kinds, each with a list of texts for every glyph; one that has none keeps its definition. Their
+    `further`: further kinds, each with a list of texts for every glyph; a glyph without any keeps its definition. Their
     texts are numbered after all others, kind after kind, so that a further kind leaves the numbers before it alone.
     """
     rng = np.random.default_rng(seed)

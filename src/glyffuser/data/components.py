@@ -37,7 +37,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "⿿": ("turned",),
     "㇯": ("whole", "taken away"),
 }
-# The places that have a name of one word, which the command line takes.
+# The places with a one-word name, which the command line takes.
 SIDES = {
     "left": "at the left",
     "right": "at the right",
@@ -49,7 +49,7 @@ SIDES = {
 }
 MOST_PARTS = 3  # direct parts of a character
 BASIC = range(0x4E00, 0xA000)  # the block of characters in use, which fonts cover
-VARIATION = "〾"  # stands before what is only similar
+VARIATION = "〾"  # precedes a part that is only similar
 
 
 class Part(NamedTuple):
@@ -60,7 +60,7 @@ class Part(NamedTuple):
 
     @property
     def side(self) -> str:
-        """The place in one word, one of SIDES, or "" where it has none."""
+        """The place in one word, one of SIDES, or "" if it has no such name."""
         return next((side for side, place in SIDES.items() if place == self.place), "")
 
 
@@ -72,7 +72,7 @@ def table() -> dict[str, str]:
 
 
 def operator(char: str) -> str:
-    """The sign that says how the direct parts of a character are put together; the character where it has none."""
+    """The sign that says how the direct parts of a character are put together; the character itself if it has none."""
     return table().get(char, char).replace(VARIATION, "")[0]
 
 
@@ -93,8 +93,8 @@ def parts(char: str) -> tuple[Part, ...]:
 def standing() -> dict[Part, list[str]]:
     """Each part in its place -> the characters of the basic block that have it there, by code point.
 
-    Of one place that several operators have ("above" in ⿱ and in ⿸), only the characters of the commonest: others are
-    drawn otherwise.
+    Where several operators share a place ("above" in ⿱ and in ⿸), only the characters of the commonest count: the
+    others are drawn differently.
     """
     found: dict[Part, dict[str, list[str]]] = {}
     for char in map(chr, BASIC):
@@ -106,15 +106,15 @@ def standing() -> dict[Part, list[str]]:
 
 @cache
 def places(char: str) -> tuple[Part, ...]:
-    """The places with a name of one word in which a character is a part of others, the commonest first."""
+    """The places with a one-word name in which a character is a part of others, the commonest first."""
     found = [Part(char, place) for place in SIDES.values() if Part(char, place) in standing()]
     return tuple(sorted(found, key=lambda part: -len(standing()[part])))
 
 
 def named(text: str) -> Part:
-    """The part that a user names as "氵" or, with its place, as "馬:right"; without, where it stands most often.
+    """The part that a user names as "馬:right"; without a place, as in "氵", it stands where it does most often.
 
-    UserError for what is no part of any character, or not in that place.
+    UserError for what is not a part of any character, or never in that place.
     """
     char, colon, side = text.partition(":")
     if colon and side not in SIDES:
@@ -129,7 +129,7 @@ def named(text: str) -> Part:
 
 
 def listed(parts: Sequence[Part]) -> str:
-    """Parts by their places, and in how many characters each is, for a message."""
+    """The places of parts, and in how many characters each has that place, for a message."""
     return ", ".join(f"{part.place} ({part.side}) in {len(standing()[part])} characters" for part in parts)
 
 
@@ -140,9 +140,9 @@ def common(chars: Sequence[str], n: int) -> str:
 
 
 def numbered(found: Sequence[Part], known: str) -> np.ndarray:
-    """Parts as a network is given them, int64 (MOST_PARTS, 2): each one's number among the known ones, and its place's.
+    """Parts as a network takes them, int64 (MOST_PARTS, 2): the number of each among the known ones, and of its place.
 
-    Numbers count from 1; 0 is none, or a place without a name of one word. UserError for an unknown part, or too many.
+    Numbers count from 1; 0 is none, or a place without a one-word name. UserError for an unknown part, or too many.
     """
     if len(found) > MOST_PARTS:
         raise UserError(f"a character has at most {MOST_PARTS} parts, not {len(found)}; leave some out")
@@ -189,8 +189,8 @@ def _operand(sequence: str) -> int:
 
 
 def compositions(chars: Sequence[str], senses: Sequence[Sequence[str]]) -> list[list[str]]:
-    """For each character, descriptions of its direct parts: "water at the left, every at the right", and the same with
-    a sense of the character at its end. None where a part has no English name.
+    """For each character, descriptions of its direct parts: "water at the left, every at the right", and the same
+    with the character's first sense at the end. None where a part has no English name.
 
     A part is named by its own first sense, or as the Kangxi radical that it is a form of.
     """
@@ -208,6 +208,6 @@ def compositions(chars: Sequence[str], senses: Sequence[Sequence[str]]) -> list[
 
 
 def _name(sense: str) -> str:
-    """A sense as a name; "radical number 9" is that radical's."""
+    """A sense as a name; "radical number 9" becomes that radical's name."""
     number = re.search(r"radical (?:number )?(\d+)", sense, re.IGNORECASE)
     return RADICALS[int(number[1]) - 1].name if number else sense

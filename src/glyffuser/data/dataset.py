@@ -1,4 +1,4 @@
-"""The data set: glyph pictures with their definitions, in one Parquet file or in shards; building it, reading it.
+"""The data set: glyph pictures with their definitions, in one Parquet file or in shards; building and reading it.
 
 The files open in glyffuser, in any Parquet reader, and as pictures in Hugging Face's `datasets`.
 """
@@ -43,7 +43,7 @@ ORDER = 0  # the seed of the order of rows in shards
 @dataclass(frozen=True)
 class BuildReport:
     """What a build wrote, and how many it left out, by reason. `rows` counts (character, font) pairs; `shards`
-    the files of a folder, 0 where one file is all.
+    counts the files of a folder, and is 0 for a single file.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class GlyphFacts:
     """What is known of N glyphs besides their pictures; row i of each field belongs to glyph i.
 
     codepoints: int32 (N,); radicals: int16 (N,), 1..214; strokes: int16 (N,); chars, definitions, fonts, styles: N
-    strings; senses: N lists of strings; info: as `read_info`.
+    strings; senses: N lists of strings; info: see `read_info`.
     """
 
     codepoints: np.ndarray
@@ -83,7 +83,7 @@ class GlyphFacts:
         return GlyphFacts(**_chosen(self, GlyphFacts, rows))
 
     def characters(self) -> tuple["GlyphFacts", np.ndarray]:
-        """One glyph of each of the M characters, by code point; and of every glyph, which of them it draws (N,)."""
+        """One glyph of each of the M characters, by code point; and for every glyph, which of them it draws (N,)."""
         _, first, which = np.unique(self.codepoints, return_index=True, return_inverse=True)
         return self.facts(first), which
 
@@ -124,12 +124,12 @@ def build_dataset(
     codepoints: Iterable[int] | None = None,
     shards: int = 0,
 ) -> BuildReport:
-    """Draw every character that has a definition with every font, and write one Parquet file, ordered by code point.
+    """Draw, with every font, every character that has a definition; write one Parquet file, ordered by code point.
 
     `size` is the side of the pictures in pixels, 16..1024; `progress(done, total)` counts (character, font) pairs;
     `codepoints` limits the build to some characters. The same input gives the same bytes on the same machine.
-    With `shards` above 0, write a folder with so many files for training and one for testing instead
-    (data/shards.py), in little memory, however many glyphs there are.
+    With `shards` above 0, write a folder with that many files for training and one for testing instead
+    (data/shards.py), in little memory however many glyphs there are.
     Raises UserError if the size, the fonts or the output cannot be used, or if no glyph is left.
     """
     start, out = time.perf_counter(), Path(out)
@@ -186,7 +186,7 @@ def _write_shards(drawing: Drawing, out: Path, shared: dict[str, Any], shards: i
 
 
 def _meanings(unihan: Unihan, codepoints: list[int], tally: Tally) -> Iterator[Row]:
-    """What rows say of characters, whatever the font; count those that cannot be in a data set."""
+    """What rows say of characters, whatever the font; counts those that cannot be in a data set."""
     for codepoint in codepoints:
         entry = unihan.entries[codepoint]
         definition = clean_definition(entry.definition_raw)
@@ -209,8 +209,8 @@ def read_info(path: str | Path) -> dict[str, Any]:
     """Return what a data set, a file or a folder of shards, says about itself.
 
     That is: schema_version, fonts, styles, size, unihan (its version), rows, characters, splits, senses (distinct),
-    skipped; of a folder, shards too, the number of files. Files of earlier versions say nothing of styles, which fonts'
-    names then tell; a single shard says nothing of what only the whole can know.
+    skipped; for a folder also shards, the number of files. Files of earlier versions do not list styles, which the
+    fonts' names then tell; a single shard leaves out what only the whole can know.
     Raises UserError if the file is missing, not a Parquet file, or not one of ours, and as `open_shards` does.
     """
     return opened(path, None)[0]
@@ -233,14 +233,14 @@ def opened(path: str | Path, split: Split | None) -> tuple[dict[str, Any], list[
 
 
 def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
-    """Read the data set, or one split of it, into memory: 16 kB per glyph at 128 pixels. By code point and font.
+    """Read the data set, or one split of it, into memory, by code point and font: 16 kB per glyph at 128 pixels.
 
     Raises UserError as `read_info` does, and if the split does not exist or has no glyph, or a picture is damaged.
     """
     info, files = opened(path, split)
     columns = _read(files)
     kept = [row for row, name in enumerate(columns["split"]) if split in (name, None)]
-    if Path(path).is_dir():  # shards are in an order of their own
+    if Path(path).is_dir():  # shards have their own order
         place = {font: number for number, font in enumerate(info["fonts"])}
         kept.sort(key=lambda row: (columns["codepoint"][row], place.get(columns["font"][row], len(place))))
     if not kept:
@@ -261,7 +261,7 @@ def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
 
 
 def _in_memory(columns: dict[str, list[Any]], images: np.ndarray, info: dict[str, Any]) -> GlyphData:
-    """The data set of some columns; TypeError or ValueError where a value is none of its kind."""
+    """The data set in some columns; TypeError or ValueError if a value does not belong in its column."""
     texts = [columns[name] for name in ("char", "definition", "font")]
     if not all(isinstance(text, str) for text in [*texts[0], *texts[1], *texts[2]]) or None in columns["senses"]:
         raise TypeError("a text is missing")

@@ -54,7 +54,7 @@ class Drawing:
     progress: Callable[[int, int], None]
 
     def rows(self, pairs: np.ndarray) -> Iterator[Row]:
-        """Yield the rows of these pairs; count them, and what gives none."""
+        """Yield the rows of these pairs, counting them and the pairs that give none."""
         rasterisers = [Rasteriser(face, self.size) for face in self.fonts]
         for done, pair in enumerate(pairs.tolist()):
             if done % 256 == 0:

@@ -21,12 +21,12 @@ DEFAULT_FAMILY = "Noto Sans CJK SC"
 DEBIAN_NOTO = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")  # Debian's package fonts-noto-cjk
 KINDS = (b"\0\1\0\0", b"OTTO", b"true", b"ttcf")  # how font files begin
 LARGEST = 2**29  # bytes of a font file
-SPRAWL = 8  # picture sides: a glyph larger than so many is damaged
+SPRAWL = 8  # picture sides: a glyph larger than this is damaged
 EM_SCALE = 0.875  # em box / picture side: nearly every glyph of a CJK font then stays off the border
 _IDEOGRAPHIC_BOTTOM = -0.12  # of the em box over the baseline, in em: the value that CJK fonts share
 # Ideographs: the zero, extension A, the main block, compatibility ideographs, the ideographic planes.
 _CJK = ((0x3007, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
-_COMPATIBILITY = ((0xF900, 0xFAFF), (0x2F800, 0x2FA1F))  # mostly second code points of what stands elsewhere
+_COMPATIBILITY = ((0xF900, 0xFAFF), (0x2F800, 0x2FA1F))  # mostly second code points of characters encoded elsewhere
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FontFace:
 
     @property
     def name(self) -> str:
-        """Family and style, as "Noto Sans CJK SC Regular"."""
+        """Family and style, such as "Noto Sans CJK SC Regular"."""
         return f"{self.family} {self.style}".strip()
 
 
@@ -65,9 +65,9 @@ def default_font() -> FontFace:
 def load_font(spec: str | Path) -> FontFace:
     """Open "FILE" or "FILE:INDEX", INDEX being the face of a collection (.ttc, .otc), counted from 0.
 
-    "STYLE=FILE" and "STYLE=FILE:INDEX" also name the style; else the name of the face tells it. A variable font
+    "STYLE=FILE" and "STYLE=FILE:INDEX" also name the style; otherwise the name of the face tells it. A variable font
     gives its default instance. Raises UserError if the file is missing or not a font, if a collection needs an index or
-    has no such face, and if the face covers no Chinese character.
+    has no such face, or if the face covers no Chinese character.
     """
     path, index, hand = Path(spec), None, ""
     if not path.is_file() and (named := re.fullmatch(r"([^/\\=]+)=(.+)", str(spec))):
@@ -103,9 +103,9 @@ def _choose(path: Path, faces: list["TTFont"], index: int | None) -> FontFace:
 
 
 def _check_map(font: "TTFont") -> None:
-    """ValueError for a character map whose ranges would take minutes or gigabytes to write out: it is made to."""
+    """ValueError for a character map made so that its ranges would take minutes or gigabytes to write out."""
     for table in font["cmap"].tables if "cmap" in font else ():
-        raw = vars(table).get("data") or b""  # of a table that nobody has read yet
+        raw = vars(table).get("data") or b""  # of a table that has not been parsed yet
         if table.format == 4:
             codes = np.frombuffer(raw[8 : len(raw) // 2 * 2], ">u2").astype(np.int64)
             segments = int.from_bytes(raw[:2], "big") // 2
@@ -153,7 +153,7 @@ class Rasteriser:
         return np.asarray(picture)
 
     def _origin(self, font: ImageFont.FreeTypeFont, char: str) -> tuple[int, int]:
-        """Where in the picture the glyph's origin on the baseline is, in whole pixels, as hinting requires."""
+        """Where the glyph's origin on the baseline goes in the picture, in whole pixels, as hinting requires."""
         x = round((self.size - font.getlength(char)) / 2)
         y = round(self.size / 2 + (self.face.em_bottom + 0.5) * font.size)
         return x, y
@@ -170,7 +170,7 @@ class Rasteriser:
 
     def _sized(self, pixels: float) -> ImageFont.FreeTypeFont:
         try:
-            # The basic layout needs no libraqm, so that every machine draws alike.
+            # The basic layout needs no libraqm, so every machine draws alike.
             return ImageFont.truetype(
                 str(self.face.path), pixels, self.face.index, layout_engine=ImageFont.Layout.BASIC
             )
@@ -184,7 +184,7 @@ def render(face: FontFace, char: str, size: int = 128) -> np.ndarray:
 
 
 def ideographs(face: FontFace) -> list[int]:
-    """The code points of all CJK ideographs that a face covers, extensions too; those for compatibility come last."""
+    """The code points of all CJK ideographs that a face covers, extensions too; compatibility ideographs come last."""
     return sorted((c for c in face.covered if _within(_CJK, c)), key=lambda c: (_within(_COMPATIBILITY, c), c))
 
 
@@ -210,7 +210,7 @@ def _open_faces(path: Path) -> list["TTFont"]:
         if (size := path.stat().st_size) > LARGEST:
             raise UserError(f"{path} is {size >> 20} MiB, too large for a font; choose another --font")
         data = path.read_bytes()
-        if data[:4] not in KINDS:  # compressed fonts (WOFF) can hold far more than they have
+        if data[:4] not in KINDS:  # compressed fonts (WOFF) can unpack to far more than their size
             raise UserError(f"{path} is not a TrueType or OpenType font (.ttf, .otf or .ttc); choose another --font")
         if data[:4] == b"ttcf":
             return list(TTCollection(io.BytesIO(data), lazy=True).fonts)

@@ -1,8 +1,9 @@
-"""What the words of a definition mean, in other words: glosses of WordNet.
+"""What the words of a definition mean, in other words: glosses from WordNet.
 
-"A large natural stream of water" is a caption of 河 (river), though no definition says so. Who has learnt from such
-captions reads more prompts than those that name a thing. The table glosses.tsv.xz is derived from WordNet 3.1 (Fellbaum
-1998, WordNet: an electronic lexical database) by tools/gloss_table.py, and stays under its licence (NOTICE.md).
+"A large natural stream of water" is a caption of 河 (river), though no definition says so. A model that has learnt
+from such captions reads more prompts than those that name a thing. The table glosses.tsv.xz is derived from WordNet 3.1
+(Fellbaum 1998, WordNet: an electronic lexical database) by tools/gloss_table.py, and stays under its licence
+(NOTICE.md).
 """
 
 import lzma
@@ -16,7 +17,7 @@ ARTICLE = "(?:(?:an?|the) +)?"
 
 def headword(sense: str) -> str:
     """The word that a sense of a definition is about, as the table has it: "a kind of fish" -> "fish"; verbs keep their
-    "to", and what stands in brackets is left out.
+    "to", and anything in brackets is left out.
     """
     word = re.sub(r"\([^)]*\)", "", sense).lower().strip(" .!?")
     return re.sub(rf"^{ARTICLE}(?:(?:kind|type|sort|species|variety) of +)?{ARTICLE}", "", word)
@@ -30,6 +31,6 @@ def table() -> dict[str, list[str]]:
 
 
 def glosses(senses: Iterable[Sequence[str]]) -> list[list[str]]:
-    """Of the senses of every glyph: the glosses of their words, none twice; an empty list where no word is known."""
+    """For the senses of every glyph, the glosses of their words, none twice; an empty list if no word is known."""
     known = table()
     return [list(dict.fromkeys(gloss for sense in of for gloss in known.get(headword(sense), []))) for of in senses]

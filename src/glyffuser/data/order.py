@@ -4,23 +4,23 @@ from functools import lru_cache
 
 import numpy as np
 
-WINDOW = 64  # blocks that are mixed with each other, and that are in memory meanwhile
+WINDOW = 64  # blocks that are mixed with each other, and in memory meanwhile
 
 
 class GlyphOrder:
     """Which glyph is at each place in the endless data order.
 
-    Every pass over n glyphs is a fresh permutation. With `balance` above 0, a pass holds glyphs of rare radicals
-    several times and leaves out some of common ones: each is seen in proportion to (glyphs of its radical) ** -balance.
+    Every pass over n glyphs is a fresh permutation. With `balance` above 0, a pass repeats glyphs of rare radicals
+    and leaves out some of common ones: each is seen in proportion to (glyphs of its radical) ** -balance.
 
-    Where glyphs lie in blocks that are costly to fetch, a pass permutes these, and then the glyphs of every `window`
-    blocks that follow each other, together: whoever goes through a pass fetches each block once and holds that many.
-    How far that is from a permutation of all glyphs, `alike` tells.
+    Where glyphs lie in blocks that are costly to fetch, a pass permutes the blocks, then shuffles together the
+    glyphs of each `window` consecutive blocks: going through a pass fetches each block once and holds that many.
+    `alike` tells how far that is from a permutation of all glyphs.
 
     Args:
         radicals: of each glyph (n,); glyphs without one (0) count as a group.
         balance: 0 = all glyphs alike, 1 = all radicals alike.
-        seed: another seed, another order.
+        seed: another seed gives another order.
         blocks: where each of K blocks of glyphs begins, and the end (K + 1,); None = any glyph is at hand.
         window: blocks that are mixed with each other.
     """
@@ -57,20 +57,20 @@ class GlyphOrder:
             dealt = np.searchsorted(self.edges, dealt + rng.random(), side="right").clip(max=self.n - 1)
         if self.blocks is None:
             return rng.permutation(dealt)
-        parts = np.split(dealt, np.searchsorted(dealt, self.blocks[1:-1]))  # what is due of each block
+        parts = np.split(dealt, np.searchsorted(dealt, self.blocks[1:-1]))  # what is due from each block
         shuffled = rng.permutation(len(parts))
         windows = np.array_split(shuffled, -(-len(parts) // self.window))
         return np.concatenate([rng.permutation(np.concatenate([parts[i] for i in blocks])) for blocks in windows])
 
 
 def alike(order: np.ndarray, groups: np.ndarray, batch: int) -> tuple[float, float]:
-    """How well an order mixes groups: of two glyphs in one batch, how often both are of one group; and how often they
+    """How well an order mixes groups: how often two glyphs of one batch are of the same group, and how often they
     would be if the order were a random permutation.
 
     Args:
-        order: glyph numbers (n,), cut into batches; what is left over does not count.
+        order: glyph numbers (n,), cut into batches; the rest is ignored.
         groups: the group of each glyph, numbers from 0: its block, say, or its radical.
-        batch: glyphs a batch.
+        batch: glyphs per batch.
 
     Returns: two shares of pairs, 0 to 1.
     """

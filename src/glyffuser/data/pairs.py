@@ -1,7 +1,7 @@
 """Pairs of glyphs of one meaning, and which of the two was preferred: one Parquet file (docs/ALIGN.md has its schema).
 
-`glyffuser label` writes it, `glyffuser align` learns from it. Each row says alone all that there is to know of it, so
-files of several people can be joined by any Parquet tool.
+`glyffuser label` writes it, `glyffuser align` learns from it. Each row is complete in itself, so files from
+several people can be joined with any Parquet tool.
 """
 
 import io
@@ -22,16 +22,16 @@ from glyffuser.data.dataset import Split, read_info
 SCHEMA_VERSION = 1
 CHOICES = ("left", "right", "bad")  # the last: neither is any good
 _METADATA_KEY = b"glyffuser_pairs"
-_LARGEST_SIDE = 2048  # pixels; a picture is not unpacked if it is larger
+_LARGEST_SIDE = 2048  # pixels; a larger picture is not unpacked
 
 
 @dataclass(frozen=True)
 class Pair:
     """Two glyphs of one meaning, and what was said of them.
 
-    pair: its number, from 0; seed, left_number, right_number: whose noise the glyphs began in, as `base/noise.py:
-    seeded` takes them; left, right: PNG files; choice: of CHOICES, "" before there is one; judge: who chose; model: the
-    hash of the network that drew; settings: how, as JSON; time: of the choice, UTC, None before.
+    pair: its number, from 0; seed, left_number, right_number: the noise that the glyphs began in, as `base/noise.py:
+    seeded` takes them; left, right: PNG files; choice: one of CHOICES, "" before it is made; judge: who chose; model:
+    hash of the network that drew; settings: how it drew, as JSON; time: of the choice, UTC, None before.
     """
 
     pair: int
@@ -48,7 +48,7 @@ class Pair:
     time: datetime | None = None
 
     def preferred(self) -> np.ndarray:
-        """The pictures uint8 (2, H, W), the preferred one first. ValueError where neither is, UserError if damaged."""
+        """The pictures uint8 (2, H, W), the preferred one first. ValueError if neither is, UserError if damaged."""
         if self.choice not in CHOICES[:2]:
             raise ValueError(f"neither glyph of pair {self.pair} is preferred")
         order = (self.left, self.right) if self.choice == "left" else (self.right, self.left)
@@ -89,7 +89,7 @@ class PairFile:
         self.pairs.append(pair)
 
     def take_back(self) -> Pair:
-        """Remove the last pair, and return it without what was chosen."""
+        """Remove the last pair, and return it without its choice."""
         write_pairs(self.path, self.pairs[:-1])
         return replace(self.pairs.pop(), choice="", judge="", time=None)
 
@@ -164,7 +164,7 @@ def picture(data: bytes, what: str) -> np.ndarray:
 
 
 def read_senses(path: str | Path, split: Split) -> list[str]:
-    """The different senses in one split of a data set, in its order. UserError as `read_info` raises it."""
+    """The distinct senses in one split of a data set, in its order. UserError as `read_info`."""
     read_info(path)
     from pyarrow import parquet
 
@@ -173,7 +173,7 @@ def read_senses(path: str | Path, split: Split) -> list[str]:
 
 
 def _features() -> bytes:
-    """The columns that hold pictures, as Hugging Face's `datasets` wants to be told of them."""
+    """The columns as Hugging Face's `datasets` describes them, so that it shows pictures."""
     import pyarrow as pa
 
     def feature(kind: Any) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Pictures of a data set that would not fit in memory: kept as PNGs, or left in shards; each decoded when asked for."""
+"""Pictures of a data set that would not fit in memory: kept as PNGs, or left in shards; each is decoded on demand."""
 
 import sys
 from collections import OrderedDict
@@ -20,7 +20,7 @@ class Pictures:
     """The glyphs of one split as PNGs: at 512 pixels some 10 kB each, where decoded ones take 256 kB.
 
     pngs: N files; chars: N characters; radicals: int16 (N,), 1..214; size: side in pixels; blocks: where each of K
-    blocks begins that can be read alone, and the end, (K + 1,), or None where all are in memory.
+    blocks that can be read alone begins, and the end, (K + 1,), or None if all are in memory.
     """
 
     pngs: Sequence[bytes]
@@ -44,11 +44,11 @@ class Pictures:
 
 
 class BlockReader(Sequence[bytes]):
-    """The pictures in the files of a data set, as PNGs, read a row group at a time; keeps those that it read last.
+    """The pictures in the files of a data set, as PNGs, read a row group at a time; keeps those used last.
 
     Args:
         files: paths, and what pyarrow opened there.
-        held: row groups that are kept. Whoever reads in a `GlyphOrder` by `blocks` reads each one once a pass.
+        held: row groups that are kept. In the order of a `GlyphOrder` with these `blocks`, each is read once a pass.
     """
 
     def __init__(self, files: list[tuple[Path, Any]], held: int = WINDOW):
@@ -75,7 +75,7 @@ class BlockReader(Sequence[bytes]):
             return self.kept[number]
         path, file, group = self.places[number]
         if len(self.kept) == self.held:
-            self.kept.popitem(last=False)  # first, so that there are never more
+            self.kept.popitem(last=False)  # before reading, so that there are never more
         try:
             table = file.read_row_group(group, columns=["image.bytes"], use_threads=False)
             self.kept[number] = table["image"].combine_chunks().field("bytes")
@@ -86,22 +86,22 @@ class BlockReader(Sequence[bytes]):
 
 @dataclass(frozen=True)
 class GlyphStream(GlyphFacts):
-    """A data set whose pictures are read when they are asked for."""
+    """A data set whose pictures are read on demand."""
 
     pictures: Pictures
 
 
 def open_dataset(path: str | Path, split: Split) -> GlyphData | GlyphStream:
-    """A split of a data set, to learn from: of one file, in memory; of shards, in as little memory as may be.
+    """A split of a data set, to learn from: of one file, in memory; of shards, in as little memory as possible.
 
-    What is known of the glyphs is in memory in either case; of shards it takes some fifty bytes a glyph, and texts
+    Everything but the pictures is in memory in either case; for shards it takes some fifty bytes per glyph, and texts
     once for each character. Raises UserError as `load_dataset` does.
     """
     return open_stream(path, split) if Path(path).is_dir() else load_dataset(path, split)
 
 
 def open_stream(path: str | Path, split: Split, held: int = WINDOW) -> GlyphStream:
-    """A split of a data set in shards, of whose pictures no more than `held` row groups are in memory."""
+    """A split of a data set in shards, with the pictures of no more than `held` row groups in memory."""
     info, files = opened(path, split)
     facts, pngs = _facts(path, split, info, files), BlockReader(files, held)
     pictures = Pictures(pngs, facts.chars, facts.radicals, info["size"], pngs.blocks)
@@ -109,7 +109,7 @@ def open_stream(path: str | Path, split: Split, held: int = WINDOW) -> GlyphStre
 
 
 def read_pictures(path: str | Path, split: Split) -> Pictures:
-    """The pictures of one split, undecoded; those of shards are read when they are asked for.
+    """The pictures of one split, undecoded; those of shards are read on demand.
 
     Raises UserError as `read_info` does, and if the split has none.
     """
@@ -121,7 +121,7 @@ def read_pictures(path: str | Path, split: Split) -> Pictures:
         table = table.filter(pq.filters_to_expression([("split", "==", split)]))
         pngs, chars = [image["bytes"] for image in table["image"].to_pylist()], table["char"].to_pylist()
         radicals = np.array(table["radical"].to_pylist(), np.int16)
-    except DAMAGED as error:  # pyarrow's errors are among these; a column that is not there is missed after reading
+    except DAMAGED as error:  # pyarrow's errors are among these; a missing column is noticed only after reading
         raise damaged(path, error) from error
     if not pngs:
         raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
@@ -132,8 +132,8 @@ TEXTS = ("char", "definition", "senses")  # the same whichever font draws a char
 
 
 def _facts(path: str | Path, split: Split, info: dict[str, Any], files: list[tuple[Path, Any]]) -> GlyphFacts:
-    """What shards say of their glyphs but for the pictures, in the order of their rows. UserError as `open_dataset`."""
-    texts: dict[int, list[Any]] = {}  # of a code point
+    """What shards say of their glyphs, pictures aside, in the order of their rows. UserError as `open_dataset`."""
+    texts: dict[int, list[Any]] = {}  # by code point
     numbers: dict[str, list[np.ndarray]] = {
         name: [np.empty(0, np.int32)] for name in ("codepoint", "radical", "strokes")
     }

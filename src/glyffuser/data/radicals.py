@@ -1,7 +1,7 @@
 """The 214 radicals of the Kangxi dictionary (1716), by which characters are ordered and, here, meanings told apart.
 
-Numbers count from 1; where a number may be missing, 0 stands for none. Unicode has a block of signs for them, which are
-like the characters that they come from, but others: each says which one it is in its compatibility decomposition.
+Numbers count from 1; where a number may be missing, 0 stands for none. Unicode has a block of signs for them, which
+look like the characters that they come from but are distinct: each one's compatibility decomposition is its character.
 """
 
 import unicodedata
@@ -22,11 +22,11 @@ class Radical:
 
     @property
     def sign(self) -> str:
-        """The radical as Unicode's sign for it, which is no character: fonts may draw it otherwise."""
+        """The radical as Unicode's sign for it, which is not a character: fonts may draw it differently."""
         return chr(self.codepoint)
 
 
-RADICALS = tuple(  # that of number n is RADICALS[n - 1]
+RADICALS = tuple(  # number n is RADICALS[n - 1]
     Radical(
         number,
         codepoint,

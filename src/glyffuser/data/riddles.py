@@ -1,8 +1,8 @@
 """What things of one radical are like, without their names: "it conducts electricity" is a caption of 金 (metal).
 
-Definitions name things, and whoever writes a prompt may not. The lines of riddles.tsv, "radical <tab> riddle", were
-written for the purpose; any of a radical's is a caption of any of its characters. None says half of what a prompt or a
-paraphrase of the evaluation says: `tests/data/test_riddles.py` holds that.
+Definitions name things; a prompt may not. The lines of riddles.tsv, "radical <tab> riddle", were written for the
+purpose; each riddle of a radical is a caption of any of its characters. None shares half or more of its words with a
+prompt or a paraphrase of the evaluation, small words aside: `tests/data/test_riddles.py` checks this.
 """
 
 from collections.abc import Iterable

@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 SIZES = range(16, 1025)  # pixels; below 16 a character is a blob
 SMALLEST_ROW = 20  # bytes: no PNG is smaller
 METADATA_KEY = b"glyffuser"
-REPEATING = ["font", "style", "split"]  # columns of few values: stored once, and then by number
+REPEATING = ["font", "style", "split"]  # columns with few distinct values: each stored once, then by number
 _PNG_LEVEL = 1  # of zlib: pictures 16 % larger than at level 6, in half the time
 
 Split = Literal["train", "test"]
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def pyarrow() -> tuple[Any, Any]:
-    """pyarrow and its part for Parquet; UserError where it is missing."""
+    """pyarrow and its Parquet module; UserError if it is missing."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -87,12 +87,12 @@ def read_png(data: bytes, size: int) -> np.ndarray:
 
 
 def open_file(path: str | Path) -> Any:
-    """A Parquet file, opened. UserError if it is missing or not one."""
+    """Open a Parquet file. UserError if it is missing, not one, or damaged."""
     pa, pq = pyarrow()
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist; build it with `glyffuser dataset build --out {path}`")
     try:
-        # Not `pre_buffer`, which holds what it has read ahead; the checksums are those that `data/shards.py` writes.
+        # Without `pre_buffer`, which keeps what it has read ahead; `data/shards.py` writes the checksums.
         file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
         rows = file.metadata.num_rows
     except (pa.ArrowException, *DAMAGED) as error:
@@ -122,5 +122,5 @@ def info_of(file: Any, path: str | Path) -> dict[str, Any]:
 
 
 def damaged(path: str | Path, error: object) -> UserError:
-    """What to raise where reading a file failed half-way."""
+    """The error to raise when reading a file fails half-way."""
     return UserError(f"{path} is damaged ({in_one_line(error)}); build it again with `glyffuser dataset build`")

@@ -1,9 +1,8 @@
-"""A data set in shards: a folder of Parquet files, and a manifest that says which; writing it, and checking it.
+"""A data set in shards: a folder of Parquet files, and a manifest that lists them; writing and checking it.
 
-Every shard is a whole data set file of its own. Its rows stand in an order drawn once, fonts and characters mixed, in
-small row groups: a row group is a random sample of the data set, and can be read alone, which costs a millisecond. So
-whoever trains from shards mixes well by reading few of them at a time (data/order.py). Glyphs of the test split have a
-shard of their own.
+Every shard is a complete data set file. Its rows stand in a random order drawn once, fonts and characters mixed, in
+small row groups: each is a random sample of the data set and can be read alone, which takes a millisecond. So training
+from shards mixes well while reading few row groups at a time (data/order.py). The test split has a shard of its own.
 """
 
 import json
@@ -30,7 +29,7 @@ from glyffuser.data.schema import (
 MANIFEST = "manifest.json"
 OURS = r"manifest\.json|(train|test)-\d{5,}\.parquet"  # names in a folder of shards
 ROW_GROUP = 256  # rows: half a megabyte of pictures at 128 pixels
-SHARED = ("schema_version", "fonts", "styles", "size", "unihan")  # facts that every shard has from the whole
+SHARED = ("schema_version", "fonts", "styles", "size", "unihan")  # facts of the whole that every shard repeats
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,12 @@ class Shard:
 
 
 class ShardWriter:
-    """Writes rows to shards as they come; holds a row group of each split at most.
+    """Writes rows to shards as they come; holds at most one row group of each split.
 
     Args:
         folder: an empty folder.
-        facts: what every shard says of itself, those named in SHARED.
-        rows: of a shard of the training split. The test split has one shard, however many rows.
+        facts: what every shard says of itself: those named in SHARED.
+        rows: rows per shard of the training split. The test split has one shard, however many rows.
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any], rows: int):
@@ -70,7 +69,7 @@ class ShardWriter:
             self._finish(split)
 
     def close(self) -> list[Shard]:
-        """Write what waits; returns all shards."""
+        """Write what is waiting; returns all shards."""
         for split in SPLITS:
             if self.waiting[split]:
                 self._write(split)
@@ -98,13 +97,13 @@ class ShardWriter:
 
 
 def write_manifest(folder: Path, facts: dict[str, Any], shards: list[Shard]) -> None:
-    """Say in the folder what it holds."""
+    """Write into the folder what it holds."""
     text = json.dumps({**facts, "shards": [asdict(shard) for shard in shards]}, ensure_ascii=False, indent=1)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], list[Shard]]:
-    """What the data set says about itself, and its shards. UserError where it is no such folder, or disagrees."""
+    """What the data set says about itself, and its shards. UserError if its manifest is missing or wrong."""
     path = folder / MANIFEST
     if not path.is_file():
         raise UserError(
@@ -140,7 +139,7 @@ def check_replaceable(folder: Path) -> None:
 
 
 def open_shards(folder: Path, split: Split | None) -> tuple[dict[str, Any], list[tuple[Path, Any]]]:
-    """What the data set says about itself, and its files of one split, or all, opened, each as the manifest says.
+    """What the data set says about itself, and its files of one split, or all, opened; each matches the manifest.
 
     Raises UserError as `read_manifest` does, and for a shard that is missing, cut short, of another schema, or of
     another data set.

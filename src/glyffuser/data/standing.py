@@ -1,7 +1,7 @@
 """Where in a picture a part of a character stands.
 
-No font says which strokes belong to which part. But characters that share a part in one place differ in all the rest:
-where their pictures agree on ink there is the part, where they do not, there is what stands beside it.
+No font says which strokes belong to which part. But characters that share a part in one place differ everywhere
+else: where their pictures agree on ink is the part, and where they do not is what stands beside it.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from glyffuser.data.fonts import Rasteriser
 FEWEST = 8  # characters that must share a part before one can tell where it stands
 MOST = 64  # characters that are compared
 NEAR, FAR = 0.02, 0.03  # shares of a picture's side: within the first, strokes count as in the same place
-DOUBT = 6.0  # the larger, the less a part's strokes may move from character to character to be its own
-CROSSING, TURNING = 4.0, 0.5  # what a path through ink, or aside, costs beside a pixel on its wrong side
+DOUBT = 6.0  # the larger, the less a part's own strokes may move from character to character
+CROSSING, TURNING = 4.0, 0.5  # cost of a path's pixel of ink or move aside, where a pixel on its wrong side costs 1
 HALF = 0.35, 0.65  # where a picture without parts may be cut, as shares of its side
 OPPOSITE = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 
@@ -32,7 +32,7 @@ class Standing(NamedTuple):
 
 
 def typical(rasteriser: Rasteriser, part: Part) -> Standing | None:
-    """Of the characters that have a part in its place, the one in which it looks most as it usually does.
+    """Of the characters that have a part in its place, the one in which it looks most typical.
 
     None where fewer than FEWEST characters of the font have it there.
     """
@@ -48,8 +48,8 @@ def typical(rasteriser: Rasteriser, part: Part) -> Standing | None:
 def side_of(rasteriser: Rasteriser | None, char: str, picture: np.ndarray, side: str) -> np.ndarray:
     """The left, right, top or bottom side of a picture uint8 (H, H): bool (H, H), True there.
 
-    A character is parted between its parts, where enough others share one of them; any other picture (char "") along
-    the straight line, near its middle, that crosses the least ink.
+    A character is divided between its parts, if enough others share one of them; any other picture (char "") along
+    the straight line near its middle that crosses the least ink.
     """
     if rasteriser is not None:
         for part in parts(char):
@@ -69,7 +69,7 @@ def side_of(rasteriser: Rasteriser | None, char: str, picture: np.ndarray, side:
 
 class _Shared(NamedTuple):
     """Characters with a part in a place, in one operator; their ink in [0, 1] (N, H, H); where they agree on ink, and
-    where not, smoothed (H, H).
+    where they do not, smoothed (H, H).
     """
 
     operator: str
@@ -108,10 +108,10 @@ def _kept(shared: _Shared, side: str, ink: np.ndarray) -> np.ndarray:
 
 
 def _seam(agreed: np.ndarray, apart: np.ndarray, ink: np.ndarray) -> np.ndarray:
-    """The part of a picture (H, H) at the left of the best path from its top to its bottom, bool (H, H).
+    """The part of a picture (H, H) to the left of the best path from top to bottom, bool (H, H).
 
-    The path moves by one column a row at most (Avidan and Shamir 2007, section 3). It costs what is apart at its left,
-    what agrees at its right, the ink that it crosses, and its turns.
+    The path moves at most one column per row (Avidan and Shamir 2007, section 3). Its cost is what is apart on its
+    left, what agrees on its right, the ink that it crosses, and its moves aside.
     """
     wrong = np.cumsum(apart, axis=1) - apart + (agreed.sum(axis=1, keepdims=True) - np.cumsum(agreed, axis=1) + agreed)
     cost = wrong + CROSSING * ink

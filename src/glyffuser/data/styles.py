@@ -1,14 +1,14 @@
-"""Styles: the hands in which characters are written, by short names to type: sans, sans-bold, serif, kai, hand.
+"""Styles: the hands in which characters are written, by short names: sans, sans-bold, serif, kai, hand.
 
-A data set of several fonts says for each glyph which style it is in. A user may name the style of a font; else the
-font's own name tells.
+A data set of several fonts records the style of each glyph. A user may name the style of a font; otherwise the font's
+own name tells it.
 """
 
 import re
 
 from glyffuser.base.errors import UserError
 
-# What a font's name holds -> the style; the first that fits counts.
+# A pattern in a font's name -> the style; the first match counts.
 FAMILIES = (
     (r"kai", "kai"),
     (r"serif|song|sung|ming|mincho|batang|myeongjo", "serif"),
@@ -20,7 +20,7 @@ NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 
 
 def style_of(font: str) -> str:
-    """The style that a font's name tells: "Noto Serif CJK SC Bold" -> "serif-bold"."""
+    """The style that a font's name implies: "Noto Serif CJK SC Bold" -> "serif-bold"."""
     lower = font.lower().replace("sans serif", "sans")
     family = next((style for pattern, style in FAMILIES if re.search(pattern, lower)), PLAIN)
     return f"{family}-bold" if re.search(BOLD, lower) else family

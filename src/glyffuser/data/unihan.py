@@ -19,8 +19,8 @@ from glyffuser.base.errors import DAMAGED, UserError
 
 FIELDS = ("kDefinition", "kRSUnicode", "kTotalStrokes")
 DEBIAN_FOLDER = Path("/usr/share/unicode")  # Debian's package unicode-data
-LARGEST = 2**27  # bytes of a file; all of Unihan together have some 2^25, but a small ZIP can hold a lot
-LONGEST = 2000  # bytes of a value; definitions have some hundred
+LARGEST = 2**27  # bytes of a file; all of Unihan has some 2^25, but a small ZIP can hold a lot
+LONGEST = 2000  # bytes of a value; definitions have a few hundred at most
 RADICALS, STROKES = 214, 999
 _HEADER_BYTES = 8192  # the comment block at the top of a Unihan file is about 1 kB
 _OPENERS: dict[str, Callable[..., Any]] = {".txt": open, ".bz2": bz2.open, ".gz": gzip.open}
@@ -128,7 +128,7 @@ def _content_if_needed(name: str, stream: IO[bytes]) -> Iterator[tuple[str, byte
 
 
 def _is_character(codepoint: int) -> bool:
-    """Whether there can be such a character: surrogates, which are halves of others, are none."""
+    """Whether this can be a character: surrogates, which are halves of others, cannot."""
     return codepoint <= sys.maxunicode and not 0xD800 <= codepoint <= 0xDFFF
 
 
@@ -163,7 +163,7 @@ _RUN = re.compile(rf"(?:{_CODE})(?:(?:[ ,=/]|\band\b|\bor\b)*(?:{_CODE}))*")
 _TONED = "(?:[a-z]*[āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ][a-zāáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ]*|(?:[a-z]+[1-6])+)"
 _READING = re.compile(rf"{_REF} ?{_TONED}\b")
 
-# After one of these words, another character is what the clause is about; what follows is the meaning.
+# After one of these words, the clause is about another character; what follows is the meaning.
 _RELATION = re.compile(
     r"\b(?:forms?|variants?|simplification|ideograph|component|same|equivalent|synonym|interchangeable|used|see|cf"
     r"|confused|distinguish|borrowed|known as|name for)\b",
@@ -191,9 +191,9 @@ _CLAUSE = re.compile(
 def clean_definition(raw: str) -> str:
     """Return the definition without references to other characters; empty if there was nothing else.
 
-    Removed: "(same as U+4E18 丘)", "variant of 枡 U+67A1", marks as "(corrupted form)" or "(Cant.)", notes in square
-    brackets, the characters themselves. Kept: English in parentheses, as in "gold (a metal)". The result holds neither
-    "U+" nor any letter outside the Latin alphabet, and cleaning it again changes nothing.
+    Removed: "(same as U+4E18 丘)", "variant of 枡 U+67A1", marks such as "(corrupted form)" or "(Cant.)", notes in
+    square brackets, the characters themselves. Kept: English in parentheses, as in "gold (a metal)". The result holds
+    neither "U+" nor any letter outside the Latin alphabet, and cleaning it again changes nothing.
     """
     text = raw
     while (cleaner := _clean_once(text)) != text:  # one removal can create what the next round removes
@@ -264,7 +264,7 @@ def _drop_unpaired(text: str) -> str:
     return "".join(char for place, char in enumerate(text) if place not in drop)
 
 
-# What means nothing alone and so stays with the sense before it: always, or only after a comma.
+# Openings of pieces that mean nothing alone and so stay with the sense before: always, or only after a comma.
 _FRAGMENT = re.compile(r"(?:etc\b|(?:and|or|e\.g\.|i\.e\.|such as|which|especially|esp\.) )")
 _COMMA_FRAGMENT = re.compile(
     r"(?:as|with|usually|used (?:for|to|as|by)|whose|where|when|often|but|so that|its|thus|(?:in|from|of) which) "

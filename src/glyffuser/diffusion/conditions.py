@@ -1,4 +1,4 @@
-"""Everything that a model is given besides the noised image, in one value with named fields."""
+"""Everything a model is given besides the noised image, in one value with named fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -14,9 +14,9 @@ class Condition:
     """What the model is given for a batch of B images.
 
     states: token states of the texts (B, L, D). mask: (B, L), True where a token is real.
-    What only some models take, else None: radical: Kangxi numbers (B,), 0 = withheld; pooled: one vector for the whole
-    text (B, W), from a tower; parts: numbers of components and of their places (B, 3, 2), 0 = none or unsaid; style:
-    numbers of styles (B,), 0 = not told.
+    The rest is None for models that do not take it. radical: Kangxi numbers (B,), 0 = withheld. pooled: one vector for
+    the whole text (B, W), from a tower. parts: numbers of components and of their places (B, 3, 2), 0 = none or not
+    told. style: numbers of styles (B,), 0 = not told.
     """
 
     states: Tensor
@@ -30,11 +30,11 @@ class Condition:
         return len(self.mask)
 
     def __getitem__(self, rows: Tensor | slice) -> "Condition":
-        """Some rows of the batch."""
+        """The selected rows of the batch."""
         return self._each(lambda part: part[rows])
 
     def repeat(self, batch: int) -> "Condition":
-        """One row repeated for a whole batch; a batch of that size unchanged. ValueError for any other size."""
+        """Repeat a single row for a whole batch; keep a batch of that size unchanged. ValueError for any other size."""
         if len(self) not in (1, batch):
             raise ValueError(f"a condition of {len(self)} rows does not fit {batch} images")
         return self._each(lambda part: part.expand(batch, *part.shape[1:]))
@@ -45,7 +45,7 @@ class Condition:
         return replace(self, states=F.pad(self.states, (0, 0, 0, missing)), mask=F.pad(self.mask, (0, missing)))
 
     def cat(self, other: "Condition") -> "Condition":
-        """Both as one batch, the shorter texts padded. ValueError if only one of them has some field."""
+        """Join both into one batch, padding the shorter texts. ValueError if only one of them has some field."""
         length = max(self.mask.shape[1], other.mask.shape[1])
         one, two = self.pad(length), other.pad(length)
         joined: dict[str, Any] = {}
@@ -63,7 +63,7 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Small:
-    """What an upscaler is given, for a batch of B images, in the place of a text.
+    """What an upscaler is given instead of a text, for a batch of B images.
 
     image: the small pictures (B, C, h, w), noised. noise: how much of each is noise (B,), from 0 to 1.
     """
@@ -73,8 +73,9 @@ class Small:
 
     @classmethod
     def noised(cls, clean: Tensor, noise: Tensor, eps: Tensor) -> "Small":
-        """Clean small pictures (B, C, h, w) with noise (B,), told: conditioning augmentation (Ho et al. 2022, Cascaded
-        diffusion models, section 4.2), here along the straight line of flow matching; eps is standard normal.
+        """Clean small pictures (B, C, h, w) with a share of noise (B,), which the model is told: conditioning
+        augmentation (Ho et al. 2022, Cascaded diffusion models, section 4.2), here along the straight line of flow
+        matching; eps is standard normal.
         """
         level = noise.to(clean)[:, None, None, None]
         return cls((1 - level) * clean + level * eps, noise.to(clean))

@@ -1,6 +1,6 @@
-"""Editing: to start from a picture, to hold a part of it, and to follow several prompts at once.
+"""Editing: start from a picture, hold a part of it, follow several prompts at once.
 
-All of it is said in terms of noise levels and denoisers, so that every sampler does it without knowing.
+Everything here acts on noise levels and denoisers, so it works with every sampler, and none needs to know of it.
 """
 
 import math
@@ -19,11 +19,11 @@ Sampler = Callable[..., Iterator[Step]]
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """How a picture goes into a new one.
+    """How a given picture enters a new one.
 
-    image: (1 or B, C, H, W) in [-1, 1]. strength: above 0, at most 1, the share of the steps that are taken, from the
-    noised image; 1 = all, from noise. kept: bool (1 or B, 1, H, W), where the image is held as it is, or None.
-    times, length: with `kept`, every `length` steps are taken `times` times over, see `resampled`.
+    image: (1 or B, C, H, W) in [-1, 1]. strength: above 0, at most 1: the share of the steps that are taken, starting
+    from the noised image; 1 = all of them, starting from noise. kept: bool (1 or B, 1, H, W), where the image is held
+    as it is, or None. times, length: with `kept`, every `length` steps are taken `times` times; see `resampled`.
     """
 
     image: Tensor
@@ -33,13 +33,13 @@ class Edit:
     length: int = 1
 
     def taken(self, steps: int) -> int:
-        """How many steps an edit takes where others take so many."""
+        """How many steps this edit takes where plain sampling takes `steps`."""
         return steps_of(self.strength, steps) * (1 if self.kept is None else self.times)
 
     def draw(
         self, sampler: Sampler, D: Denoiser, eps: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise
     ) -> Iterator[Step]:
-        """Sample with the edit, from standard normal noise eps (B, C, H, W); the rest as the samplers have it."""
+        """Sample with the edit, from standard normal noise eps (B, C, H, W); the other arguments as for samplers."""
         image, sigmas = self.image.to(eps), shortened(sigmas, self.strength)
         x = noised_start(image, eps, sigmas, self.strength)
         if self.kept is None:
@@ -51,17 +51,17 @@ class Edit:
 
 
 def steps_of(strength: float, steps: int) -> int:
-    """How many of so many steps a strength in (0, 1] leaves: its share of them, rounded down, but one at least."""
+    """How many of `steps` a strength in (0, 1] leaves: its share of them, rounded down, but at least one."""
     return max(1, math.floor(strength * steps + 1e-9))
 
 
 def shortened(sigmas: Tensor, strength: float) -> Tensor:
-    """The last part of a grid of noise levels (N + 1,), by its strength in (0, 1]: float64 (M + 1,), M as `steps_of`.
+    """The end of a grid of noise levels (N + 1,), for a strength in (0, 1]: float64 (M + 1,), with M from `steps_of`.
 
-    The first level is that of the place strength * N steps before the end, and the others lie evenly over the places
-    from there, between two levels of the grid evenly in flow time sigma / (1 + sigma). So every strength starts from a
-    level of its own, which falls to 0 with the strength, and one is the grid itself. As no step is shorter than one of
-    the grid, the lowest level above 0 is at least the grid's.
+    The first level lies strength * N steps before the end of the grid, and the others are evenly spaced from there to
+    the end; between two levels of the grid, flow time sigma / (1 + sigma) is linear. So every strength starts from a
+    level of its own, which falls to 0 with the strength, and a strength of 1 gives the grid itself. As no step is
+    shorter than one of the grid's, the lowest level above 0 is at least the grid's.
     """
     if strength == 1:
         return sigmas
@@ -74,8 +74,8 @@ def shortened(sigmas: Tensor, strength: float) -> Tensor:
 
 
 def noised_start(x0: Tensor, eps: Tensor, sigmas: Tensor, strength: float) -> Tensor:
-    """Where sampling begins from a picture x0, given noise eps (B, C, H, W): x0 + sigma eps (Meng et al. 2022, SDEdit,
-    section 3); with a strength of 1 from noise alone, whatever the picture.
+    """Where sampling starts for a picture x0 and noise eps (B, C, H, W): x0 + sigma eps (Meng et al. 2022, SDEdit,
+    section 3); with a strength of 1, the noise alone, whatever the picture.
     """
     return sigmas[0] * eps if strength == 1 else (x0 + sigmas[0] * eps).to(eps)
 
@@ -83,9 +83,9 @@ def noised_start(x0: Tensor, eps: Tensor, sigmas: Tensor, strength: float) -> Te
 def holding(D: Denoiser, x0: Tensor, kept: Tensor) -> Denoiser:
     """A denoiser that knows the clean image where it is kept: x0 (B, C, H, W) there, D elsewhere.
 
-    What is kept then moves along its own noise towards x0 and is x0 in the end, by any sampler: the last step of each
-    returns the prediction. kept: bool (B, 1, H, W). The known part of the noised image is so replaced by one with the
-    right noise at each level (Lugmayr et al. 2022, RePaint, equation 8).
+    The kept part then moves along its own noise towards x0, and ends as x0 with any sampler, since the last step of
+    each returns the prediction. kept: bool (B, 1, H, W). In effect, the known part of the noised image is replaced at
+    each level by one with the right noise (Lugmayr et al. 2022, RePaint, equation 8).
     """
 
     def held(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
@@ -104,10 +104,11 @@ def resampled(
     times: int,
     length: int,
 ) -> Iterator[Step]:
-    """Every stretch of `length` steps `times` times over, its noise added anew in between (RePaint, algorithm 1).
+    """Take each stretch of `length` steps `times` times, adding its noise again in between (RePaint, algorithm 1).
 
-    What was invented is so fitted to what is held, which was noise when the former was decided. Steps are counted
-    through. As noise is asked for the same interval again, it must be drawn anew each time, not along a path.
+    This fits the invented part to the held one, which was still noise when the invention was decided. Steps are
+    numbered consecutively. The same interval is asked for noise more than once, so `noise` must draw it afresh each
+    time, not along one path.
     """
     done = 0
     for first in range(0, len(sigmas) - 1, length):
@@ -127,11 +128,11 @@ def composed(
     negative: Condition,
     interval: tuple[float, float] = (0.0, math.inf),
 ) -> Denoiser:
-    """Several conditions at once, each with its weight (Liu et al. 2022, Compositional visual generation, equation 11).
+    """Follow several weighted conditions at once (Liu et al. 2022, Compositional visual generation, equation 11).
 
-    The denoiser gets a condition of K * B rows for B images: all of the first prompt, then all of the second. It
-    returns D(neg) + scale * sum of w_k * (D(cond_k) - D(neg)), at noise levels outside `interval` with a scale of 1.
-    weights: (K, B). With one prompt of weight 1 it is classifier-free guidance.
+    The denoiser takes a condition of K * B rows for B images: all those of the first prompt, then of the second, and so
+    on. It returns D(neg) + scale * sum of w_k * (D(cond_k) - D(neg)), with a scale of 1 at noise levels outside
+    `interval`. weights: (K, B). One prompt of weight 1 gives classifier-free guidance.
     """
 
     def guided(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
@@ -148,10 +149,10 @@ def composed(
 
 
 def between(one: Noise, other: Noise, share: Sequence[float]) -> Noise:
-    """Noise on the way from one source to another, for each image of a batch at its own share of the way, 0 to 1.
+    """Noise part of the way from one source to another; each image of a batch has its own share of the way, 0 to 1.
 
-    Spherical: cos and sin of the angle, so that the sum of two independent standard normals is one again; both ends are
-    exact.
+    Spherical: the weights are cos and sin of an angle, so that the sum of two independent standard normals is standard
+    normal too. Both ends are exact.
     """
     angle = torch.tensor(share, dtype=torch.float64) * math.pi / 2
     a = torch.where(torch.tensor(share) == 1, 0.0, angle.cos())

@@ -51,7 +51,7 @@ def classifier_free(
 def autoguided(D: Denoiser, worse: Denoiser, scale: float) -> Denoiser:
     """Guidance by a worse version of the same model (Karras et al. 2024, equation 3): worse + scale * (D - worse).
 
-    Both get the same condition, so what training improves is strengthened, not the prompt. 1 = off.
+    Both get the same condition, so this strengthens what training improves, not the prompt. 1 = off.
     """
 
     def guided(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:

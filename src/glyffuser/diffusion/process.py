@@ -36,8 +36,8 @@ class Process:
 
     Args:
         schedule: the noise schedule of training.
-        prediction_type: what the network outputs, one of `PREDICTIONS`: ValueError for another, and for "epsilon" where
-            the schedule ends in nothing but noise, from which it would say nothing of the image.
+        prediction_type: what the network outputs, one of `PREDICTIONS`. ValueError for any other, and for "epsilon"
+            with a zero-terminal schedule: where xt is pure noise, epsilon says nothing about the image.
     """
 
     schedule: Schedule = field(default_factory=Schedule)
@@ -51,14 +51,14 @@ class Process:
             raise ValueError("epsilon cannot be learnt with zero_terminal; predict v_prediction, say, instead")
 
     def to_config(self) -> dict[str, Any]:
-        """The process under the names that diffusers gives such settings, as a network's config.json holds it."""
+        """The process as a network's config.json holds it, under diffusers' names where it has them."""
         s = self.schedule
         process = {"schedule": s.name, "num_train_timesteps": s.T, "shift": s.shift}
         return process | {"rescale_betas_zero_snr": s.zero_terminal, "prediction_type": self.prediction_type}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Process":
-        """The process that a network's config holds; older ones say nothing of the last timestep."""
+        """The process that a network's config holds; older configs do not mention `rescale_betas_zero_snr`."""
         rescaled = config.get("rescale_betas_zero_snr", False)
         schedule = Schedule(config["schedule"], config["num_train_timesteps"], config["shift"], rescaled)
         return cls(schedule, config["prediction_type"])
@@ -81,7 +81,7 @@ class Process:
         """Weighted mean squared error (B,), computed on the prediction itself to avoid cancellation.
 
         The error of the clean image is the error of the prediction divided by d prediction / d x0, whose square is the
-        "simple" weight; so the ratio of the two weights carries over.
+        "simple" weight; so the error of the prediction is weighted by the ratio of the wanted weight to that one.
         """
         error = (prediction.float() - self.target(x0, eps, sigma)).square().flatten(1).mean(dim=1)
         kind = self.prediction_type
@@ -123,7 +123,7 @@ def to_eps(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
 
 
 def convert(prediction: Tensor, source: str, to: str, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
-    """One prediction type into another, at xt and noise levels sigma (B,)."""
+    """Convert one prediction type into another, at xt and noise levels sigma (B,)."""
     x0 = Process(schedule, source).to_x0(prediction, xt, sigma)
     return Process(schedule, to).target(x0, to_eps(x0, xt, sigma, schedule), sigma)
 
@@ -137,9 +137,9 @@ def score(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
 def x0_weight(weighting: str, prediction_type: str, sigma: Tensor, schedule: Schedule) -> Tensor:
     """Weight (B,) of the squared error of the clean image under a named weighting.
 
-    "simple" weighs errors of whatever the network predicts evenly; "epsilon" those of the noise (1/sigma^2); "sample"
-    those of the clean image; "velocity" those of the flow-matching velocity with t clamped at 0.1 (as Li and He 2025);
-    "min_snr" is min(SNR, 5) (Hang et al. 2023, section 3.4).
+    "simple" gives equal weight to errors of whatever the network predicts; "epsilon" to those of the noise (1/sigma^2);
+    "sample" to those of the clean image; "velocity" to those of the flow-matching velocity, with t clamped at 0.1 (as
+    in Li and He 2025); "min_snr" is min(SNR, 5) (Hang et al. 2023, section 3.4).
     """
     if weighting == "simple":
         alpha = schedule.alpha(sigma)
@@ -164,12 +164,12 @@ def scales(sigma: Tensor, image: Tensor, schedule: Schedule) -> tuple[Tensor, Te
 
 
 def coefficients(prediction_type: str, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """The row of `PREDICTIONS`; ValueError lists the names for an unknown one."""
+    """The row of `PREDICTIONS` for a type; for an unknown one, a ValueError that lists the names."""
     if prediction_type not in PREDICTIONS:
         raise ValueError(f"unknown prediction type {prediction_type!r}; choose one of {', '.join(PREDICTIONS)}")
     return PREDICTIONS[prediction_type](alpha, s)
 
 
 def per_image(sigma: Tensor, image: Tensor) -> Tensor:
-    """Noise levels (B,) or () as (B, 1, 1, 1) or (1, 1, 1, 1), of the image's precision, on its device."""
+    """Noise levels (B,) or () as (B, 1, 1, 1) or (1, 1, 1, 1), in the image's precision and on its device."""
     return sigma.to(image).reshape(-1, *[1] * (image.ndim - 1))

@@ -2,8 +2,8 @@
 
 Each takes a denoiser, noise x = sigmas[0] * eps (B, C, H, W), falling noise levels `sigmas` (N + 1,) that end in 0, the
 condition, and a noise source `noise(x, now, then)` -> standard normal like x, for the step between two noise levels.
-Each yields a `Step` per step; the last `Step.x` is the result. Sampling continues from what is written into `Step.x` in
-place. x lives in x0 + sigma * eps coordinates throughout, so one function serves every noise schedule.
+Each yields a `Step` per step; the last `Step.x` is the result. A caller may write into `Step.x` in place, and sampling
+continues from there. x lives in x0 + sigma * eps coordinates throughout, so one function serves every noise schedule.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ Noise = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Step(NamedTuple):
-    """State after a step: its number from 0, the noise level now, x (B, C, H, W), and the predicted clean image."""
+    """State after a step: its number, from 0; the noise level reached; x (B, C, H, W); the predicted clean image."""
 
     i: int
     sigma: Tensor
@@ -97,9 +97,9 @@ def dpmpp_2m_sde(
 ) -> Iterator[Step]:
     """DPM-Solver++ 2M for the diffusion SDE, midpoint form (Lu et al. 2022, DPM-Solver++, SDE-DPM-Solver++(2M)).
 
-    `eta` says how quickly noise is replaced by fresh noise: dx = (1 + eta) (x - x0) / sigma dsigma + sqrt(2 eta sigma
-    |dsigma|) dw. All give the same distributions at each level (Cao et al. 2023, arXiv 2306.02063), if D is exact and
-    steps are short: 0 is dpm++2m, 1 the reverse of the forward process, and more forgets D's mistakes sooner.
+    `eta` sets how quickly noise is replaced by fresh noise: dx = (1 + eta) (x - x0) / sigma dsigma + sqrt(2 eta sigma
+    |dsigma|) dw. If D is exact and steps are short, every eta gives the same distribution at each level (Cao et al.
+    2023, arXiv 2306.02063): 0 is dpm++2m, 1 reverses the forward process, and more forgets D's mistakes sooner.
     """
     before = None
     for i, (now, then) in enumerate(pairs(sigmas)):
@@ -117,9 +117,9 @@ def dpmpp_2m_sde(
 
 
 def dpm_sde(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise) -> Iterator[Step]:
-    """Second order with a step halfway (Lu et al. 2022, DPM-Solver++, section 5), with ancestral noise.
+    """Second order by another evaluation halfway (Lu et al. 2022, DPM-Solver++, section 5), with ancestral noise.
 
-    Of second order if a step and its half see one path (`brownian.BrownianPath`); of first with noise anew each time.
+    It is second-order if a step and its half see one path (`brownian.BrownianPath`), first-order with fresh noise.
     """
     for i, (now, then) in enumerate(pairs(sigmas)):
         x0 = D(x, now, cond)
@@ -132,8 +132,8 @@ def dpm_sde(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, nois
 
 
 def unipc(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise: Noise) -> Iterator[Step]:
-    """DPM-Solver++ 2M, each step corrected by the next one's evaluation (Zhao et al. 2023, UniPC-2 with B_2(h))."""
-    before = None  # of the last step: predicted clean image, the one before it or None, its length h, and its estimate
+    """DPM-Solver++ 2M, each step corrected by the evaluation of the next (Zhao et al. 2023, UniPC-2 with B_2(h))."""
+    before = None  # of the last step: predicted clean image, the one before it (and its h) or None, length h, estimate
     for i, (now, then) in enumerate(pairs(sigmas)):
         x0 = D(x, now, cond)
         if before is not None:
@@ -148,9 +148,10 @@ def unipc(D: Denoiser, x: Tensor, sigmas: Tensor, cond: Condition | None, noise:
 
 
 def _correction(x0: Tensor, last: Tensor, earlier: tuple[Tensor, Tensor] | None, h: Tensor, estimate: Tensor) -> Tensor:
-    """What UniC adds to a step from `last`, over a length h in log sigma, once x0 at its end is known.
+    """What UniC adds to a step from `last`, of length h in log sigma, once x0 at its end is known.
 
-    Solves the conditions of Zhao et al. 2023, equation 9, for the weights of both differences; one without `earlier`.
+    Solves the conditions of Zhao et al. 2023, equation 9, for the weights of the two differences, or of the only one if
+    there is no `earlier`.
     """
     b1 = torch.expm1(-h) / -h - 1
     if earlier is None:
@@ -166,7 +167,7 @@ def _correction(x0: Tensor, last: Tensor, earlier: tuple[Tensor, Tensor] | None,
 
 
 def _ancestral(x: Tensor, x0: Tensor, now: Tensor, then: Tensor, noise: Noise) -> Tensor:
-    """The posterior of the forward process at level `then`, given x at `now` and the clean image x0, sampled."""
+    """A sample of the forward process's posterior at level `then`, given x at `now` and the clean image x0."""
     x_then = x0 + (then / now) ** 2 * (x - x0)
     return x_then if then == 0 else x_then + then * (1 - (then / now) ** 2).sqrt() * noise(x, now, then)
 
@@ -176,7 +177,7 @@ SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
     "ddpm-large": ddpm_large,
     "ddim": ddim,
     "euler": euler,
-    "euler-ancestral": ddpm,  # in these coordinates it is the same
+    "euler-ancestral": ddpm,  # the same in these coordinates
     "heun": heun,
     "dpm++2m": dpmpp_2m,
     "dpm++2m-sde": dpmpp_2m_sde,
@@ -187,5 +188,5 @@ PATHWISE = ("dpm-sde",)  # want noise along one Brownian path
 
 
 def pairs(sigmas: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Neighbouring noise levels, float64 scalars: products with float32 images stay float32."""
+    """Neighbouring noise levels, as float64 scalars: products with float32 images stay float32."""
     return zip(sigmas[:-1].double(), sigmas[1:].double(), strict=True)

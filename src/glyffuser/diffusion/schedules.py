@@ -1,6 +1,6 @@
 """Noise schedules: how the noise level grows with the timestep.
 
-Everything downstream speaks one quantity, the noise level sigma = noise-to-signal ratio. A schedule translates between
+Everything downstream uses one quantity, the noise level sigma = noise-to-signal ratio. A schedule translates between
 timesteps t in [0, T) and sigma, and knows the signal scale alpha of the noised image that a network sees:
 
     xt = alpha * (x0 + sigma * eps)
@@ -19,7 +19,7 @@ from glyffuser.base.names import SCHEDULES, SPACINGS, TIMESTEPS
 
 BETA_START, BETA_END = 1e-4, 0.02  # Ho et al. 2020, section 4
 FLOW_T_MIN, FLOW_T_MAX = 1e-3, 1 - 1e-3  # sigma stays finite and above zero
-LAST_SIGNAL = 1e-5  # signal scale of the last timestep with zero_terminal, for 0: sigma stays finite here too
+LAST_SIGNAL = 1e-5  # signal scale of the last timestep with zero_terminal, instead of 0: sigma stays finite here too
 
 
 def linear_betas(T: int) -> Tensor:
@@ -35,9 +35,9 @@ def cosine_betas(T: int, s: float = 0.008) -> Tensor:
 
 
 def zero_terminal_betas(betas: Tensor) -> Tensor:
-    """Variances (T,) that leave LAST_SIGNAL, or less, of the signal in the end (Lin et al. 2024, algorithm 1).
+    """Variances (T,) that leave LAST_SIGNAL of the signal, or less, at the end (Lin et al. 2024, algorithm 1).
 
-    The signal scale is shifted and stretched, so that it keeps its first value.
+    The signal scale is shifted and stretched so that it keeps its first value.
     """
     signal = torch.cumprod(1 - betas, dim=0).sqrt()
     signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
@@ -51,13 +51,13 @@ class Schedule:
     """One noise schedule.
 
     Args:
-        name: "linear", "cosine" or "flow"; ValueError for another.
+        name: "linear", "cosine" or "flow"; ValueError for any other.
         T: number of training timesteps.
         shift: resolution shift of flow matching, t' = s t / (1 + (s - 1) t) (Esser et al. 2024, equation 23); it
             multiplies every sigma by s. It shifts random timesteps and sampling grids, not `sigma` and `timestep`.
             ValueError unless above 0.
-        zero_terminal: whether a linear or cosine schedule is rescaled to end in nothing but noise, from which sampling
-            starts (Lin et al. 2024, Common diffusion noise schedules, algorithm 1).
+        zero_terminal: whether a linear or cosine schedule is rescaled to end in pure noise, which is what sampling
+            starts from (Lin et al. 2024, Common diffusion noise schedules, algorithm 1).
     """
 
     name: str = "flow"
@@ -101,7 +101,7 @@ class Schedule:
         return torch.exp(interpolate(t, steps, self.log_sigmas().to(t.device)))
 
     def timestep(self, sigma: Tensor) -> Tensor:
-        """The inverse of `sigma`: the timestep in [0, T) that has noise level sigma, float64."""
+        """The inverse of `sigma`: the timestep in [0, T) whose noise level is sigma, float64."""
         sigma = sigma.double()
         if self.name == "flow":
             return self.T * (sigma / (1 + sigma)).clamp(FLOW_T_MIN, FLOW_T_MAX)
@@ -115,7 +115,7 @@ class Schedule:
     def lower(self, sigma: Tensor, share: Tensor) -> Tensor:
         """The noise levels (B,) that sampling reaches from `sigma` (B,) after a share (B,), 0 to 1, of its whole way.
 
-        Along the grid of `sigmas` with spacing "trailing"; no lower than sigma_min.
+        Along the grid of `sigmas` with spacing "trailing", but no lower than sigma_min.
         """
         sigma, highest = sigma.double(), self.sigma_max()
         if self.name == "flow":
@@ -132,11 +132,11 @@ class Schedule:
         return float(self.sigma(torch.tensor(0.0)))
 
     def sample_timesteps(self, n: int, distribution: str, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n training timesteps, float64 (n,) in [0, T), as `timesteps_at` says."""
+        """Draw n training timesteps, float64 (n,) in [0, T), distributed as in `timesteps_at`."""
         return self.timesteps_at(torch.rand(n, dtype=torch.float64, generator=generator), distribution)
 
     def timesteps_at(self, u: Tensor, distribution: str) -> Tensor:
-        """The training timesteps, float64 (n,) in [0, T), below which shares u (n,), in [0, 1), of all lie.
+        """The quantiles u (n,), in [0, 1), of the training timesteps: float64 (n,) in [0, T).
 
         `distribution`: "uniform" (whole timesteps for linear and cosine, any real for flow), or "logit_normal", which
         puts most of them at medium noise levels (Esser et al. 2024, equation 19). Flow timesteps are then shifted.
@@ -150,13 +150,13 @@ class Schedule:
         return (u * self.T).floor()
 
     def sigmas(self, steps: int, shift: float | None = None, spacing: str = "linspace") -> Tensor:
-        """A falling grid of noise levels for `steps` sampling steps, 1 to T: float64 (steps + 1,), the last one is 0.
+        """A falling grid of noise levels for `steps` sampling steps, 1 to T: float64 (steps + 1,), the last of them 0.
 
         `spacing` is one of SPACINGS (the first three as in Lin et al. 2024, Common diffusion noise schedules, table 2):
         "linspace", evenly from timestep T-1 to 0; "trailing", T/steps apart from T-1 down; "leading", T/steps apart
         from 0 up, which misses the highest levels; "log_snr", evenly in log sigma; "karras", evenly in sigma^(1/7).
-        For flow matching, whose timesteps are no whole numbers, the first two are the same, evenly from T-1 down, and
-        the first three are moved by `shift` (default: the schedule's own), but for the highest level, sigma_max.
+        For flow matching, whose timesteps need not be whole numbers, the first two are the same, evenly from T-1 down;
+        `shift` (default: the schedule's own) moves the first three, except for the highest level, sigma_max.
         """
         if spacing not in SPACINGS:
             raise ValueError(f"unknown spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
@@ -200,6 +200,6 @@ def shifted(u: Tensor, shift: float) -> Tensor:
 
 def interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
     """Piecewise-linear interpolation through the points (xs, ys), xs rising; constant beyond the ends."""
-    i = (xs < x[..., None]).sum(dim=-1).clamp(1, len(xs) - 1)  # a search in steps that ONNX knows
+    i = (xs < x[..., None]).sum(dim=-1).clamp(1, len(xs) - 1)  # a search by operations that ONNX has
     x0, x1, y0, y1 = xs[i - 1], xs[i], ys[i - 1], ys[i]
     return y0 + ((x - x0) / (x1 - x0)).clamp(0, 1) * (y1 - y0)

@@ -17,24 +17,24 @@ from glyffuser.generate.request import Request
 from glyffuser.judge.prompts import GOLD, OTHER_PARAPHRASES, PARAPHRASES, PROMPTS
 from glyffuser.networks.upscaler import Upscaler
 
-GOLD_GLYPHS = 16  # a prompt and seed
-PAIR = 2  # glyphs a prompt that the curves look at: the fewest that can differ
-DRAWN = ("steps", "guidance", "sampler", "eta", "style")  # what settings say as a Request does
-# Numbers of the first glyphs for definitions and for both lists of paraphrases.
+GOLD_GLYPHS = 16  # per prompt and seed
+PAIR = 2  # glyphs per prompt that the curves use: the fewest that can differ
+DRAWN = ("steps", "guidance", "sampler", "eta", "style")  # settings that a Request has too
+# Numbers of the first glyphs for definitions and for each list of paraphrases.
 DEFINITIONS, OURS, OTHERS = 100_000, 200_000, 300_000
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How much is drawn, and how. A curve varies steps or guidance, two glyphs a prompt, from the same noise."""
+    """How much is drawn, and how. A curve varies steps or guidance, two glyphs per prompt, from the same noise."""
 
     per_prompt: int = 4  # glyphs for each of the 80 prompts
     gold_seeds: int = 4  # seeds of 16 glyphs for each of the gold prompts
     paraphrases: int = 2  # glyphs for each of the 81 paraphrases, and of the 100 by another writer
-    told: int = 2  # glyphs for each prompt that are told its radical, where the network takes one
-    told_seeds: int = 2  # seeds of 16 glyphs for each of the gold prompts that are told theirs
+    told: int = 2  # glyphs for each prompt that are told its radical, if the network takes one
+    told_seeds: int = 2  # seeds of 16 glyphs, told the radical, for each of the gold prompts
     definitions: int = 420  # held-out definitions, one glyph each, for the distribution
-    references: int = 100_000  # training definitions at most, among which those nearest to a prompt are sought
+    references: int = 100_000  # most training definitions among which those nearest to a prompt are sought
     steps: int = STEPS
     guidance: float = GUIDANCE
     sampler: str | None = None
@@ -60,7 +60,7 @@ QUICK = EvaluationSettings(
 
 
 class Artist:
-    """Draws glyphs of a model as the settings say, shared by the processes of a crew, and counts the work done.
+    """Draws a model's glyphs as the settings say, shared among the processes of a crew, and counts the work done.
 
     `chain`: the upscalers that enlarge what it draws, see generate/cascade.py; their work is not counted.
     """
@@ -85,15 +85,15 @@ class Artist:
         finish: Callable[[Tensor], np.ndarray] = to_grey,
         **changed: Any,
     ) -> np.ndarray:
-        """One glyph a prompt, uint8 (N, H, W), of the given numbers under a seed.
+        """One glyph per prompt, uint8 (N, H, W), with the given numbers under a seed.
 
-        `seed` counts from that of the settings; `radical` as in a Request; `finish` as in `draw`; `changed`: other
-        settings.
+        `seed` is added to that of the settings; `radical` as in a Request; `finish` as in `draw`; `changed`: settings
+        to replace.
         """
         s = replace(self.settings, **changed)
         before = self.done
         if self.pipe.unconditional:
-            prompts = [""] * len(prompts)  # so that the rates of hits are those of chance
+            prompts = [""] * len(prompts)  # so that the hit rates are those of chance
 
         def advance(done: int, total: int) -> None:
             self.done = before + len(prompts) * s.steps * done // total
@@ -103,18 +103,18 @@ class Artist:
         images = draw(self.pipe, prompts, request, numbers=numbers, tick=advance, finish=finish, crew=self.crew)
         if not self.chain:
             return images
-        each = images.reshape(len(numbers), -1, *images.shape[-2:])  # `finish` may make several of a glyph
+        each = images.reshape(len(numbers), -1, *images.shape[-2:])  # `finish` may make several of each glyph
         large = [enlarge(self.chain, each[:, k], request.seed, numbers, crew=self.crew) for k in range(each.shape[1])]
         return np.stack(large, axis=1).reshape(*images.shape[:-2], *large[0].shape[-2:])
 
     def gold(self, text: str, seeds: int, radical: int | None = None) -> np.ndarray:
-        """Glyphs of a gold prompt, 16 a seed, as `glyffuser sample` draws them."""
+        """Glyphs of a gold prompt, 16 per seed, as `glyffuser sample` draws them."""
         numbers = range(GOLD_GLYPHS)
         return np.concatenate([self.draw([text] * GOLD_GLYPHS, numbers, seed, radical) for seed in range(seeds)])
 
 
 def curve_rows(per_prompt: int) -> list[int]:
-    """Which glyphs of all prompts, of which there are `per_prompt` each, the curves draw again."""
+    """Which of the glyphs of all prompts, `per_prompt` each, the curves draw again."""
     return [i * per_prompt + k for i in range(len(PROMPTS)) for k in range(min(PAIR, per_prompt))]
 
 
@@ -124,7 +124,7 @@ def takes_radical(pipe: GlyffuserPipeline) -> bool:
 
 
 def work(settings: EvaluationSettings, told: bool) -> int:
-    """Glyphs times steps of a whole evaluation, of a model that can be told a radical or of another."""
+    """Glyphs times steps of a whole evaluation; `told`: of a model that can be told a radical."""
     s = settings
     glyphs = len(PROMPTS) * s.per_prompt + len(GOLD) * GOLD_GLYPHS * s.gold_seeds
     glyphs += (len(PARAPHRASES) + len(OTHER_PARAPHRASES)) * s.paraphrases + s.definitions

@@ -12,7 +12,7 @@ from glyffuser.diffusion.process import noised
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.networks.watching import text_attention
 
-PART = 0.9  # of T: the timestep at which the network is watched, when much of the glyph is still open
+PART = 0.9  # of T: the timestep at which the network is watched, while much of the glyph is still open
 SMALL = {
     *("a", "an", "the", "of", "to", "in", "on", "at", "by", "with", "for", "from", "or", "and", "is"),
     *("are", "be", "it", "its", "that", "which", "who", "what", "as", "into", "out", "over", "up", "one", "them"),
@@ -23,10 +23,10 @@ CONTENT, FUNCTION, SIGN = 0, 1, 2  # kinds of tokens
 def attention(
     pipe: GlyffuserPipeline, texts: Sequence[str], images: np.ndarray, seed: int, style: str | None = None
 ) -> dict[str, float] | None:
-    """Attention to a token of each kind, mean over layers, places and glyphs; 1 is what an even share would be.
+    """Mean attention to a token of each kind, over layers, places and glyphs; 1 is an even share.
 
-    `images`: a finished glyph for each text, of a style, uint8 (N, H, W), which is noised again to PART of T. None for
-    a network that does not attend to the text. A kind that no text has is left out.
+    `images`: a finished glyph for each text, in the style given, uint8 (N, H, W); they are noised again to PART of T.
+    None for a network that does not attend to the text. A kind that no text has is left out.
     """
     cond, schedule = pipe.condition(list(texts), style=style), pipe.schedule
     x0 = worked_on(pipe, torch.from_numpy(np.asarray(images)).to(pipe.device).float()[:, None] / 127.5 - 1)
@@ -49,7 +49,7 @@ def attention(
 
 
 def worked_on(pipe: GlyffuserPipeline, glyphs: Tensor) -> Tensor:
-    """What the network works on, of finished glyphs (B, 1, H, W): their latents, or the glyphs as small as it draws."""
+    """What the network works on, from finished glyphs (B, 1, H, W): latents, or the glyphs at the size it draws."""
     return F.interpolate(glyphs, pipe.size, mode="area") if pipe.vae is None else pipe.vae.to_latents(glyphs)
 
 

@@ -1,4 +1,4 @@
-"""Does a glyph mean what was asked: does it carry a radical that the prompt should bring, and do real glyphs?"""
+"""Does a glyph mean what was asked: does it carry a radical that the prompt calls for, and do real glyphs?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +18,12 @@ from glyffuser.judge.recogniser import Recogniser
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import sentence
 
-NEAREST, MAJORITY = 4, 30  # real definitions nearest to a prompt that the reference lines look at
+NEAREST, MAJORITY = 4, 30  # real definitions nearest to a prompt that the reference lines use
 METAL = GOLD[0].radicals
 
 
 def meaning(glyphs: Judged, prompts: Sequence[Prompt], real: list[dict[str, float]]) -> dict[str, Any]:
-    """Radical hit rates by prompt and over all, beside the reference lines."""
+    """Radical hit rates by prompt and overall, beside the reference lines."""
     rates = prompt_hits(glyphs, len(glyphs) // len(prompts), prompts).double().mean(dim=1).tolist()
     rows = [
         {"prompt": prompt.text, "radicals": prompt.radicals, "rate": rate, **reference}
@@ -34,21 +34,21 @@ def meaning(glyphs: Judged, prompts: Sequence[Prompt], real: list[dict[str, floa
 
 
 def prompt_hits(glyphs: Judged, per_prompt: int, prompts: Sequence[Prompt] = PROMPTS) -> Tensor:
-    """Which glyphs carry a radical that their prompt should bring: bool (prompts, per_prompt)."""
+    """Which glyphs carry a radical that their prompt calls for: bool (prompts, per_prompt)."""
     n = range(0, len(glyphs), per_prompt)
     hits = [glyphs.part(slice(i, i + per_prompt)).hits(prompt.radicals) for i, prompt in zip(n, prompts, strict=True)]
     return torch.stack(hits)
 
 
 def gold_hits(gold: dict[str, Judged]) -> dict[str, dict[str, int]]:
-    """How many glyphs for each of the gold prompts carry the metal radical, of how many."""
+    """For each of the gold prompts, how many glyphs carry the metal radical, and of how many."""
     return {text: {"hits": int(glyphs.hits(METAL).sum()), "of": len(glyphs)} for text, glyphs in gold.items()}
 
 
 def told(artist: Artist, judges: Judges) -> dict[str, Any] | None:
-    """The same prompts with their radical told as well, as `--radical` does. None where the network takes none.
+    """Hit rates of the same prompts with their radical told as well, as by `--radical`. None if the network takes none.
 
-    Each glyph starts from the noise of the one that was drawn by the text alone.
+    Each glyph starts from the noise of the one drawn from the text alone.
     """
     s = artist.settings
     if not takes_radical(artist.pipe):
@@ -96,8 +96,8 @@ def references(real: GlyphData, nearest: np.ndarray, prompts: Sequence[Prompt]) 
 
 
 def mean_states(pipe: GlyffuserPipeline, texts: Sequence[str]) -> Tensor:
-    """One vector a text (N, d), all of one length."""
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of like length share a batch: less padding
+    """One vector per text (N, d), all of the same length."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # similar lengths share a batch: less padding
     vectors = torch.empty(len(texts), pipe.text_encoder.dim)
     for begin in range(0, len(texts), 256):
         chosen = order[begin : begin + 256]
@@ -108,10 +108,10 @@ def mean_states(pipe: GlyffuserPipeline, texts: Sequence[str]) -> Tensor:
 def own_ranks(
     contrastive: Contrastive, recogniser: Recogniser, encoder: TextEncoder, glyphs: Tensor, real: Tensor
 ) -> dict[str, dict[str, float]] | None:
-    """Where a glyph's own prompt stands among all 80 by the contrastive model, from 1: the mean, and the share first.
+    """The rank, from 1, of a glyph's own prompt among all 80 by the contrastive model: the mean, and the share first.
 
-    Of glyphs drawn for the prompts, and of the real ones with the definitions nearest to them; both as the recogniser's
-    features (80 k, F), those of one prompt together. None where it was trained with another encoder or recogniser.
+    For glyphs drawn for the prompts, and for the real ones with the definitions nearest to them; both as features of
+    the recogniser (80 k, F), those of one prompt together. None if it was trained with another encoder or recogniser.
     """
     if not (contrastive.reads(encoder) and contrastive.sees_with(recogniser)):
         return None
@@ -127,7 +127,7 @@ def own_ranks(
 
 
 def shares(glyphs: Judged, per_prompt: int = 1, prompts: Sequence[Prompt] = PROMPTS) -> dict[str, float]:
-    """Hit rate and flagged share of some glyphs for each prompt, and, of two or more, how they vary."""
+    """Hit rate and flagged share of glyphs, `per_prompt` for each prompt, and, with two or more, their variety."""
     found = {
         "rate": float(prompt_hits(glyphs, per_prompt, prompts).double().mean()),
         "flagged": float(glyphs.flagged.double().mean()),

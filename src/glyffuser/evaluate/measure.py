@@ -1,8 +1,8 @@
 """One evaluation of one model: glyphs drawn, read, scored and compared with real ones.
 
 The questions: do glyphs carry the radical of what was asked (meaning), are they well formed (plausibility), are they
-new and varied (novelty), do they fall where real glyphs fall (distribution), are they crisp? Every number stands beside
-what real glyphs reach by the same measure. The judges score all glyphs; those of "best of" were chosen by the selector.
+new and varied (novelty), do they fall where real glyphs fall (distribution), are they crisp? Numbers stand beside what
+real glyphs reach by the same measure. The judges score all glyphs; those of "best of" were chosen by the selector.
 """
 
 import time
@@ -52,8 +52,8 @@ from glyffuser.networks.upscaler import Upscaler
 
 @dataclass(frozen=True)
 class Measures:
-    """What glyphs are measured with: the judges that score, the selector that chooses, all that exists already, and the
-    contrastive model, which scores too."""
+    """What glyphs are measured with: the judges, which score; the selector, which chooses; the characters that exist;
+    and the contrastive model, which scores too."""
 
     judges: Judges
     selector: Judges
@@ -64,8 +64,8 @@ class Measures:
 @dataclass
 class Evaluation:
     """What was measured (`numbers`, for JSON) and on what: glyphs of all prompts, of both lists of paraphrases, of
-    the gold prompts, of held-out definitions; of the first and the last of these, the texts and the nearest ideographs
-    too."""
+    the gold prompts, of held-out definitions; for the first and the last of these, also the texts and the nearest
+    ideographs."""
 
     numbers: dict[str, Any]
     prompts: Judged
@@ -88,12 +88,12 @@ def evaluate(
     crew: Crew = LONE,
     upscalers: Sequence[Upscaler] = (),
 ) -> Evaluation:
-    """Measure a model. `training` and `held_out` are the splits of one data set, of the model's picture size, or of the
+    """Measure a model. `training` and `held_out` are the splits of one data set, at the model's picture size, or at the
     size to which `upscalers` enlarge its glyphs.
 
-    Same arguments, same numbers (but for the seconds), however many processes of `crew` share the drawing; each of them
-    measures all that was drawn, and gets the same evaluation. `progress(done, total)` counts glyphs times steps.
-    Raises UserError where a metric would rest on too few glyphs.
+    The same arguments give the same numbers (except the seconds), however many processes of `crew` share the drawing;
+    each of them measures all that was drawn and gets the same evaluation. `progress(done, total)` counts glyphs times
+    steps. Raises UserError for data of another size, and where a metric would rest on too few glyphs.
     """
     judges = measures.judges
     chain = plan(pipe.size, training.images.shape[1], upscalers) if upscalers else []
@@ -115,7 +115,7 @@ def evaluate(
     # The floor: as many training glyphs as were generated, against the same held-out ones.
     floor = judges.recogniser.read(training.images[some(training, len(definitions), settings.seed)]).features
     known = training.select(some(training, settings.references, settings.seed))
-    asked = [*PROMPTS, *PARAPHRASES, *OTHER_PARAPHRASES]  # at once: all known definitions are encoded for it
+    asked = [*PROMPTS, *PARAPHRASES, *OTHER_PARAPHRASES]  # at once, since all known definitions are encoded for it
     ends = [len(PROMPTS), len(PROMPTS) + len(PARAPHRASES)]
     near, near_ours, near_others = np.split(nearest_rows(pipe, known, asked), ends)
     relatives = judges.recogniser.read(known.images[near[:, :NEAREST].ravel()]).features
@@ -151,7 +151,7 @@ def evaluate(
 
 
 def some(data: GlyphData, count: int, seed: int) -> np.ndarray:
-    """The rows of so many glyphs of a split, drawn by a seed."""
+    """The rows of `count` glyphs of a split, drawn at random by a seed."""
     return np.random.default_rng(seed).permutation(len(data))[:count]
 
 
@@ -162,7 +162,7 @@ def facts(
     settings: EvaluationSettings,
     chain: Sequence[Upscaler],
 ) -> dict[str, Any]:
-    """What was measured by what: hashes of model, upscalers and judges, settings, data."""
+    """What was measured, and with what: hashes of model, upscalers and judges, settings, data."""
     return {
         "model": weights_hash(pipe.unet),
         "upscalers": [weights_hash(upscaler) for upscaler in chain],
@@ -177,7 +177,7 @@ def facts(
 
 
 def check(wanted: int, training: GlyphData, held_out: GlyphData, settings: EvaluationSettings, judges: Judges) -> None:
-    """UserError where the data are not of the glyphs' size, or too few for distances of the judges' features."""
+    """UserError if the data are not of the glyphs' size, or too few for distances between the judges' features."""
     size, features = training.images.shape[1], judges.recogniser.config.feature_dim
     if size != wanted:
         raise UserError(f"the model draws {wanted}-pixel glyphs, the data set holds {size}-pixel ones; build another")
@@ -191,7 +191,7 @@ def check(wanted: int, training: GlyphData, held_out: GlyphData, settings: Evalu
 
 
 def draw_gold(artist: Artist, judges: Judges) -> tuple[dict[str, Judged], float]:
-    """The gold prompts, 16 glyphs a seed, as `glyffuser sample` draws them; and the seconds that 16 took."""
+    """Glyphs of the gold prompts, 16 per seed, as `glyffuser sample` draws them; and the seconds that 16 took."""
     gold, seeds, start = {}, artist.settings.gold_seeds, time.perf_counter()
     images = {prompt.text: artist.gold(prompt.text, seeds) for prompt in GOLD}
     seconds = (time.perf_counter() - start) / (seeds * len(GOLD))
@@ -200,7 +200,7 @@ def draw_gold(artist: Artist, judges: Judges) -> tuple[dict[str, Judged], float]
 
 
 def novelty(table: Ideographs, matches: list[Match], texts: Sequence[str], held_out: GlyphData) -> dict[str, Any]:
-    """Which glyphs exist as characters; "real" is the share of held-out characters that are taken for another one."""
+    """Which glyphs exist as characters; "real_rate" is the share of held-out characters taken for another one."""
     others = table.nearest(held_out.images, skip=held_out.codepoints.tolist())
     existing = [
         {"char": match.char, "prompt": text, "distance": round(match.distance, 3)}
@@ -220,9 +220,9 @@ def novelty(table: Ideographs, matches: list[Match], texts: Sequence[str], held_
 
 
 def spread(glyphs: Judged, real: Tensor) -> dict[str, float] | None:
-    """How glyphs of one prompt vary, beside the real characters of the definitions nearest to it; None of one a prompt.
+    """How glyphs of one prompt vary, beside real characters with the definitions nearest to it.
 
-    `real`: their features (prompts * 4, D).
+    `real`: the features of these (prompts * 4, D). None if there is one glyph per prompt.
     """
     per_prompt = len(glyphs) // len(PROMPTS)
     if per_prompt == 1:
@@ -234,9 +234,9 @@ def spread(glyphs: Judged, real: Tensor) -> dict[str, float] | None:
 
 
 def distribution(fake: Tensor, held_out: Tensor, training: Tensor) -> dict[str, Any]:
-    """Distances and support of generated glyphs against held-out real ones; "real" is training glyphs against the same.
+    """Distances and support of generated glyphs against held-out real ones; "real": training glyphs against the same.
 
-    All are features (N, D) of the recogniser, so none of the distances is an "FID": that belongs to Inception features.
+    All are features (N, D) of the recogniser, so none of the distances is an "FID": the name is for Inception features.
     """
     bandwidth = median_distance(held_out)
 
@@ -255,10 +255,10 @@ def distribution(fake: Tensor, held_out: Tensor, training: Tensor) -> dict[str, 
 def best_of(
     measures: Measures, glyphs: Judged, matches: list[Match], pipe: GlyffuserPipeline, per_prompt: int
 ) -> dict[str, float] | None:
-    """Hit rate, flagged and existing share if but the best of each prompt's glyphs is kept, as by `sample --best-of`.
+    """Hit rate, flagged and existing share if only the best of each prompt's glyphs is kept, as by `sample --best-of`.
 
-    The selector chooses, a new glyph before one that exists; the judges score. None where there is but one glyph a
-    prompt, or where the selector cannot read the model's prompts.
+    The selector chooses, any new glyph before one that exists; the judges score. None if there is only one glyph per
+    prompt, or if the selector cannot read the model's prompts.
     """
     selector, n = measures.selector, len(PROMPTS)
     if per_prompt == 1 or not selector.understand(pipe.text_encoder):
@@ -266,7 +266,7 @@ def best_of(
     expected = selector.expect(pipe.text_encoder, [prompt.text for prompt in PROMPTS])
     merit = selector.merit(selector(glyphs.images), expected.repeat_interleave(per_prompt, dim=0))
     exists = torch.tensor([match.exists for match in matches])
-    # Merits are logarithms: none comes near what is taken off for existing.
+    # Merits are logarithms: none comes near what is deducted for existing.
     kept = (merit - 1e6 * exists).view(n, per_prompt).argmax(dim=1) + per_prompt * torch.arange(n)
     return {"k": per_prompt, **shares(glyphs.part(kept)), "existing": float(exists[kept].double().mean())}
 
@@ -278,7 +278,7 @@ def curves(artist: Artist, judges: Judges, prompts: Judged) -> dict[str, list[di
         return {}
     rows = curve_rows(s.per_prompt)
     texts, count = [PROMPTS[row // s.per_prompt].text for row in rows], len(rows) // len(PROMPTS)
-    usual = shares(prompts.part(torch.tensor(rows)), count)  # on both curves, drawn already
+    usual = shares(prompts.part(torch.tensor(rows)), count)  # on both curves, already drawn
 
     def point(name: str, value: float) -> dict[str, float]:
         changed: dict[str, Any] = {name: value}

@@ -1,7 +1,7 @@
-"""Numbers that compare two sets of glyphs by their features: distances, precision and recall, novelty.
+"""Numbers that compare sets of glyphs by their features: distances, precision and recall, variety, copies.
 
-Features are float tensors (N, D) of the recogniser; every function says how many rows it needs and refuses fewer, since
-a number from too few is worse than none. No figure here is an "FID": that name belongs to Inception features.
+Features are float tensors (N, D) of the recogniser; a function that needs many rows says how many and refuses fewer,
+since a number from too few is worse than none. No figure here is an "FID": that name belongs to Inception features.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ class Support(NamedTuple):
 
 
 class Neighbours(NamedTuple):
-    """For each glyph (N,): `row` of the nearest training glyph, overlap of their ink, whether that makes it a copy."""
+    """For each glyph (N,): the nearest training glyph's `row`, overlap of their ink, whether that makes it a copy."""
 
     row: Tensor
     overlap: Tensor
@@ -31,14 +31,14 @@ class Neighbours(NamedTuple):
 
 
 def enough(name: str, needed: int, *sets: Tensor) -> None:
-    """UserError unless every set has the rows that a metric needs."""
+    """UserError unless every set has as many rows as a metric needs."""
     least = min(len(rows) for rows in sets)
     if least < needed:
         raise UserError(f"{name} needs {needed} glyphs in each set, here are {least}; evaluate more")
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Distance of two Gaussians fitted to features (Heusel et al. 2017, equation 6). Needs more rows than features."""
+    """Distance between Gaussians fitted to features (Heusel et al. 2017, equation 6). Needs more rows than features."""
     enough("the Fréchet distance", a.shape[1] + 1, a, b)
     a, b = a.double(), b.double()
     mean_a, mean_b, cov_a, cov_b = a.mean(0), b.mean(0), torch.cov(a.T), torch.cov(b.T)
@@ -65,7 +65,7 @@ def rbf_distance(a: Tensor, b: Tensor, bandwidth: float) -> float:
 
 
 def _mmd(kaa: Tensor, kbb: Tensor, kab: Tensor) -> float:
-    """Gretton et al. 2012, equation 3: means of the kernel within (without the diagonal) less twice that between."""
+    """Gretton et al. 2012, equation 3: means of the kernel within sets (off the diagonal) less twice that between."""
     n, m = len(kaa), len(kbb)
     within = (kaa.sum() - kaa.trace()) / (n * (n - 1)) + (kbb.sum() - kbb.trace()) / (m * (m - 1))
     return float(within - 2 * kab.mean())
@@ -99,7 +99,7 @@ def support(real: Tensor, fake: Tensor, k: int = 5) -> Support:
 
 
 def variety(features: Tensor, per_prompt: int) -> float:
-    """Mean distance between two glyphs of one prompt: features (prompts * per_prompt, D), prompt by prompt."""
+    """Mean distance between two glyphs of one prompt: features (prompts * per_prompt, D), prompt by prompt. Needs 2."""
     enough("the variety of a prompt", 2, features[:per_prompt])
     return float(torch.stack([torch.pdist(part.double()).mean() for part in features.split(per_prompt)]).mean())
 
@@ -129,6 +129,6 @@ def nearest(
 
 
 def ink_overlap(image: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Overlap of ink of one picture (H, W) with others (N, H, W): sum of the lesser over sum of the greater, (N,)."""
+    """Overlap of one picture's ink (H, W) with others' (N, H, W): sum of the lesser over sum of the greater, (N,)."""
     ink, inks = 255.0 - image, 255.0 - others
     return np.minimum(ink, inks).sum((1, 2)) / np.maximum(np.maximum(ink, inks).sum((1, 2)), 1e-9)

@@ -7,7 +7,7 @@ from torch.nn.functional import max_pool2d
 
 from glyffuser.base.pictures import to_grey
 
-CLEAR = 3  # pixels from any ink beyond which paper is to be exactly white
+CLEAR = 3  # pixels from any ink beyond which paper should be exactly white
 
 
 def drawn_and_levelled(images: Tensor) -> np.ndarray:
@@ -18,8 +18,8 @@ def drawn_and_levelled(images: Tensor) -> np.ndarray:
 def crispness(images: np.ndarray) -> dict[str, float]:
     """How crisp and clean pictures are, uint8 (N, H, W), paper 255.
 
-    `grey`: pixels neither ink nor paper for each pixel of ink; `dirty`: share of glyphs whose outermost two rows and
-    columns are not exactly paper; `specks`: share of those with a pixel that is not exactly paper far from all ink.
+    `grey`: pixels that are neither ink nor paper, per pixel of ink; `dirty`: share of glyphs whose outermost two rows
+    and columns are not exactly paper; `specks`: share of glyphs with a pixel, far from all ink, not exactly paper.
     """
     grey = ((images > 25) & (images < 230)).sum() / np.maximum((images <= 25).sum(), 1)
     inside = np.zeros(images.shape[1:], dtype=bool)

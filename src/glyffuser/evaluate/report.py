@@ -16,14 +16,14 @@ from glyffuser.base.pictures import grid, heat
 from glyffuser.evaluate.measure import Evaluation
 from glyffuser.judge.judges import Judged
 
-Row = tuple[str, str, str]  # what, the model's number, the same of real glyphs
+Row = tuple[str, str, str]  # what, the model's number, that of real glyphs
 SHOWN = 24  # best, worst and nearest glyphs on the page
 
 
 def table(numbers: dict[str, Any]) -> list[Row]:
     """The summary: what was measured, the model's number, and what real glyphs reach by the same measure.
 
-    A reference line, which has no number of the model's, has a row of its own.
+    A reference line has a row of its own, without a number of the model's.
     """
     form, new, crisp = numbers["plausibility"], numbers["novelty"], numbers["crispness"]
     fake, real = numbers["distribution"]["generated"], numbers["distribution"]["real"]
@@ -56,7 +56,7 @@ def table(numbers: dict[str, Any]) -> list[Row]:
 
 
 def meaning_rows(meaning: dict[str, Any]) -> list[Row]:
-    """The rows about radicals; real characters of the nearest definitions, and the recogniser's own errors, apart."""
+    """The rows about radicals; real characters with the nearest definitions have their own, as has the recogniser."""
     wished, prompts = meaning["told"], f"{len(meaning['prompts'])} prompts"
     riddles = {
         f"{len(meaning[key]['prompts'])} paraphrases{by}": meaning[key]
@@ -93,7 +93,7 @@ def percent(share: float) -> str:
 
 
 def lines(numbers: dict[str, Any]) -> list[str]:
-    """The table as text; under it the glyphs that exist, and what stands beside any number: how many, which judges."""
+    """The table as text; below it the glyphs that exist, and a footnote to all numbers: how many, which judges."""
     rows: list[Row] = [("", "model", "real glyphs"), *table(numbers)]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -134,7 +134,7 @@ def write_report(evaluation: Evaluation, out: str | Path) -> tuple[Path, Path]:
 
 
 def render(evaluation: Evaluation) -> str:
-    """The page: self-contained HTML, pictures and curves inside."""
+    """The page: self-contained HTML, with pictures and curves inside."""
     numbers, prompts = evaluation.numbers, evaluation.prompts
     order = prompts.flaws.argsort()
     worst = [
@@ -166,7 +166,7 @@ def render(evaluation: Evaluation) -> str:
 
 
 def groups(glyphs: Judged, meaning: dict[str, Any]) -> list[dict[str, Any]]:
-    """The glyphs of each prompt on one sheet, and what was counted of them."""
+    """The glyphs of each prompt on one sheet, and what was counted among them."""
     n = len(glyphs) // len(meaning["prompts"])
     return [
         {**row, "picture": sheet(glyphs.images[i * n : (i + 1) * n], n)} for i, row in enumerate(meaning["prompts"])
@@ -201,7 +201,7 @@ def inline(picture: Image.Image) -> str:
 def curve(points: Sequence[dict[str, float]], name: str) -> dict[str, Any]:
     """What the page needs to draw hit rate, flagged share and variety against `name`: places in a box of 300 by 150.
 
-    Settings stand at equal distances. Variety, which has no natural limit, is drawn as a share of its highest value.
+    Settings are evenly spaced. Variety, which has no natural limit, is drawn as a share of its highest value.
     """
     across = [300 * i / max(len(points) - 1, 1) for i in range(len(points))]
     highest = max((point.get("variety", 0.0) for point in points), default=0.0) or 1.0
@@ -209,7 +209,7 @@ def curve(points: Sequence[dict[str, float]], name: str) -> dict[str, Any]:
     if "variety" in points[0]:
         heights["variety"] = [point["variety"] / highest for point in points]
     lines = {key: [(x, 150 - 150 * y) for x, y in zip(across, ys, strict=True)] for key, ys in heights.items()}
-    # Names stand over the ends of their lines, pushed apart where these lie close.
+    # Names stand above the ends of their lines, pushed apart where these are close.
     names, above = {}, 200.0
     for key in sorted(lines, key=lambda key: -lines[key][-1][1]):
         names[key] = above = min(lines[key][-1][1] - 9, above - 15)

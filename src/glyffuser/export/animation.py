@@ -27,25 +27,25 @@ BORDER = 16  # pixels around them, and between two sheets
 
 @dataclass(frozen=True)
 class Film:
-    """Pictures of one size, and the number of the one that stands for them all."""
+    """Pictures of one size, and the number of the one that represents them all."""
 
     frames: list[Image.Image]
     poster: int
 
     def held(self, hold: int) -> "Film":
-        """With the last frame shown `hold` more times."""
+        """The film with its last frame shown `hold` more times."""
         return Film([self.frames[i] for i in rhythm(len(self.frames), hold)], self.poster)
 
     def there_and_back(self) -> "Film":
-        """Forwards, then backwards: the last frame goes over into the first."""
+        """The film forwards, then backwards: its last frame leads back to the first."""
         return Film([*self.frames, *self.frames[-2:0:-1]], self.poster)
 
 
 def denoising(pipe: GlyffuserPipeline, request: Request, shown: str = "x0", tick: Tick = quiet) -> Film:
-    """`request.n` glyphs of a prompt coming out of noise, a frame a step.
+    """`request.n` glyphs of a prompt coming out of noise, one frame per step.
 
     `shown`: "xt", the noised glyphs; "x0", what the network expects them to become; or "both", side by side.
-    Glyph k is that of `sample` under the same request. UserError for another `shown` or a setting out of range.
+    Glyph k is that of `sample` under the same request. UserError for any other `shown` or a setting out of range.
     """
     if shown not in SHOWN:
         raise UserError(f"cannot show {shown!r}; choose one of {', '.join(SHOWN)}")
@@ -71,7 +71,7 @@ def path(
 ) -> Film:
     """`start.n` glyphs at each share of the way, 0 to 1, from one request to the other.
 
-    Shares that occur again are drawn once. `tick` counts denoising steps. UserError for a setting out of range.
+    Repeated shares are drawn once. `tick` counts denoising steps. UserError for a setting out of range.
     """
     check(start)
     once = sorted(set(shares))
@@ -81,9 +81,9 @@ def path(
 
 
 def positions(frames: int, loop: bool) -> list[float]:
-    """Where on a path the frames are: evenly from 0 to 1; in a loop there and back, slower at the ends.
+    """Where the frames are on a path: evenly from 0 to 1; in a loop, there and back, slower at the ends.
 
-    The frame after the last would be the first.
+    In a loop, the frame after the last would be the first.
     """
     if not loop:
         return [i / (frames - 1) for i in range(frames)]

@@ -19,7 +19,7 @@ from glyffuser.judge.reading import read_picture
 
 @dataclass(frozen=True)
 class Collected:
-    """A glyph of a font, its picture as the judges see it, uint8 (128, 128), its file, and the record beside that."""
+    """A glyph of a font, its picture as the judges see it, uint8 (128, 128), its file, and the record beside it."""
 
     glyph: FontGlyph
     picture: np.ndarray
@@ -28,7 +28,7 @@ class Collected:
 
 
 def read_list(path: Path) -> list[str]:
-    """The prompts of a text file, one a line; empty lines and those that begin with # are left out."""
+    """The prompts in a text file, one per line; empty lines and those that begin with # are left out."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -42,8 +42,8 @@ def read_list(path: Path) -> list[str]:
 def named(prompts: Sequence[str], outlines: Sequence[Outline]) -> list[FontGlyph]:
     """The glyphs of a font: a name and a code point for each outline, in order.
 
-    The first glyph of a prompt has its slug for a name, the second the same with -2 and so on. UserError for two
-    prompts of one slug, and for more glyphs than the private-use area holds.
+    The first glyph of a prompt is named by its slug, the second by the slug with -2, and so on. UserError for two
+    prompts with the same slug, and for more glyphs than the private-use area holds.
     """
     slug = {prompt: slugs([prompt])[0] for prompt in dict.fromkeys(prompts)}
     seen: Counter[str] = Counter()
@@ -57,7 +57,7 @@ def named(prompts: Sequence[str], outlines: Sequence[Outline]) -> list[FontGlyph
 
 
 def check_prompts(prompts: Sequence[str], each: int) -> None:
-    """What `named` would say of `each` glyphs for each prompt, before they are drawn; also where a prompt is twice."""
+    """UserError, before anything is drawn, if `named` would refuse `each` glyphs per prompt or a prompt is repeated."""
     twice = next((prompt for prompt, count in Counter(prompts).items() if count > 1), None)
     if twice is not None:
         raise UserError(f"the meaning {twice!r} is given twice; give it once, with -n 2 for two glyphs")
@@ -67,7 +67,7 @@ def check_prompts(prompts: Sequence[str], each: int) -> None:
 
 
 def records_in(folder: Path) -> list[Path]:
-    """The records that `glyffuser sample` wrote in a folder, by name. UserError where there are none."""
+    """The records that `glyffuser sample` wrote in a folder, by name. UserError if there are none."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; name one that `glyffuser sample` wrote")
     found = [path for path in sorted(folder.glob("*.json")) if "files" in _facts(path)]
@@ -77,7 +77,7 @@ def records_in(folder: Path) -> list[Path]:
 
 
 def collect(records: Sequence[Path]) -> list[Collected]:
-    """The glyphs of the pictures that records name, traced. UserError for what is missing, blank or no glyph."""
+    """The glyphs of the pictures that records name, traced. UserError for one that is missing, blank or not a glyph."""
     pairs = [(path.parent / file, facts) for path in records for facts in (_facts(path),) for file in facts["files"]]
     outlines = [trace_file(file) for file, _ in pairs]
     glyphs = named([facts["prompt"] for _, facts in pairs], outlines)
@@ -87,7 +87,7 @@ def collect(records: Sequence[Path]) -> list[Collected]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What a record holds; what is no record is empty."""
+    """The contents of a record; empty for JSON that is not one. UserError if the file cannot be read."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

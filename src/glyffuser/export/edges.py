@@ -1,8 +1,8 @@
-"""From a closed line of points to edges: straight ones, upright ones among them, and curved ones, and where they meet.
+"""From a closed line of points to edges, straight (some of them upright) and curved, and to where they meet.
 
 The strokes of a CJK typeface are mostly straight. Edges are found between corners; an edge that is straight becomes a
-line, one that is nearly upright exactly so, and edges of one line come to lie on it. Neighbours are extended until they
-meet, which puts back the corners that pixels round off.
+line, one that is nearly upright becomes exactly so, and edges of one line are moved onto it. Neighbours are extended
+until they meet, which restores the corners that pixels round off.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ import numpy as np
 from glyffuser.export.fit import TOLERANCE, fit, one
 from glyffuser.export.trace import REACH, STEP, corners
 
-ROUNDED = 1.25  # pixels beside a corner where the contour is rounded, and says nothing of the edge
-STRAIGHT = 0.2  # pixels that the points of a straight edge may lie off it
-UPRIGHT = 0.3  # the same for an upright edge, which is what strokes of this length mostly are
-SLIP, LEANING = 0.5, np.sin(np.deg2rad(8))  # pixels, and slope, that an upright edge may lean
-STEM, FLAT = 5.0, 0.1  # an edge that bends is upright at its end if it is for so many pixels, to within so many
-NEED = round(STEM / STEP)  # points that a stem has at least
-FEW = 3  # points that a bend has at least
-SHARED = 0.4  # pixels between upright edges that lie on one line
-FAR = 2.0  # pixels from a rounded corner to the sharp one
-PARALLEL = 0.2  # sine of an angle too small for lines to meet in a definite place
+ROUNDED = 1.25  # pixels beside a corner where the contour is rounded and says nothing about the edge
+STRAIGHT = 0.2  # pixels by which the points of a straight edge may lie off it
+UPRIGHT = 0.3  # the same for an upright edge, as most straight strokes have
+SLIP, LEANING = 0.5, np.sin(np.deg2rad(8))  # pixels and slope by which an upright edge may lean
+STEM, FLAT = 5.0, 0.1  # an edge that bends has an upright end if it is upright for STEM pixels, to within FLAT
+NEED = round(STEM / STEP)  # fewest points of a stem
+FEW = 3  # fewest points of a bend
+SHARED = 0.4  # most pixels between upright edges that belong on one line
+FAR = 2.0  # most pixels from a rounded corner to the sharp one
+PARALLEL = 0.2  # sine of an angle below which lines meet in no definite place
 SHORTENED = (4, 12, 24)  # points by which a straight end may be shortened so that the bend after it fits one curve
 
 
@@ -33,7 +33,7 @@ NOWHERE = np.zeros(2)  # place and way of an edge that is not straight
 
 @dataclass(frozen=True)
 class Edge:
-    """A part of a contour. points: (n, 2), without what is rounded off; a straight edge goes through `place` along the
+    """A part of a contour. points: (n, 2), without its rounded ends; a straight edge goes through `place` along the
     unit vector `way`, upright if `axis` is 0 (along x) or 1 (along y); `smooth`: whether it begins without a corner.
     """
 
@@ -49,7 +49,7 @@ class Edge:
         return bool(self.way.any())
 
     def backwards(self) -> "Edge":
-        """The same edge, run through from its end."""
+        """The same edge, traversed from its end."""
         return replace(self, points=self.points[::-1], way=-self.way)
 
     def nearest(self, point: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ def edges(line: np.ndarray) -> tuple[list[Edge], list[np.ndarray]]:
     """The edges of a closed line (n, 2), in order, and the point of the line where each begins."""
     cuts = corners(line)
     cornerless = len(cuts) == 0
-    if cornerless:  # no corner: begin where it is leftmost and rightmost, and upright
+    if cornerless:  # cut it where it is leftmost and rightmost, and upright
         cuts = np.sort([line[:, 0].argmin(), line[:, 0].argmax()])
     line = np.roll(line, -cuts[0], axis=0)
     closed = np.concatenate([line, line[:1]])
@@ -86,7 +86,7 @@ def edges(line: np.ndarray) -> tuple[list[Edge], list[np.ndarray]]:
 def between_corners(part: np.ndarray) -> list[Edge]:
     """The edges of a part (n, 2) of a contour from one corner to the next: a line, or a bend with or without stems.
 
-    Where a stem ends and the bend begins is hard to see: stems are shortened if one curve then suffices for the bend.
+    Where a stem ends and the bend begins is hard to tell: stems are shortened if one curve then suffices for the bend.
     """
     cut = max(0, min(round(ROUNDED / STEP), (len(part) - 4) // 3))
     points = part[cut : len(part) - cut]
@@ -136,7 +136,7 @@ def slanting(points: np.ndarray) -> Edge | None:
 
 
 def stem(points: np.ndarray) -> Edge | None:
-    """The upright straight edge with which points (n, 2) begin, if there is one."""
+    """The upright straight edge at the beginning of points (n, 2), if there is one."""
     if len(points) < NEED:
         return None
     axis = int(np.abs(points[NEED - 1] - points[0]).argmax())
@@ -155,7 +155,7 @@ def along(axis: int, span: np.ndarray) -> np.ndarray:
 
 
 def share(groups: Sequence[list[Edge]]) -> list[list[Edge]]:
-    """The contours' edges, with upright edges that are nearly on one line, ink on the same side, exactly on it."""
+    """The contours' edges; upright ones nearly on one line, ink on the same side, are moved exactly onto it."""
     lines = sorted(
         (edge.axis, edge.way[edge.axis], edge.place[1 - edge.axis], g, i)
         for g, group in enumerate(groups)
@@ -200,7 +200,7 @@ def flat(points: np.ndarray) -> Any:
 
 
 def direction(neighbour: Edge, points: np.ndarray) -> np.ndarray:
-    """Of a bend at a smooth end: that of the straight edge there, or, where a round contour was cut, along y."""
+    """The way of a bend at a smooth end: that of the straight edge there or, where a round contour was cut, along y."""
     return neighbour.way if neighbour.straight else along(1, points[-1] - points[0])
 
 

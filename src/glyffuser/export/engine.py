@@ -18,7 +18,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 
 
 class OnnxPipeline(GlyffuserPipeline):
-    """The pipeline with its denoiser run by onnxruntime; what reads the prompt stays as it is. See `with_onnx`."""
+    """The pipeline with its denoiser run by onnxruntime; the prompt is read as before. See `with_onnx`."""
 
     session: onnxruntime.InferenceSession
 
@@ -30,7 +30,7 @@ class OnnxPipeline(GlyffuserPipeline):
             told = {name: part.numpy() for name, part in vars(cond).items() if part is not None}
             try:
                 (x0,) = self.session.run(["x0"], {"x": x.numpy(), "sigma": sigma.float().numpy(), **told})
-            except Exception as error:  # of a class of its own, as below
+            except Exception as error:  # of a class of its own, see below
                 raise UserError(
                     f"the ONNX file of the denoiser does not run: {in_one_line(error)}; export it again"
                 ) from error
@@ -42,7 +42,7 @@ class OnnxPipeline(GlyffuserPipeline):
 def with_onnx(pipe: GlyffuserPipeline, folder: Path) -> OnnxPipeline:
     """The pipeline of the same model with the denoiser that `glyffuser onnx` wrote into `folder`.
 
-    It takes as many threads as torch. UserError where the files are missing, damaged, or of another model.
+    It uses as many threads as torch. UserError if the files are missing, damaged, or of another model.
     """
     facts = _settings(folder)
     if facts["model"] != weights_hash(pipe.unet):
@@ -50,20 +50,20 @@ def with_onnx(pipe: GlyffuserPipeline, folder: Path) -> OnnxPipeline:
     made = OnnxPipeline(**pipe.components)
     try:
         part = facts["parts"]["denoiser"]
-        file = folder / Path(part["file"]).name  # beside it, whatever it says
+        file = folder / Path(part["file"]).name  # beside the settings, whatever path they give
         if sha256(file) != part["sha256"]:
             raise UserError(f"{file} is damaged, or from another export than {SETTINGS}; export the model again")
         made.session = open_session(file, torch.get_num_threads())
     except UserError:
         raise
-    except Exception as error:  # onnxruntime has a class of its own for each of its complaints, and no common one
+    except Exception as error:  # onnxruntime's errors each have a class of their own, and no common one
         raise UserError(f"cannot open the denoiser in {folder}: {in_one_line(error)}; export it again") from error
     made.engine = f"onnx {facts['precision']}"
     return made
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """What `glyffuser.json` says."""
+    """The contents of `glyffuser.json`."""
     path = folder / SETTINGS
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

@@ -2,24 +2,24 @@
 
 Philip J. Schneider, "An Algorithm for Automatically Fitting Digitized Curves", Graphics Gems, 1990. Two things differ:
 where an end is a corner, its direction is fitted too; and of several places to split at, the one with the least error
-is taken. Points of the plane are complex numbers here, x + iy, which makes short work of it.
+is taken. Points of the plane are complex numbers here, x + iy, which keeps the code short.
 """
 
 import numpy as np
 
-TOLERANCE = 0.2  # pixels that points may lie off a curve
+TOLERANCE = 0.2  # pixels by which points may lie off a curve
 ROUNDS = 3  # of Newton's method on the parameters of the points
 HOPELESS = 5.0  # times the tolerance: an error that no other parameters will mend
-MOST = 32  # points that one curve is fitted to; more would say no more
-FEWEST = 8  # points below which a curve is not split
-HANDLES = (0.02, 2.0)  # lengths of a handle, in lengths of the chord, beyond which a third is taken instead
+MOST = 32  # most points to fit one curve to; more would add nothing
+FEWEST = 8  # points; with fewer, a curve is not split
+HANDLES = (0.02, 2.0)  # shortest and longest handle, in lengths of the chord; outside, a third is taken instead
 FREE = np.array([1, 1j])  # the directions of a handle that may point anywhere
 
 
 def fit(points: np.ndarray, start: complex, end: complex, leave: complex = 0, arrive: complex = 0) -> list[np.ndarray]:
-    """Cubics from `start` to `end` that pass the points, complex (n,), at no more than TOLERANCE.
+    """Cubics from `start` to `end` within TOLERANCE of the points, complex (n,), unless these are too few to split.
 
-    `leave` and `arrive` are unit vectors of the directions at the ends; 0 where the points decide. Each cubic is
+    `leave` and `arrive` are unit vectors of the directions at the ends; 0 lets the points decide. Each cubic is
     complex (3,): its two control points and its end.
     """
     cubic, worst, far = one(points, start, end, leave, arrive)
@@ -37,7 +37,7 @@ def fit(points: np.ndarray, start: complex, end: complex, leave: complex = 0, ar
 def one(
     points: np.ndarray, start: complex, end: complex, leave: complex, arrive: complex
 ) -> tuple[np.ndarray, float, int]:
-    """The best single cubic, complex (4,), how far a point lies off it at most, and the place of that point."""
+    """The best single cubic, complex (4,), the greatest distance of a point from it, and the place of that point."""
     kept = np.linspace(0, len(points) - 1, min(MOST, len(points))).round().astype(int)
     data = np.concatenate([[start], points[kept], [end]])
     along = np.abs(np.diff(data)).cumsum()
@@ -62,9 +62,9 @@ def bernstein(t: np.ndarray) -> np.ndarray:
 
 
 def newton(cubic: np.ndarray, t: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """Parameters one step nearer to those of the points nearest to the data (Schneider 1990, `NewtonRaphsonRootFind`).
+    """Parameters one step closer to those of the points nearest to the data (Schneider 1990, `NewtonRaphsonRootFind`).
 
-    `off`, complex (n,), is the curve at `t` less the data.
+    `off`, complex (n,), is the curve at `t` minus the data.
     """
     s, first = 1 - t, 3 * (cubic[1:] - cubic[:-1])
     second = 2 * (first[1:] - first[:-1])
@@ -77,9 +77,9 @@ def newton(cubic: np.ndarray, t: np.ndarray, off: np.ndarray) -> np.ndarray:
 
 
 def least_squares(data: np.ndarray, weights: np.ndarray, leave: complex, arrive: complex) -> np.ndarray:
-    """The cubic, complex (4,), from the first to the last of the data that is nearest to them, weighted as (n, 4).
+    """The cubic, complex (4,), from the first to the last of the data that fits them best; `weights`: see `bernstein`.
 
-    A handle has one unknown, its length, where its direction is given, and two where it is not.
+    A handle has one unknown, its length, if its direction is given, and two if it is not.
     """
     first, last = data[0], data[-1]
     rest = data - (weights[:, 0] + weights[:, 1]) * first - (weights[:, 2] + weights[:, 3]) * last

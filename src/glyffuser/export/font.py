@@ -1,7 +1,7 @@
 """A font of invented glyphs: outlines in, a checked TrueType or OpenType font out.
 
-Each glyph has a code point of the private-use area and a name that can be typed: ":gold:" becomes the glyph by a
-ligature. Metrics are those of a CJK font: every glyph fills one em, in horizontal lines and in vertical ones.
+Each glyph has a code point in the private-use area and a name that can be typed: a ligature turns ":gold:" into the
+glyph. Metrics are those of a CJK font: every glyph fills one em, in horizontal and in vertical lines.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ from glyffuser.export.outline import Outline
 EM = 1000  # units
 PRIVATE = range(0xE000, 0xF900)  # the private-use area of the basic plane, which every program knows
 BOTTOM, TOP = -120, 880  # of the em box of an ideograph, above the baseline: what CJK fonts share
-ASCENT, DESCENT = 1160, -288  # of a line, in which Latin letters keep their distance too: those of Noto Sans CJK
+ASCENT, DESCENT = 1160, -288  # of a line, with room for Latin letters too: those of Noto Sans CJK
 X_HEIGHT, CAP_HEIGHT = 543, 733
 ERROR = 1.0  # units by which a quadratic curve of TrueType may lie off the cubic it stands for
-TYPED = ":-0123456789abcdefghijklmnopqrstuvwxyz"  # what the name of a glyph is typed with
-CHUNK = 400  # ligatures in one lookup: a table of OpenType reaches 64 KiB
+TYPED = ":-0123456789abcdefghijklmnopqrstuvwxyz"  # characters that the name of a glyph is typed with
+CHUNK = 400  # ligatures in one lookup: an OpenType table reaches 64 KiB
 CREATED = 3849984000  # seconds since 1904: 1 January 2026, in every font, so that the same glyphs give the same bytes
-SMOOTH = 0x000A  # of gasp: grey, and no hints, at all sizes
+SMOOTH = 0x000A  # of gasp: grey, without hints, at all sizes
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Naming:
 def build_font(glyphs: Sequence[FontGlyph], letters: Sequence[Letter], naming: Naming, cubic: bool = False) -> TTFont:
     """The font, with quadratic curves (TrueType), or with cubic ones (CFF).
 
-    UserError for more glyphs than the private-use area holds, and for two of one name.
+    UserError for no glyphs, for more than the private-use area holds, and for two with the same name.
     """
     check(glyphs)
     builder = FontBuilder(EM, isTTF=not cubic)
@@ -92,7 +92,7 @@ def build_font(glyphs: Sequence[FontGlyph], letters: Sequence[Letter], naming: N
 
 
 def check(glyphs: Sequence[FontGlyph]) -> None:
-    """UserError unless each glyph can have a name and a code point of its own."""
+    """UserError unless there are glyphs, and each can have a name and a code point of its own."""
     if not glyphs:
         raise UserError('a font needs at least one glyph; name a meaning, for example: glyffuser font "gold"')
     if len(glyphs) > len(PRIVATE):
@@ -107,8 +107,8 @@ def check(glyphs: Sequence[FontGlyph]) -> None:
 
 
 def in_em(outline: Outline) -> Outline:
-    """An outline in pixels, in units of the em: as data/fonts.py draws a character, its em box centred in the picture,
-    only the other way round.
+    """An outline in pixels converted to units of the em: the reverse of data/fonts.py, which draws a character with its
+    em box centred in the picture.
     """
     unit = EM / (EM_SCALE * outline.side)
     margin = (outline.side * unit - EM) / 2
@@ -116,7 +116,7 @@ def in_em(outline: Outline) -> Outline:
 
 
 def box() -> Any:
-    """A drawing of what stands for a missing glyph: a frame as tall as an ideograph."""
+    """The drawing that stands for a missing glyph: a frame as tall as an ideograph."""
 
     def draw(pen: Any) -> None:
         for inset, backwards in ((100, False), (150, True)):
@@ -143,8 +143,8 @@ def features(glyphs: Sequence[FontGlyph]) -> str:
         "} BASE;",
         f"@typed = [{' '.join(UV2AGL[ord(char)] for char in TYPED)}];",
         "feature liga {",
-        # Substitutes nothing, but makes a word of what would be letters: a browser that shapes anew only the word in
-        # which one types would otherwise not look back at the letters before the last.
+        # Substitutes nothing, but makes one word of what would be letters: a browser that reshapes only the word being
+        # typed would otherwise not look back at the letters before the last.
         "lookup words { ignore sub @typed' @typed; } words;",
     ]
     for start in range(0, len(glyphs), CHUNK):
@@ -157,7 +157,7 @@ def features(glyphs: Sequence[FontGlyph]) -> str:
 
 
 def _quadratic(builder: FontBuilder, drawings: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    """Fill the TrueType tables; the left and upper edge of each glyph."""
+    """Fill the TrueType tables; return the left and upper edge of each glyph."""
     shapes = {}
     for name, draw in drawings.items():
         pen = TTGlyphPen(None)
@@ -176,7 +176,7 @@ def _quadratic(builder: FontBuilder, drawings: dict[str, Any]) -> dict[str, tupl
 def _cubic(
     builder: FontBuilder, drawings: dict[str, Any], widths: dict[str, int], naming: Naming
 ) -> dict[str, tuple[int, int]]:
-    """Fill the CFF table; the left and upper edge of each glyph."""
+    """Fill the CFF table; return the left and upper edge of each glyph."""
     shapes = {}
     for name, draw in drawings.items():
         pen = T2CharStringPen(widths[name], None)

@@ -1,4 +1,4 @@
-"""The Latin letters of a font, so that one can type in it: those of the CJK font from which the model learnt."""
+"""The Latin letters of a font, so that one can type in it: those of the CJK font that the model learnt from."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ class Letter:
 
 
 def letters(face: FontFace, em: int, codepoints: "Iterable[int]" = ASCII) -> list[Letter]:
-    """The letters of a face, scaled to `em` units. UserError where it lacks one."""
+    """The letters of a face, scaled to `em` units. UserError if it lacks one."""
     font = open_face(face)
     own, names = font.getGlyphSet(), font.getBestCmap()
     scale = em / font["head"].unitsPerEm

@@ -6,8 +6,8 @@ A file is one function of arrays, with any batch and any length of text:
     tower          states, mask                             -> pooled (B, W)
     denoiser       x, sigma, states, mask[, radical, pooled, parts, style] -> x0 (B, C, H, W)
 
-The denoiser is the network with its process, D(x, sigma, cond): the one thing that samplers speak to, so that they need
-to know neither timesteps nor what the network predicts.
+The denoiser is the network with its process, D(x, sigma, cond): the one thing that samplers call, so that they need to
+know neither timesteps nor what the network predicts.
 """
 
 import json
@@ -41,7 +41,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 
 SETTINGS, TOKENIZER = "glyffuser.json", "tokenizer.json"
-AXES = ("batch", "length")  # of token ids, states and masks; other inputs have the first alone
+AXES = ("batch", "length")  # of token ids, states and masks; other inputs have only the first
 TEXTS = ("input_ids", "attention_mask", "states", "mask")
 
 Report = Callable[[float, str], None]
@@ -59,7 +59,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written: its size, and how far its outputs are from torch's in float32, at most."""
+    """A file that was written: its size, and the greatest difference of its outputs from torch's in float32."""
 
     path: Path
     bytes: int
@@ -115,7 +115,7 @@ def export_onnx(
     """Write the parts of a model, its tokenizer and `glyffuser.json` into the folder `out`.
 
     `precision`: "fp32"; "fp16", weights and arithmetic in half precision, inputs and outputs still float32; or "int8",
-    see `export/precision.py`. `report(fraction, text)` says how far it is. All files appear together, at the end.
+    see `export/precision.py`. `report(fraction, text)` tells how far it is. All files appear together, at the end.
     Raises UserError for an unknown precision, a latent model, or a folder that cannot be written.
     """
     check(precision)
@@ -135,7 +135,7 @@ def export_onnx(
         save_tokenizer(pipe, folder / TOKENIZER)
         facts = settings(pipe, made, precision, folder)
         (folder / SETTINGS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        for path in sorted(folder.iterdir(), key=lambda path: (path.name == SETTINGS, path.name)):  # it comes last
+        for path in sorted(folder.iterdir(), key=lambda path: (path.name == SETTINGS, path.name)):  # settings last
             with atomic_path(out / path.name) as temporary:
                 shutil.copyfile(path, temporary)
     report(1.0, "done")
@@ -149,7 +149,7 @@ def check(precision: str) -> None:
 
 
 def parts(pipe: GlyffuserPipeline, batch: int = 3, length: int = 7, seed: int = 0) -> list[Part]:
-    """What a model consists of, with random inputs of one batch and one length of text."""
+    """The parts of a model, with random inputs of one batch and one length of text."""
     source, config = torch.Generator().manual_seed(seed), pipe.unet.config
     size = len(pipe.text_encoder.tokenizer)
     ids = torch.randint(size, (batch, length), generator=source)
@@ -184,7 +184,7 @@ def write(part: Part, path: Path) -> None:
     }
     logger = logging.getLogger("torch.onnx")
     before = logger.level
-    logger.setLevel(logging.ERROR)  # it tells of torchvision, which nothing here needs
+    logger.setLevel(logging.ERROR)  # it warns about torchvision, which nothing here needs
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
@@ -212,7 +212,7 @@ def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
 
 
 def difference(part: Part, path: Path) -> float:
-    """How far the outputs of a file are from torch's, at most."""
+    """The greatest difference of a file's outputs from torch's."""
     with torch.no_grad():
         wanted = part.module(**part.inputs)
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
@@ -222,7 +222,7 @@ def difference(part: Part, path: Path) -> float:
 
 
 def save_tokenizer(pipe: GlyffuserPipeline, path: Path) -> None:
-    """Write the tokenizer as the `tokenizers` package reads it: it cuts long texts and pads a batch by itself."""
+    """Write the tokenizer as the `tokenizers` package reads it, set to cut long texts and to pad a batch."""
     whole = pipe.text_encoder.tokenizer
     if not whole.is_fast:
         raise UserError(f"the tokenizer of {pipe.text_encoder.source} has no file of its own; choose another encoder")
@@ -233,7 +233,7 @@ def save_tokenizer(pipe: GlyffuserPipeline, path: Path) -> None:
 
 
 def settings(pipe: GlyffuserPipeline, made: list[Part], precision: str, folder: Path) -> dict[str, Any]:
-    """Everything that a sampler needs beside the files in `folder`, as JSON has it."""
+    """Everything that a sampler needs beside the files in `folder`, ready for JSON."""
     config, process = pipe.unet.config, pipe.unet.process
     schedule = process.schedule
     return {

@@ -21,8 +21,8 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Contour:
-    """A closed curve. Each segment is a line to its one point, or a cubic with two control points and its end; the last
-    one ends at `start`.
+    """A closed curve. Each segment is a line to its only point, or a cubic with two control points and its end; the
+    last one ends at `start`.
     """
 
     start: Point
@@ -33,7 +33,7 @@ class Contour:
 class Outline:
     """The contours of one glyph, in pixels of a square picture `side` pixels wide, x to the right and y down.
 
-    Contours do not overlap. Seen on the page they run counter-clockwise around ink, as in PostScript's fonts, and
+    Contours do not overlap. Seen on the page, they run counter-clockwise around ink, as in PostScript fonts, and
     clockwise around holes.
     """
 
@@ -46,7 +46,7 @@ class Outline:
         return sum(len(segment) for contour in self.contours for segment in contour.segments)
 
     def mapped(self, scale: float, x: float, y: float) -> "Outline":
-        """The outline in a font's units: `scale` of them a pixel, y up, the picture's top left corner at (x, y)."""
+        """The outline in a font's units: `scale` of them per pixel, y up, the picture's top left corner at (x, y)."""
 
         def to(point: Point) -> Point:
             return x + scale * point[0], y - scale * point[1]
@@ -59,12 +59,12 @@ class Outline:
         )
 
     def draw(self, pen: Any) -> None:
-        """Draw it with a pen of fontTools' protocol."""
+        """Draw it with a pen that follows fontTools' protocol."""
         for contour in self.contours:
             pen.moveTo(contour.start)
             for segment in contour.segments[:-1]:
                 (pen.lineTo if len(segment) == 1 else pen.curveTo)(*segment)
-            if len(contour.segments[-1]) == 3:  # a last line is what closing draws
+            if len(contour.segments[-1]) == 3:  # closing draws a last line
                 pen.curveTo(*contour.segments[-1])
             pen.closePath()
 
@@ -83,7 +83,7 @@ class Outline:
             yield "Z"
 
     def svg(self, title: str = "") -> str:
-        """A whole SVG file of the glyph, black on nothing."""
+        """A whole SVG file of the glyph, black on a transparent ground."""
         side = _number(self.side)
         named = f"<title>{_escaped(title)}</title>" if title else ""
         return (
@@ -95,7 +95,7 @@ class Outline:
 def trace(picture: np.ndarray) -> Outline:
     """The outline of a grey picture (H, H): uint8, ink 0 and paper 255, or floats in [0, 1].
 
-    It is in pixels of a picture 128 pixels wide. UserError for a blank picture, and for what is no glyph.
+    It is in pixels of a picture 128 pixels wide. UserError for a blank picture, and for what is not a glyph.
     """
     grey = picture / 255 if picture.dtype == np.uint8 else picture
     _check(grey)
@@ -111,7 +111,7 @@ def trace(picture: np.ndarray) -> Outline:
 
 
 def merged(outline: Outline) -> Outline:
-    """The outline with contours that overlap made one; as it is where none do."""
+    """The outline with overlapping contours made one; unchanged if none overlap."""
     path = pathops.Path()
     outline.draw(path.getPen())
     union = pathops.Path(path)

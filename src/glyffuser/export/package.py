@@ -50,13 +50,13 @@ def check_target(out: Path) -> None:
 
 
 def naming(family: str) -> Naming:
-    """The texts of the name table. Its Latin letters are another's work, whose copyright and licence stay with them."""
+    """The texts of the name table. The Latin letters are others' work, and keep their copyright and licence."""
     owner = open_face(default_font())["name"].getDebugName(0) or "the makers of Noto Sans CJK"
     return Naming(family, f"Invented with glyffuser. Latin letters: {owner}", TERMS, TERMS_URL, VERSION)
 
 
 def write_font(collected: Sequence[Collected], out: Path, family: str) -> Written:
-    """Build the font and write it with its files. Everything is made before anything is written."""
+    """Build the font and write it with its files; everything is made before anything is written."""
     check_target(out)
     glyphs = [one.glyph for one in collected]
     latin, texts = letters(default_font(), EM), naming(family)

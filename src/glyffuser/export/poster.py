@@ -10,11 +10,11 @@ from glyffuser.export.specimen import Entry, Specimen
 
 PAPER, INK, MUTED, RULE, SEAL = "#faf7f0", "#1d1a17", "#8a8278", "#e3dccf", "#b8382a"
 CELL, MARGIN, HEAD, FOOT = 400, 160, 420, 150  # pixels
-GLYPH = 248  # pixels an em
+GLYPH = 248  # pixels per em
 
 
 class Fonts:
-    """The font of the specimen, and the one of its captions, at any size."""
+    """The font of the specimen and that of its captions, at any size."""
 
     def __init__(self, data: bytes):
         self.data, self.face = data, default_font()
@@ -52,7 +52,7 @@ def _head(draw: ImageDraw.ImageDraw, specimen: Specimen, fonts: Fonts, width: in
     side, top = 168, 130
     right = width - MARGIN
     draw.rounded_rectangle((right - side, top, right, top + side), 14, fill=SEAL)
-    em = 132  # its middle is 0.38 em over the baseline
+    em = 132  # its middle is 0.38 em above the baseline
     at = right - side // 2, top + side // 2 + 0.38 * em
     draw.text(at, specimen.entries[0].char, fill=PAPER, font=fonts.own(em), anchor="ms")
     size = 132
@@ -63,7 +63,7 @@ def _head(draw: ImageDraw.ImageDraw, specimen: Specimen, fonts: Fonts, width: in
 
 
 def _cell(draw: ImageDraw.ImageDraw, entry: Entry, fonts: Fonts, x: int, y: int) -> None:
-    """One glyph in the square of a copybook, its meaning below, its nearest real characters in small."""
+    """One glyph in a copybook square, with its meaning and, small, its nearest real characters below."""
     left, top = x + (CELL - GLYPH) // 2, y + 20
     right, low, middle = left + GLYPH, top + GLYPH, top + GLYPH // 2
     draw.rectangle((left, top, right, low), outline=RULE, width=2)

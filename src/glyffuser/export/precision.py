@@ -1,12 +1,12 @@
-"""Smaller ONNX files: half precision, and whole numbers of eight bits.
+"""Smaller ONNX files: half precision, and eight-bit integers.
 
 fp16 leaves in single precision what half precision would spoil: the timestep, whose embedding turns by up to a thousand
-radians, and the process around the network, whose scales reach from a hundredth to a hundred.
+radians, and the process around the network, whose scales range from a hundredth to a hundred.
 
-int8 rounds the weights of every channel of a layer on a scale of its own. In the denoiser, the inputs of its layers are
+int8 rounds the weights of every channel of a layer on a scale of its own. In the denoiser, the inputs of the layers are
 rounded too, on scales that a few drawings have shown to be wide enough (Jacob et al. 2018, Quantization and training of
-neural networks, section 2), so that a processor multiplies whole numbers; the text encoder, whose inputs differ more
-from text to text, measures them anew each time. The tower is too small to gain from it.
+neural networks, section 2), so that a processor multiplies integers; the text encoder, whose inputs differ more from
+text to text, measures them afresh each time. The tower is too small to gain from it.
 """
 
 import logging
@@ -30,7 +30,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 
 PRECISIONS = ("fp32", "fp16", "int8")
 SCOPES = "pkg.torch.onnx.name_scopes"  # where torch writes which module a node comes from
-# What int8 is fitted to: drawings of these, none of which is a prompt of the evaluation.
+# What int8 is fitted to: drawings of these prompts, none of which is in the evaluation.
 SHOWN = (
     "a bird's nest",
     "molten iron",
@@ -46,9 +46,9 @@ WORK = ["Conv", "Gemm", "MatMul"]  # the layers that int8 changes
 
 
 def reduce(path: Path, precision: str, pipe: GlyffuserPipeline) -> None:
-    """Write a file of the export again in one of PRECISIONS, in its place; a part that gains nothing is left as it is.
+    """Rewrite a file of the export in place, in one of PRECISIONS; a part that would gain nothing is left as it is.
 
-    `pipe` is the model that the file is a part of.
+    `pipe` is the model that the file is part of.
     """
     if precision == "fp16":
         model = onnx.load(path)
@@ -77,11 +77,11 @@ def scopes(node: onnx.NodeProto) -> str:
 
 
 def quantised(path: Path, pipe: GlyffuserPipeline) -> None:
-    """Write denoiser or text encoder again with int8 weights, in its place."""
+    """Rewrite the denoiser or the text encoder in place, with int8 weights."""
     prepared = path.with_name(f"prepared-{path.name}")
     logger = logging.getLogger()
     before = logger.level
-    logger.setLevel(logging.ERROR)  # it recommends the preparation that has just been made
+    logger.setLevel(logging.ERROR)  # it recommends the preparation that has just been done
     try:
         quant_pre_process(path, prepared, skip_symbolic_shape=True)
         if path.stem == "text_encoder":
@@ -103,7 +103,7 @@ def quantised(path: Path, pipe: GlyffuserPipeline) -> None:
 
 
 class Drawings(CalibrationDataReader):
-    """What a denoiser is given while glyphs are drawn, as onnxruntime asks for it."""
+    """What a denoiser is given while glyphs are drawn, in the form onnxruntime asks for."""
 
     def __init__(self, pipe: GlyffuserPipeline):
         self.given = drawings(pipe)

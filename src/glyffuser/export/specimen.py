@@ -16,13 +16,13 @@ from glyffuser.judge.judges import load_judges
 from glyffuser.judge.novelty import load_ideographs
 
 PAGE = "specimen.html"
-SIZES = (16, 24, 32, 48, 96)  # pixels, at which the first glyphs are shown
+SIZES = (16, 24, 32, 48, 96)  # pixels at which the first glyphs are shown
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A real character like a glyph: how far it lies, in pixels of 128, whether the glyph is that very character, and
-    its outline as an SVG path in 1000 units of an em, y up.
+    """A real character like a glyph: its distance, in pixels of 128, whether the glyph is that very character, and its
+    outline as an SVG path, 1000 units per em, y up.
     """
 
     char: str
@@ -58,8 +58,8 @@ class Specimen:
     def of(cls, collected: Sequence[Collected], family: str) -> "Specimen":
         """Look up the two ideographs nearest to each glyph, and ask the judges how well formed it is.
 
-        The chance is the logistic function of the flaw score below the judges' threshold: one half where a glyph has
-        more flaws than 95 % of real characters.
+        The chance is the logistic function of how far the flaw score lies below the judges' threshold: one half at the
+        threshold, which 95 % of real characters stay below.
         """
         pictures, judges, table = np.stack([one.picture for one in collected]), load_judges(), load_ideographs()
         first = table.nearest(pictures)
@@ -83,7 +83,7 @@ class Specimen:
 
 
 def outlines_of(chars: set[str]) -> dict[str, str]:
-    """SVG paths, 1000 units an em, y up, of characters of the font from which the model learnt."""
+    """SVG paths, 1000 units per em, y up, of characters in the font that the model learnt from."""
     font = open_face(default_font())
     own, names = font.getGlyphSet(), font.getBestCmap()
     paths = {}
@@ -95,6 +95,6 @@ def outlines_of(chars: set[str]) -> dict[str, str]:
 
 
 def page(specimen: Specimen, woff2: bytes) -> str:
-    """The specimen as one HTML file, with the font in it, light or dark as the reader's system is."""
+    """The specimen as one HTML file, with the font in it, light or dark like the reader's system."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template(PAGE).render(specimen=specimen, font=base64.b64encode(woff2).decode(), sizes=SIZES)

@@ -12,7 +12,7 @@ from glyffuser.base.files import output_folder, write_text
 from glyffuser.export.outline import Outline, trace
 from glyffuser.judge.reading import open_picture, pictures_in
 
-LARGEST = 1024  # pixels: a larger picture is made so small first, and loses nothing that an outline has
+LARGEST = 1024  # pixels: a larger picture is first reduced to this, and loses nothing that an outline shows
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Traced:
 
 
 def write_svgs(paths: Sequence[Path], out: Path | None = None) -> list[Traced]:
-    """Trace picture files, or all PNGs of folders, and write an SVG of each into `out`, or beside the picture.
+    """Trace picture files, or all PNGs in folders, and write an SVG of each into `out`, or beside the picture.
 
-    Raises UserError, before anything is written, for a picture that cannot be read, is blank or no glyph, and where two
-    would have one name.
+    Raises UserError, before anything is written, for a picture that cannot be read, is blank or is not a glyph, and if
+    two SVGs would have the same name.
     """
     files = [file for path in paths for file in pictures_in(path)]
     targets = [(file.parent if out is None else out) / f"{file.stem}.svg" for file in files]

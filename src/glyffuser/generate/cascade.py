@@ -29,8 +29,8 @@ from glyffuser.networks.upscaler import Upscaler
 
 STEPS = 4  # the small picture has decided most of what is drawn
 SAMPLER = "euler"
-NOISE = 0.05  # share of noise added to the small picture: it hides small flaws, and the upscaler is told
-OVERLAP = 1 / 6  # of neighbouring tiles, as a share of their side, at least
+NOISE = 0.05  # share of noise added to the small picture: it hides small flaws, and the upscaler is told of it
+OVERLAP = 1 / 6  # least overlap of neighbouring tiles, as a share of their side
 
 
 def load_upscalers(folders: Sequence[Path]) -> list[Upscaler]:
@@ -39,9 +39,9 @@ def load_upscalers(folders: Sequence[Path]) -> list[Upscaler]:
 
 
 def plan(size: int, wanted: int, upscalers: Sequence[Upscaler]) -> list[Upscaler]:
-    """The upscalers that lead from pictures of `size` pixels to `wanted`, in their order; UserError if none do.
+    """The upscalers that lead from pictures of `size` pixels to `wanted`, in order; UserError if none do.
 
-    Of several from the same size the last one counts.
+    Of several that start from the same size, the last one counts.
     """
     by_size = {upscaler.config.low_size: upscaler for upscaler in upscalers}
     chain, at = [], size
@@ -59,10 +59,10 @@ def plan(size: int, wanted: int, upscalers: Sequence[Upscaler]) -> list[Upscaler
 
 
 def check_used(named: Sequence[Path], upscalers: Sequence[Upscaler], chain: Sequence[Upscaler]) -> None:
-    """UserError for a folder that was named and whose upscaler is not in the chain.
+    """UserError for a named folder whose upscaler is not in the chain.
 
     Args:
-        named: the folders, and `upscalers` what is in each.
+        named: the folders; `upscalers` holds what is in each.
         chain: what `plan` chose.
     """
     for folder, upscaler in zip(named, upscalers, strict=True):
@@ -86,8 +86,8 @@ def enlarge(
 ) -> np.ndarray:
     """Glyphs uint8 (N, H, H), ink 0, paper 255, through each upscaler: uint8 (N, S, S).
 
-    Glyph k takes noise of (seed, numbers[k], stage), by default its own k, whatever else is enlarged with it. The
-    processes of `crew` share the glyphs.
+    Glyph k takes the noise of (seed, numbers[k], stage), by default (seed, k, stage), whatever else is enlarged with
+    it. The processes of `crew` share the glyphs.
     """
     numbers = range(len(images)) if numbers is None else numbers
     if crew.size > 1 and chain:
@@ -152,7 +152,7 @@ def tiles(side: int, tile: int, multiple: int) -> list[int]:
 
 
 def window(tile: int) -> Tensor:
-    """The weight of each pixel of a tile (tile, tile): 1, but falling towards the edges, where less is seen around."""
+    """The weight of each pixel of a tile (tile, tile): 1, but falling towards the edges, where less context is seen."""
     distance = torch.minimum(torch.arange(1, tile + 1), torch.arange(tile, 0, -1)).float()
     ramp = (distance / (OVERLAP * tile)).clamp(max=1)
     return ramp[:, None] * ramp

@@ -1,4 +1,4 @@
-"""Choosing: more glyphs are drawn than are wanted, those that exist as characters are left out, the best are kept."""
+"""Choosing: draw more glyphs than are wanted, leave out those that exist as characters, keep the best."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from glyffuser.generate.request import Request
 from glyffuser.judge.judges import Judges
 from glyffuser.judge.novelty import Ideographs, Match
 
-PATIENCE = 8  # times as many glyphs as are wanted are drawn at most, to replace those that exist
+PATIENCE = 8  # at most this many times the glyphs wanted are drawn, to replace those that exist
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ def choose(
 ) -> Chosen:
     """Draw what a request wants, n times `best_of` glyphs, and keep n.
 
-    `images` are these glyphs, where they are drawn already. The processes of `crew` share what is drawn here.
-    Where only new glyphs are wanted, further ones are drawn in the place of those that exist in `table`, up to 8 times
-    as many; there may then be fewer than `best_of` for each to choose from. `selector` chooses the best; it may be None
-    where `best_of` is 1. `tick(done, total)` counts steps, and replacing adds to both. Raises UserError where not even
-    n glyphs are new.
+    `images` are these glyphs, if they are drawn already. The processes of `crew` share what is drawn here.
+    If only new glyphs are wanted, others are drawn in place of those that exist in `table`, up to 8 times as many in
+    all; there may then be fewer than `best_of` to choose each from. `selector` chooses the best; it may be None if
+    `best_of` is 1. `tick(done, total)` counts steps, and replacing adds to both. Raises UserError if not even n glyphs
+    are new.
     """
     wanted = request.n * request.best_of
     pool = Chosen(np.empty((0, 0, 0), np.uint8), [], [])
@@ -71,7 +71,7 @@ def choose(
         )
     if selector is None or request.best_of == 1:
         return pool
-    expected = torch.zeros(len(RADICALS))  # without a prompt any radical is as good: form alone decides
+    expected = torch.zeros(len(RADICALS))  # without a prompt all radicals are equal: form alone decides
     if not pipe.unconditional:
         texts, weights = together([request.prompt])
         wanted_each = selector.expect(pipe.text_encoder, texts) + weights.clamp(min=1e-9).log()  # (K, 214)
@@ -80,17 +80,17 @@ def choose(
 
 
 def steps_of(pipe: GlyffuserPipeline, request: Request) -> int:
-    """Steps that a batch of a request takes. UserError where its edit is not possible."""
+    """The steps that a batch of a request takes. UserError if its edit is not possible."""
     return taken(request.settled(pipe.usual).settings() | edit_settings(pipe, request))
 
 
 def batches(glyphs: int) -> int:
-    """Batches that so many glyphs take."""
+    """How many batches this many glyphs take."""
     return math.ceil(glyphs / BATCH)
 
 
 def joined(pool: Chosen, more: Chosen, only_new: bool) -> Chosen:
-    """Both, the latter without what exists where only new glyphs are wanted."""
+    """Both, the latter without glyphs that exist if only new ones are wanted."""
     kept = part(more, [i for i, match in enumerate(more.matches) if not (only_new and match.exists)])
     if not pool.numbers:
         return kept
@@ -104,5 +104,5 @@ def part(pool: Chosen, rows: Sequence[int]) -> Chosen:
 
 
 def best(merit: Tensor, n: int) -> list[int]:
-    """The places of the n with the most merit (N,), in the order in which they were drawn; of equals the earlier."""
+    """The places of the n with the most merit (N,), in the order of drawing; among equals, the earlier."""
     return sorted(torch.argsort(merit, descending=True, stable=True)[:n].tolist())

@@ -25,13 +25,13 @@ def quiet(done: int, total: int) -> None:
 
 
 def taken(settings: dict[str, Any]) -> int:
-    """How many steps settings of `GlyffuserPipeline.stream` take."""
+    """How many steps these settings of `GlyffuserPipeline.stream` take."""
     edit, steps = settings.get("edit"), settings["num_inference_steps"]
     return steps if edit is None else edit.taken(steps)
 
 
 def decoded(pipe: GlyffuserPipeline, x: Tensor) -> Tensor:
-    """The images of a batch that `stream` made, of a latent model decoded; a row is the same in any batch."""
+    """The images of a batch that `stream` made, decoded if the model is latent; a row is the same in any batch."""
     return in_calls(lambda rows: pipe.decode(x[rows]), len(x), x.device)
 
 
@@ -47,10 +47,10 @@ def draw(
 ) -> np.ndarray:
     """One finished glyph per prompt, drawn as `request` says, uint8 (N, H, W), ink 0, paper 255.
 
-    Glyph k starts from the noise of (request.seed, numbers[k]), by default its own k, and is the same whatever else is
-    drawn with it, and by whom of `crew`, whose processes share the glyphs and all get all of them. `tick` counts
-    batches times steps of this process. The prompt and n of `request` are ignored. `finish` makes something else of a
-    batch of images (B, 1, H, W) in [-1, 1], uint8 too.
+    Glyph k starts from the noise of (request.seed, numbers[k]), by default (request.seed, k), and is the same whatever
+    else is drawn with it, and whichever process of `crew` draws it; they share the glyphs, and each gets all of them.
+    `tick` counts this process's batches times steps. The prompt and n of `request` are ignored. `finish` turns a batch
+    of images (B, 1, H, W) in [-1, 1] into the result, uint8.
     """
     numbers = range(len(prompts)) if numbers is None else numbers
     settings = request.settled(pipe.usual).settings() | edit_settings(pipe, request)

@@ -20,7 +20,7 @@ from glyffuser.diffusion.editing import Edit
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import SIDES, Request
 
-TIMES, LENGTH = 3, 5  # how held parts are resampled; by benchmarks/editing.py
+TIMES, LENGTH = 3, 5  # how held parts are resampled; chosen by benchmarks/editing.py
 EMBEDDED = "data:image/png;base64,"  # how a picture in a record begins
 
 
@@ -50,8 +50,8 @@ def edit_settings(pipe: GlyffuserPipeline, request: Request) -> dict[str, Any]:
 
 
 def embedded(request: Request) -> Request:
-    """The request with the contents of its picture files in the place of their names, so that it can be repeated when
-    they have changed.
+    """The request with the contents of its picture files in place of their names, so that it can be repeated after they
+    have changed.
     """
     init, keep = request.init, request.keep
     if init is not None and len(init) > 1:
@@ -62,7 +62,7 @@ def embedded(request: Request) -> Request:
 
 
 def _one(parts: tuple[Part, ...], request: Request) -> Part:
-    """The part that a model without parts can hold."""
+    """The one part that a model trained without parts can hold."""
     if request.init is not None:
         raise UserError(
             "this model was trained without parts, so --with holds one of a real character, in place of --init; "
@@ -133,13 +133,13 @@ def _mask(keep: str, size: int) -> np.ndarray:
 
 
 def _contents(source: str, hint: str) -> str:
-    """A picture file as text, a grey PNG; text of this kind unchanged."""
+    """A picture file as text, a grey PNG; such text is returned unchanged."""
     if source.startswith(EMBEDDED):
         return source
     path = Path(source)
     try:
         clear = read_image(path, "RGBA")
-    except (OSError, ValueError) as error:  # of a name that no file can have, too
+    except (OSError, ValueError) as error:  # also for a name that no file can have
         reason = "it is not a picture" if isinstance(error, UnidentifiedImageError) else None
         shown = source if len(source) <= 200 else f"{source[:200]}..."
         raise UserError(
@@ -152,7 +152,7 @@ def _contents(source: str, hint: str) -> str:
 
 
 def _open(text: str) -> Image.Image:
-    """The picture in a text; UserError if it is damaged."""
+    """The picture in such a text; UserError if it is damaged."""
     try:
         return read_image(io.BytesIO(base64.b64decode(text.removeprefix(EMBEDDED))), "L")
     except (OSError, ValueError) as error:
@@ -161,5 +161,5 @@ def _open(text: str) -> Image.Image:
 
 @lru_cache(maxsize=4)
 def _rasteriser(size: int) -> Rasteriser:
-    """What draws characters as the data set has them."""
+    """A rasteriser that draws characters as the data set has them."""
     return Rasteriser(default_font(), size)

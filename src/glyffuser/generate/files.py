@@ -32,8 +32,8 @@ SLUG_LENGTH = 48
 
 @dataclass(frozen=True)
 class Sampled:
-    """What one prompt gave: the grid, the single glyphs, the characters among them that exist already, the JSON, and
-    the seconds it took.
+    """What one prompt gave: the grid, the single glyphs, the existing characters among them, the JSON, and the
+    seconds it took.
     """
 
     prompt: str
@@ -55,9 +55,9 @@ def sample_to_folder(
     """Draw the glyphs of each request into the folder `out`: same requests, same pictures, byte for byte.
 
     Glyph k of a seed starts from its own noise, whatever n is; `choose` says which are kept. The bundled selector
-    chooses; the judges, who score, do not. Where a request wants larger glyphs, `upscalers` enlarge what is kept.
-    `progress(done, total)` counts glyphs times steps. Requests that differ in nothing but prompts are drawn together.
-    The processes of `crew` share the glyphs; the first of them writes, and the others get an empty list.
+    chooses; the judges, who score, do not. If a request wants larger glyphs, `upscalers` enlarge what is kept.
+    `progress(done, total)` counts glyphs times steps. Neighbouring requests that differ only in prompt
+    are drawn together. The processes of `crew` share the glyphs; the first writes, and the others get an empty list.
     Raises UserError before anything is written if a setting is out of range.
     """
     out = output_folder(out)
@@ -105,8 +105,8 @@ def sample_to_folder(
 
 
 def groups(requests: Sequence[Request], most: int) -> Iterator[range]:
-    """Requests that can be drawn in one go, as ranges: neighbours that differ in nothing but prompts, none of them a
-    mixture, up to `most` glyphs; a single one may have more.
+    """Requests that can be drawn in one go, as ranges: neighbours that differ only in prompt, none of them a mixture,
+    up to `most` glyphs; a single request may have more.
     """
     start = 0
     for i in range(1, len(requests) + 1):
@@ -132,8 +132,8 @@ def chain_of(pipe: GlyffuserPipeline, request: Request, upscalers: Sequence[Upsc
 
 
 def read_record(path: Path, pipe: GlyffuserPipeline, upscalers: Sequence[Upscaler] = ()) -> Request:
-    """The request in the JSON beside a picture; UserError if it is not one, or was drawn by another model, or enlarged
-    by another than `upscalers`.
+    """The request in the JSON beside a picture; UserError if it is not one, or was drawn by another model or engine,
+    or enlarged by others than `upscalers`.
     """
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

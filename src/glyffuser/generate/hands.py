@@ -1,6 +1,6 @@
 """Styles between styles: "sans:1, serif:2" asks for a hand that is two thirds serif.
 
-What the denoiser expects in each style is mixed, as with prompts (generate/mixtures.py). Guidance acts within each, so
+What the denoiser predicts in each style is mixed, as with prompts (generate/mixtures.py). Guidance acts within each, so
 that it strengthens the meaning and leaves the hand alone.
 """
 
@@ -17,9 +17,9 @@ from glyffuser.generate.mixtures import read_mixture
 
 
 def shares_of(style: str | Sequence[str] | None, glyphs: int) -> tuple[list[str | None], Tensor]:
-    """The S styles of some glyphs, without repetition, and how much of each every glyph has (S, glyphs), 1 in all.
+    """The S distinct styles of some glyphs, and the share of each that every glyph has (S, glyphs), 1 in all.
 
-    `style`: of all glyphs, or one for each; None is no style in particular. UserError for a share below 0.
+    `style`: one for all glyphs, or one for each; None is no style in particular. UserError for a share below 0.
     """
     if style is None:
         return [None], torch.ones(1, glyphs)
@@ -35,8 +35,8 @@ def shares_of(style: str | Sequence[str] | None, glyphs: int) -> tuple[list[str 
 
 
 def blended(each: Sequence[tuple[int, Denoiser]], shares: Tensor) -> Denoiser:
-    """The denoiser of glyphs between styles: what that of each style, given with its number, expects, mixed by shares
-    (S, B) of B images. The rows of a condition are those of the images, once for each text of a mixture of prompts.
+    """The denoiser of glyphs between styles: the predictions of each style's denoiser, given with its number, mixed by
+    shares (S, B) of B images. A condition has one row per image and text of a mixture of prompts.
     """
 
     def D(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:

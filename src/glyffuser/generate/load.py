@@ -1,4 +1,4 @@
-"""A model folder that a user named, opened as a pipeline: whatever is wrong with it is said in one line."""
+"""A model folder that a user named, opened as a pipeline; anything wrong with it is reported in one line."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def model_folder(folder: str | Path) -> Path:
 
 
 def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
-    """The pipeline of a model or run folder that a user named: whatever is wrong with it is a UserError."""
+    """The pipeline of a model or run folder that a user named. UserError for anything wrong with it."""
     folder = model_folder(folder)
     index = folder / "model_index.json"
     if not index.is_file():
@@ -50,7 +50,7 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
 
 
 def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
-    """UserError for a scheduler that says of steps, guidance, sampler or eta what cannot be."""
+    """UserError for a scheduler whose steps, guidance, sampler or eta cannot be used."""
     steps, guidance, sampler, eta = pipe.usual
     if not isinstance(steps, int) or not isinstance(guidance, int | float):
         raise UserError(f"the scheduler in {folder} has {steps!r} steps and the guidance {guidance!r}; export it again")
@@ -64,7 +64,7 @@ def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
 
 
 def _check_fit(folder: Path, pipe: GlyffuserPipeline) -> None:
-    """UserError for parts that read other widths than they are given; a tower that is not there gives none."""
+    """UserError for a part that reads another width than it is given; a missing tower gives width 0."""
     encoder, tower, config = pipe.text_encoder, pipe.tower, pipe.unet.config
     widths = [
         ("network", "token states", config.cross_attention_dim, "text encoder", encoder.dim),

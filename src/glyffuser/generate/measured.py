@@ -20,7 +20,7 @@ class Row:
     """Some glyphs, drawn in one way and judged.
 
     hits, flagged, sound: shares with the right radical, with a flaw, and with the right radical and no flaw.
-    evaluations: of the network, a glyph. noisy: whether fresh noise is drawn on the way.
+    evaluations: of the network, per glyph. noisy: whether fresh noise is drawn on the way.
     """
 
     sampler: str
@@ -48,9 +48,9 @@ class Table:
 
     @property
     def chance(self) -> float:
-        """How far two shares must be apart so as not to be taken for chance: two standard errors of a difference.
+        """How far apart two shares must be not to be taken for chance: two standard errors of a difference.
 
-        Of shares of one half, which vary most.
+        It is computed for shares of one half, which vary most.
         """
         return 2 * math.sqrt(0.5 / self.glyphs)
 
@@ -62,7 +62,7 @@ def read_table(path: Path = TABLE) -> Table:
 
 
 def verdict(rows: Sequence[Row], table: Table) -> str:
-    """What the ways of one name are good for: from how many steps on they are not measurably worse than the best."""
+    """What a sampler or spacing is good for: from how many steps on it is not measurably worse than the best."""
     goal = max(row.sound for row in table.rows) - table.chance
     rows = sorted(rows, key=lambda row: row.steps)
     good = [row.steps for row in rows if all(later.sound >= goal for later in rows if later.steps >= row.steps)]
@@ -75,7 +75,7 @@ def verdict(rows: Sequence[Row], table: Table) -> str:
 def listing(
     table: Table, names: Sequence[str], name_of: Callable[[Row], str], rows: Sequence[Row]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Facts for machines and lines for people: one of each a name, and a last line that says what was measured."""
+    """Facts for machines and lines for people: one of each per name, and a last line that says what was measured."""
     counts = sorted({row.steps for row in rows})
     head = f"{'':16} {'calls a step':>12} {'fresh noise':>12}" + "".join(f"{n:>5} steps" for n in counts)
     facts, lines = [], [head]

@@ -1,8 +1,8 @@
 """Mixtures of prompts: "fire:1, water:0.5" asks for both at once, the second half as strongly.
 
 A prompt is a mixture if it is made of at least two texts, each followed by a colon and a number, with commas between
-them; any other is a plain text, colons and all. A text may hold commas. Where a colon before a number is meant as such,
-it is written with a backslash: "at a ratio of 2\\:1".
+them; any other is a plain text, colons and all. A text may hold commas. Where a colon before a number is meant
+literally, it is written with a backslash: "at a ratio of 2\\:1".
 """
 
 import re
@@ -39,7 +39,7 @@ def read_mixture(prompt: str) -> Mixture:
 
 
 def literal(text: str) -> str:
-    """A text with its backslashes before colons taken away."""
+    """A text without the backslashes before its colons."""
     return text.replace("\\:", ":")
 
 

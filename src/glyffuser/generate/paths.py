@@ -1,9 +1,9 @@
-"""Paths: from the glyphs of one request to those of another, in glyphs between them.
+"""Paths: from the glyphs of one request to those of another, through glyphs in between.
 
 Prompts and styles become mixtures, with weights that move from one to the other (generate/mixtures.py, hands.py): what
-the denoiser expects of each is mixed, not what it is told, since half of a radical's number means nothing. Noise moves
+the denoiser predicts for each is mixed, not what it is told, since half a radical number means nothing. Noise moves
 along the sphere from one seed's to the other's (Shoemake 1985), at the start and in every step, so that it stays
-standard normal and near glyphs are alike; by any sampler but dpm-sde, which draws a new path for each.
+standard normal and neighbouring glyphs are alike; except with dpm-sde, which draws a new path for each.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ def path(start: Request, end: Request, places: Sequence[tuple[float, int]]) -> I
     """Glyphs on the way from one request to another, at most 16 at a time.
 
     `places`: how far along each is, 0 to 1, and its number under the seeds. At 0 and 1 they are those of the requests.
-    UserError where the requests differ in more than prompt, seed and style, or only one of them has a style.
+    UserError if the requests differ in more than prompt, seed and style, or only one of them has a style.
     """
     if replace(start, prompt=end.prompt, seed=end.seed, style=end.style) != end:
         raise UserError("the ends of a path may differ in prompt, seed and style alone; give both the same settings")

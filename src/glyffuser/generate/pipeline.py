@@ -50,7 +50,7 @@ class GlyffuserPipeline(DiffusionPipeline):
     Components: `unet` (glyffuser.UNet or glyffuser.Transformer; diffusers' users know either by this name),
     `text_encoder` (glyffuser.TextEncoder), `scheduler` (GlyffuserScheduler, or any diffusers scheduler),
     `tower` (glyffuser.TextTower, or None for a network that takes token states alone),
-    `vae` (glyffuser.Autoencoder, or None where diffusion works on pixels; `stream` then speaks of latents).
+    `vae` (glyffuser.Autoencoder, with which `stream` yields latents, or None where diffusion works on pixels).
     `GlyffuserPipeline.from_pretrained()` loads one; without a folder, the bundled model.
     """
 
@@ -101,7 +101,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         return self.unet.config.sample_size if self.vae is None else self.vae.config.sample_size
 
     def decode(self, x: Tensor) -> Tensor:
-        """Glyphs (B, C, H, W) from what `stream` yields: of a latent model decoded, of any other unchanged."""
+        """Glyphs (B, C, H, W) from what `stream` yields: decoded for a latent model, unchanged for any other."""
         return x if self.vae is None else self.vae.to_images(x)
 
     def __call__(
@@ -161,16 +161,16 @@ class GlyffuserPipeline(DiffusionPipeline):
             guidance_interval: noise levels (low, high) between which guidance acts.
             sampler: one of SAMPLERS; default: that of `self.scheduler`, which may be any diffusers scheduler.
             spacing: how the noise levels of our own samplers lie over the steps: one of SPACINGS, see Schedule.sigmas.
-            eta: how soon noise is replaced by fresh noise, for samplers in ETAS; default: the model's own, of its own
+            eta: how soon noise is replaced by fresh noise, for samplers in ETAS; default: the model's own, for its own
                 sampler, or else the sampler's.
             generator: one, or one per glyph (then a glyph does not depend on the others), on the CPU or the device;
                 or a noise source, as samplers take it.
             latents: starting noise, standard normal (B, C, H, W), instead of the generator's.
             radical: Kangxi number, 1 ... 214, for all glyphs, or 0: the text alone; for a network that takes one.
-            parts: components with their places, for a network that is told of them.
-            style: one of those that the network knows, or shares of several, see generate/hands.py; for all glyphs, or
-                for those of each prompt; default: none in particular.
-            edit: a picture to start from or to hold a part of; our own samplers alone can do that.
+            parts: components with their places, for a network that takes them.
+            style: one of those that the network knows, or shares of several, see generate/hands.py; one for all
+                glyphs, or one per prompt; default: none in particular.
+            edit: a picture to start from or to hold a part of; only our own samplers can do that.
             alike: whether a glyph is to be the same to the last bit whatever is drawn with it, see generate/steady.py.
 
         Raises: UserError for a setting out of range or a prompt that cannot be read.
@@ -227,7 +227,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         """The network as a denoiser D(x, sigma, cond), with guidance unless the scale is 1.
 
         `condition` makes the cond that it expects; with `weights` (K, B), that of K prompts for each of B glyphs. What
-        guidance steers away from is in the same style: it strengthens the meaning, and leaves the hand alone.
+        guidance steers away from is in the same style: so it strengthens the meaning and leaves the hand alone.
         `alike`: as in `stream`.
         """
         D = steady(self.unguided()) if alike else self.unguided()

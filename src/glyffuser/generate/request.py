@@ -24,7 +24,7 @@ PART_HELP = (
 )
 SAMPLER_HELP = f"One of {', '.join(SAMPLER_NAMES)}; default: the model's own choice. {LIST} says what each is good for."
 SPACING_HELP = f"How noise levels lie over the steps: {', '.join(SPACINGS)}. {LIST} says what each is good for."
-LATER = ("init", "strength", "keep", "parts", "style", "upscale")  # fields that older records have not
+LATER = ("init", "strength", "keep", "parts", "style", "upscale")  # fields that older records lack
 
 
 class Usual(NamedTuple):
@@ -36,7 +36,7 @@ class Usual(NamedTuple):
     eta: float | None = None
 
     def eta_of(self, sampler: str | None) -> float | None:
-        """The eta for a sampler, or for the model's own if None: that of the model belongs to its own sampler."""
+        """The eta for a sampler, None being the model's own; the model's eta belongs to its own sampler alone."""
         name = sampler or self.sampler
         if self.eta is not None and name == self.sampler:
             return self.eta
@@ -98,7 +98,7 @@ class Request:
         return usual if self.strength is None else self.strength
 
     def check_edit(self) -> None:
-        """UserError for options of editing that are out of range or lack another."""
+        """UserError for editing options that are out of range or lack another that they need."""
         if self.strength is not None and not 0 < self.strength <= 1:
             raise UserError(f"--strength must be above 0 and at most 1, not {self.strength:g}")
         if self.init == "":
@@ -142,8 +142,8 @@ class Request:
         }
 
     def record(self) -> dict[str, Any]:
-        """The request as JSON has it: a limit at infinity is null, and nothing is left to a default that may change, if
-        it was `settled`.
+        """The request as JSON has it: an infinite limit is null, and nothing is left to a default that may change, if
+        it was `settled` and names its sampler.
         """
         limits = [None if math.isinf(limit) else limit for limit in self.interval]
         edited = {"strength": self.strong if self.init is not None or self.parts else None, "parts": list(self.parts)}
@@ -172,7 +172,7 @@ class Request:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type: a plain one, a choice of them, or a tuple; whole numbers are numbers too."""
+    """Whether a value is of a type: a plain one, a choice of them, or a tuple; a whole number is a float too."""
     if isinstance(hint, types.UnionType):
         return any(_fits(value, choice) for choice in typing.get_args(hint))
     if isinstance(hint, types.GenericAlias):

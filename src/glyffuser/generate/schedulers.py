@@ -44,8 +44,8 @@ class GlyphStep(NamedTuple):
 
 
 class GlyffuserScheduler(SchedulerMixin, ConfigMixin):
-    """The default `pipe.scheduler`: how a model is sampled where nothing else is asked for, and what other schedulers
-    need to know.
+    """The default `pipe.scheduler`: how a model is sampled unless something else is asked for, and what other
+    schedulers need to know.
 
     `AnyDiffusersScheduler.from_config(pipe.scheduler.config)` gives a drop-in. Its `prediction_type` is "epsilon"
     whatever the network predicts, since every diffusers scheduler understands that; the pipeline converts.
@@ -136,7 +136,7 @@ def takes(function: Callable, parameter: str) -> bool:
 def check_sampler(sampler: str | None, usual: str, spacing: str = SPACINGS[0], eta: float | None = None) -> None:
     """UserError for an unknown sampler or spacing, and for an eta that the sampler does not take.
 
-    Where no sampler is named, it is the `usual` one, which may be the class of a diffusers scheduler.
+    If no sampler is named, it is the `usual` one, which may be the class of a diffusers scheduler.
     """
     if sampler is not None and sampler not in SAMPLERS:
         raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")

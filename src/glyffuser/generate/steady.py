@@ -1,10 +1,10 @@
 """The same glyph to the last bit, whatever is drawn with it.
 
-Libraries of linear algebra choose how they add by how much there is to add, so a row of a batch comes out a little
+Linear algebra libraries choose the order in which they add by how much there is to add, so a row comes out slightly
 different in batches of other lengths. Measured with the networks of this project on a CPU (docs/SCALING.md): where
-bfloat16 is multiplied in hardware a row is the same in every call of four rows or more, and with AVX-512 alone of two;
-in float32 it is the same in calls of four and of eight rows, but not in those of one, two or sixteen, nor with more
-padding behind its text.
+bfloat16 is multiplied in hardware, a row is the same in every call of four rows or more, and with AVX-512 alone of two
+or more; in float32 it is the same in calls of four and of eight rows, but not in those of one, two or sixteen, nor with
+more padding after its text.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ FEW, MANY = 4, 8  # rows of a call in float32; in bfloat16 at least FEW
 
 
 def steady(D: Denoiser) -> Denoiser:
-    """The denoiser, asked for its rows in calls of such lengths; rows that only fill a call up are dropped."""
+    """The denoiser, called with such numbers of rows; rows that only fill up a call are dropped."""
 
     def calls(x: Tensor, sigma: Tensor, cond: Condition | None) -> Tensor:
         if cond is None:
@@ -36,7 +36,7 @@ def steady(D: Denoiser) -> Denoiser:
 
 
 def in_calls(make: Callable[[Tensor], Tensor], count: int, device: torch.device) -> Tensor:
-    """What `make` makes of rows, by their numbers, for all of `count` rows (count, ...)."""
+    """What `make` returns for row numbers, called for all `count` rows in parts: (count, ...)."""
     return torch.cat([make(rows)[:real] for rows, real in lengths(count, device)])
 
 

@@ -1,4 +1,4 @@
-"""What a network is told, from a user's words: the text, and beside it a style, parts of the character, a radical."""
+"""What a network is told, from a user's words: the text, and besides it a style, parts of the character, a radical."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def condition(
 ) -> Condition:
     """What a network of that configuration is given for prompts, each `repeats` times over: token states and the rest.
 
-    The radical and parts are withheld (0); an empty prompt means "no text". A prompt that occurs again is encoded once.
+    The radical and parts are withheld (0); an empty prompt means "no text". A repeated prompt is encoded once.
     UserError for a style that the network does not know.
     """
     texts = list(dict.fromkeys(prompts))
@@ -60,7 +60,7 @@ def style_number(config: Mapping[str, Any], style: str | None) -> int:
 
 
 def part_numbers(config: Mapping[str, Any], parts: Sequence[Part]) -> Tensor:
-    """The numbers of parts (1, 3, 2) for a network of that configuration; UserError where it takes none."""
+    """The numbers of parts (1, 3, 2) for a network of that configuration; UserError if it takes none."""
     known = config.get("components", "")
     if not known:
         raise UserError("this model takes no parts; it was trained without them")

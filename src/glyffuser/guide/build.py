@@ -1,4 +1,4 @@
-"""Making figures, or taking them from the cache, one after another, with progress; and exporting them as files."""
+"""Make figures one after another, or take them from the cache, reporting progress; and export them as files."""
 
 import shutil
 import time
@@ -22,7 +22,7 @@ KEEP_SECONDS = 7 * 24 * 3600  # how long figures made from other inputs are kept
 
 @dataclass(frozen=True)
 class Built:
-    """One figure: its folder, or, if it could not be made, one line that says why."""
+    """One figure: its folder or, if it could not be made, one line saying why."""
 
     spec: FigureSpec
     folder: Path | None
@@ -32,7 +32,7 @@ class Built:
 
 
 def check_names(names: Iterable[str]) -> list[FigureSpec]:
-    """The figures with these names, in the order of the guide; without names, all. UserError for an unknown one."""
+    """The figures with these names, or all if there are none, in the guide's order. UserError for an unknown name."""
     names = list(names)
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
@@ -41,7 +41,7 @@ def check_names(names: Iterable[str]) -> list[FigureSpec]:
 
 
 def build(specs: list[FigureSpec], inputs: Inputs, report: Report = lambda part, text: None) -> list[Built]:
-    """Make every figure that is not in the cache. A figure that lacks an input is reported, not raised."""
+    """Make every figure that is not in the cache. A missing input is reported, not raised."""
     total, before = sum(spec.cost for spec in specs), 0.0
     built = []
     for spec in specs:
@@ -81,9 +81,9 @@ def made_before(spec: FigureSpec, inputs: Inputs) -> Built | None:
 
 
 def export(built: Built, out: Path) -> list[Path]:
-    """Copy a finished figure's PNG and SVG to `out`, and make MP4, WebP and GIF of an animation; returns the files.
+    """Copy a finished figure's PNG and SVG to `out`, and write an animation as MP4, WebP and GIF; returns the files.
 
-    A figure with sliders also gives a PNG for every position.
+    A figure with sliders also yields a PNG for every position.
     """
     assert built.folder is not None
     output_folder(out)
@@ -105,7 +105,7 @@ def _export(facts: dict[str, Any], folder: Path, name: str, out: Path) -> list[P
         held = [
             *frames,
             *[frames[-1]] * round(facts["fps"]),
-        ]  # players do not repeat an MP4: its end stays for a second
+        ]  # players do not loop an MP4: hold its end for a second
         for kind, shown in (("mp4", held), ("webp", frames), ("gif", frames)):
             write_film(shown, facts["fps"], out / f"{name}.{kind}")
             written.append(out / f"{name}.{kind}")

@@ -1,6 +1,6 @@
-"""The table of all figures: id, chapter, title, the function that draws it, and what it needs.
+"""The table of all figures: id, chapter, title, drawing function and required inputs.
 
-Functions are named as "module:function" and imported only to draw, so that listing figures needs neither torch nor
+Functions are named as "module:function" and imported only for drawing, so that listing figures needs neither torch nor
 matplotlib.
 """
 
@@ -22,8 +22,8 @@ class FigureSpec:
     title: str
     place: str
     cost: float = 5.0  # seconds, roughly, for progress
-    needs: str = "data model"  # what it is made from, out of: data, model, run, judges, latent, upscaler
-    version: int = 1  # raise it when you change what is drawn or said, so that cached figures are drawn anew
+    needs: str = "data model"  # its inputs, among data, model, run, judges, latent, upscaler
+    version: int = 1  # raise it when you change what is drawn or said, so that cached figures are redrawn
 
     @property
     def build(self) -> "Callable[[Any], Drawn]":

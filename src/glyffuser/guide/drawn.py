@@ -1,7 +1,7 @@
 """What a figure function returns: the same for a notebook, a file and a page.
 
-`Still.figure` shows in a notebook as it is; `Animation.frames` and `Sliders.pictures` are PIL pictures. How these
-become files is up to `store.py` and `build.py`, how they appear on a page up to `site/pages.py`.
+A notebook shows `Still.figure` as it is; `Animation.frames` and `Sliders.pictures` are PIL pictures. `store.py` and
+`build.py` turn these into files, `site/pages.py` puts them on pages.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Missing(UserError):
-    """A figure lacks an input. The one line says which and how to get it; it is shown where the figure would be."""
+    """A figure lacks an input. Its one line says which and how to get it, and is shown in the figure's place."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Still:
 
 @dataclass(frozen=True)
 class Animation:
-    """Pictures of one size in order of time, one label each ("t = 820"), shown at `fps` per second.
+    """Pictures of one size in time order, each with a label ("t = 820"), shown at `fps` per second.
 
-    `rest` is the number of the frame that is shown before it plays, in print, and for readers who prefer no motion.
+    `rest` is the index of the frame shown before it plays, in print, and to readers who prefer no motion.
     """
 
     frames: list[Image.Image]
@@ -51,7 +51,7 @@ class Animation:
 
 @dataclass(frozen=True)
 class Slider:
-    """One control: a short `name`, the `label` that the reader sees, its values as text, and the first one."""
+    """One control: a short `name`, the `label` that the reader sees, its values as text, and the first one's index."""
 
     name: str
     label: str
@@ -76,7 +76,7 @@ class Sliders:
 
     @property
     def start(self) -> tuple[int, ...]:
-        """The sliders' first positions."""
+        """The sliders' starting positions."""
         return tuple(slider.start for slider in self.sliders)
 
 

@@ -44,12 +44,12 @@ class Inputs:
         model: a model folder in diffusers' layout.
         run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
         judges: a folder that `glyffuser train-judges` wrote, for figures that read glyphs; default: the bundled ones.
-        latent: a latent model, or an autoencoder, for the figure of latent diffusion; default: `model`, if it is such a
-            model, or the bundled autoencoder.
+        latent: a latent model, or an autoencoder, for the figure of latent diffusion; default: `model`, if it is
+            latent, or the bundled autoencoder.
         upscaler: what `glyffuser train --preset upscale512` wrote, for the figure of the cascade; default: the bundled
             one.
         quick: fewer steps and samples; see `count`.
-        seed: of everything random.
+        seed: the seed of everything random.
         cache: where coordinates and finished figures are cached; default: the folder "guide" beside the data set.
         progress: called with the part of the current figure that is done, 0 to 1.
     """
@@ -77,7 +77,7 @@ class Inputs:
         self.progress = progress or (lambda part: None)
 
     def count(self, full: int, quick: int) -> int:
-        """How many samples, steps or frames: the second number for --quick."""
+        """The number of samples, steps or frames: `quick` with --quick, otherwise `full`."""
         return quick if self.quick else full
 
     def tick(self, done: int, total: int) -> None:
@@ -93,12 +93,12 @@ class Inputs:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """What the data set says about itself: see data/dataset.py: read_info."""
+        """What the data set says about itself; see `read_info` in data/dataset.py."""
         return read_info(self._data_file())
 
     @cached_property
     def parameters(self) -> int:
-        """How many parameters the network has, from its weights on disk."""
+        """The network's number of parameters, from its weights on disk."""
         from safetensors import safe_open
 
         files = sorted((self.model_path / "unet").glob("*.safetensors"))
@@ -149,7 +149,7 @@ class Inputs:
 
     @cached_property
     def latent_pipe(self) -> "GlyffuserPipeline | None":
-        """A model that works among latents: that which is named, or the guide's own; None where neither is one."""
+        """The latent model that was named, or the guide's own; None without one; Missing if it works on pixels."""
         if self.latent_path is None:
             return self.pipe if self.pipe.vae is not None else None
         if not (model_folder(self.latent_path) / "model_index.json").is_file():
@@ -164,7 +164,7 @@ class Inputs:
 
     @cached_property
     def autoencoder(self) -> "Autoencoder":
-        """What turns glyphs into latents and back."""
+        """The network that turns glyphs into latents and back."""
         from glyffuser.networks.autoencoder import Autoencoder
         from glyffuser.networks.build import load_companion
 
@@ -174,7 +174,7 @@ class Inputs:
 
     @cached_property
     def upscaler(self) -> "Upscaler":
-        """What enlarges glyphs."""
+        """The network that enlarges glyphs."""
         from glyffuser.networks.build import load_companion
         from glyffuser.networks.upscaler import Upscaler
 
@@ -207,12 +207,12 @@ class Inputs:
 
     @cached_property
     def data_hash(self) -> str:
-        """16 hex digits over the data set's pictures and texts."""
+        """16 hex digits over the names and contents of the data set's files."""
         path = self._data_file()
         return files_hash(path.iterdir() if path.is_dir() else [path])
 
     def key(self, needs: str) -> list[Any]:
-        """What a figure is made from that needs some of what `hashes` lists: part of its cache name."""
+        """What a figure with these `needs`, keys of `hashes`, is made from: part of its cache name."""
         hashes = {
             "data": lambda: self.data_hash,
             "model": lambda: files_hash(self.model_path.glob("*/*")),
@@ -225,7 +225,7 @@ class Inputs:
 
 
 def network_files(folder: Path) -> list[Path]:
-    """The files of a model, a run's among them, that say which network it is: configs and weights."""
+    """The files that identify the network of a model or of a run: configs and weights."""
     folder = folder / "model" if (folder / "model").is_dir() else folder
     return [path for pattern in ("*.json", "*.safetensors") for path in folder.rglob(pattern)]
 

@@ -1,4 +1,4 @@
-"""Drawing glyphs for figures, with every step kept; and what figures of glyphs share."""
+"""Drawing glyphs for figures with every step kept, and choosing definitions to draw them for."""
 
 from collections.abc import Iterator, Sequence
 
@@ -22,9 +22,9 @@ def steps_of(
     same_noise: bool = False,
     tick: Tick = quiet,
 ) -> Iterator[GlyphStep]:
-    """Denoise one glyph per prompt, all at once, and yield every step; its tensors are copies.
+    """Denoise one glyph per prompt, all together, and yield every step; its tensors are copies.
 
-    Glyph k starts from noise k of the seed, or all start from noise 0 where `same_noise`.
+    Glyph k starts from noise k of the seed or, with `same_noise`, from its noise 0.
     """
     generators = [seeded(seed, 0 if same_noise else k) for k in range(len(prompts))]
     settings = {"num_inference_steps": steps, "guidance_scale": guidance, "sampler": sampler}
@@ -34,7 +34,7 @@ def steps_of(
 
 
 def unseen_definitions(data: GlyphData, n: int, seed: int) -> list[str]:
-    """n definitions, at random, of characters the model was not trained on; of any where there are none."""
+    """n random definitions of characters the model was not trained on, or of any if there are none."""
     test = [i for i, codepoint in enumerate(data.codepoints) if split_of(int(codepoint)) == "test"]
     rows = np.random.default_rng(seed).choice(test or len(data), n, replace=n > len(test or data.chars))
     return [data.definitions[row] for row in rows]

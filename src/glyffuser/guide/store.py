@@ -1,7 +1,7 @@
 """Finished figures on disk: one folder each, with figure.json and the pictures it names.
 
-A figure's folder is named by a hash of everything it was made from (the version of its drawing, data, model, run,
-judges, seed), so that a figure is made again if and only if one of these has changed.
+A figure's folder is named after a hash of everything it was made from (the versions of the package and of its drawing,
+the data, networks and run, --quick, the seed), so that it is made again if and only if one of these has changed.
 """
 
 import base64
@@ -39,7 +39,7 @@ def load(folder: Path) -> dict[str, Any]:
 
 
 def save(drawn: Drawn, folder: Path) -> None:
-    """Write a drawn figure; a kill half-way leaves nothing behind."""
+    """Write a drawn figure; being killed half-way leaves no half-written one."""
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         facts = _write(drawn, temporary, "")
@@ -47,7 +47,7 @@ def save(drawn: Drawn, folder: Path) -> None:
 
 
 def _write(drawn: Drawn, folder: Path, stem: str) -> dict[str, Any]:
-    """Write the pictures of one drawing, their names beginning with `stem`; returns what figure.json says about it."""
+    """Write the pictures of one drawing, with names that begin with `stem`; returns its entry in figure.json."""
     facts: dict[str, Any] = {"kind": type(drawn).__name__.lower(), "alt": drawn.alt, "caption": drawn.caption}
     match drawn:
         case Still():
@@ -82,7 +82,7 @@ def _write_figure(figure: Any, folder: Path, stem: str) -> dict[str, Any]:
 
 
 def _write_picture(picture: Image.Image, folder: Path, stem: str) -> dict[str, Any]:
-    """A picture as PNG, and as an SVG that holds the PNG: whoever asks for either gets it."""
+    """Write a picture as PNG and as an SVG that holds the PNG, so that both can be had."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     (folder / f"{stem}still.png").write_bytes(buffer.getvalue())

@@ -1,7 +1,7 @@
 """One look for all figures: ink on white paper, one accent, one font that has Chinese characters.
 
 Figures are drawn once, on white: pixel values are the subject, so a figure must not change colours with the reader's
-theme. A page shows them as paper cards, which suit a light page and a dark one.
+theme. A page shows them as paper cards, which suit light and dark pages alike.
 
 Every figure function is decorated with `styled`; it makes its figure with `figure` (no pyplot, so no global state).
 """
@@ -42,7 +42,7 @@ SIGNED = LinearSegmentedColormap.from_list(  # below zero, zero (paper), above
     "glyffuser-signed", ["#163a52", "#2f6f8f", "#a9c9d6", "#ffffff", "#eeb9a8", "#c73e2c", "#6d1a12"]
 )
 
-WIDTH = 9.0  # inches, of every figure: a page fits 9 inches to its column
+WIDTH = 9.0  # inches, unless a figure sets its own; a page scales figures to its column
 DPI = 160  # of PNG files and of the pages' pictures
 # Notation, the same everywhere (docs/GLOSSARY.md).
 X0, XT, EPS, SIGMA, T = r"$x_0$", r"$x_t$", r"$\epsilon$", r"$\sigma$", r"$t$"
@@ -59,7 +59,7 @@ def font_family() -> list[str]:
         return ["DejaVu Sans"]
     manager = font_manager.fontManager
     manager.addfont(str(face.path))
-    # Before matplotlib 3.11 only the first face of a collection is read: the same characters, as Japan draws them.
+    # Before 3.11, matplotlib reads only the first face of a collection: the same characters in their Japanese forms.
     known = [entry.name for entry in manager.ttflist if entry.fname == str(face.path)]
     return [face.family if face.family in known else known[0], "DejaVu Sans"]
 
@@ -103,7 +103,7 @@ def settings() -> dict[Any, Any]:
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """Apply the style for as long as the context lasts."""
+    """Apply the style within the context."""
     with rc_context(settings()):
         yield
 
@@ -120,7 +120,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure with constrained layout, in inches, that can be shown, saved and turned into a picture."""
+    """An empty figure with constrained layout, sized in inches, to show, save or turn into a picture."""
     made = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
     return made
@@ -145,7 +145,7 @@ def show_glyph(ax: "Axes", picture: np.ndarray, title: str = "", frame: str | No
 
 
 def bare(ax: "Axes", frame: str | None = None) -> None:
-    """Remove the ticks; with `frame`, keep a hairline of that colour around."""
+    """Remove the ticks and, unless `frame` names its colour, the hairline frame."""
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():

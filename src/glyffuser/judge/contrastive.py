@@ -1,9 +1,9 @@
 """The contrastive model: glyphs and English meanings as vectors in one space, near where they belong together.
 
-As in CLIP (Radford et al. 2021), two towers learn together: of all pictures and texts of a batch, those of one
-character are drawn together, the others apart. Both stand on frozen networks, as one of the two does in LiT (Zhai et
-al. 2022), so that minutes are enough: pictures come as the recogniser's features, texts as the text encoder's mean
-token states. The loss is CLIP's softmax or SigLIP's sigmoid (Zhai et al. 2023), which judges each pair by itself.
+As in CLIP (Radford et al. 2021), two towers learn together: among the pictures and texts of a batch, those of the same
+character are pulled together and the others pushed apart. Both stand on frozen networks, as one of the two does in LiT
+(Zhai et al. 2022), so that minutes are enough: pictures come as the recogniser's features, texts as the text encoder's
+mean token states. The loss is CLIP's softmax or SigLIP's sigmoid (Zhai et al. 2023), which judges each pair by itself.
 """
 
 import math
@@ -26,22 +26,23 @@ from glyffuser.judge.recogniser import Recogniser, one_cycle
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.prior import sentence
 
-# Of the loss's scale and bias at first: what the two papers begin with (CLIP section 2.5, SigLIP section 3.2).
+# The initial log scale and bias of each loss, as in the two papers (CLIP section 2.5, SigLIP section 3.2).
 BEGIN = {"softmax": (math.log(1 / 0.07), 0.0), "sigmoid": (math.log(10), -10.0)}
-STEEPEST = math.log(100)  # of the scale, as in CLIP
+STEEPEST = math.log(100)  # the highest log scale, as in CLIP
 BATCH = 256  # texts encoded at a time
 
 
 class Contrastive(ModelMixin, ConfigMixin):
-    """The recogniser's features of glyphs, and sentence vectors of texts -> unit vectors.
+    """The recogniser's features of glyphs and the sentence vectors of texts -> unit vectors.
 
     Args:
-        features: width of the recogniser's features; dim: of the text encoder's token states.
-        width: of the vectors.
+        features: width of the recogniser's features; dim: width of the text encoder's token states.
+        width: width of the vectors.
         hidden: widths of the hidden layers of the picture tower and of the text tower.
-        dropout: of both, before and after the hidden layer; high for texts, since there are few.
-        loss: "softmax" or "sigmoid"; only training asks.
-        encoder, recogniser: fingerprint and hash of those that it was trained with; others mean something else.
+        dropout: for both, before and after the hidden layer; high for texts, since there are few.
+        loss: "softmax" or "sigmoid"; matters only in training.
+        encoder, recogniser: fingerprint and hash of those it was trained with, since others mean something else;
+            empty: not recorded, so any will do.
     """
 
     @register_to_config
@@ -57,7 +58,7 @@ class Contrastive(ModelMixin, ConfigMixin):
         recogniser: str = "",
     ):
         super().__init__()
-        # Features are of very different sizes: brought to one scale first, by what training saw of them.
+        # Features differ widely in size: they are first brought to one scale, by their statistics in training.
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
         self.to_picture, self.to_text = (
@@ -79,8 +80,8 @@ class Contrastive(ModelMixin, ConfigMixin):
     def loss(self, pictures: Tensor, texts: Tensor, same: Tensor) -> Tensor:
         """How badly unit vectors of B pictures and B texts tell which belong together: `same` (B, B), bool. A scalar.
 
-        Softmax: Radford et al. 2021, figure 3, shared out among all texts that belong to a picture, and the other way
-        round. Sigmoid: Zhai et al. 2023, algorithm 1.
+        Softmax: Radford et al. 2021, figure 3, with the target shared among all texts that belong to a picture, and
+        vice versa. Sigmoid: Zhai et al. 2023, algorithm 1.
         """
         logits = self.scale.clamp(max=STEEPEST).exp() * pictures @ texts.T + self.bias
         if self.config.loss == "sigmoid":
@@ -90,8 +91,8 @@ class Contrastive(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def look(self, recogniser: Recogniser, images: np.ndarray | Tensor) -> Tensor:
-        """Unit vectors (N, width) of uint8 pictures (N, H, H), ink 0, paper 255. UserError for others, or for another
-        recogniser than that of the training.
+        """Unit vectors (N, width) of uint8 pictures (N, H, H), ink 0, paper 255. UserError for any other pictures, or
+        for a recogniser other than the one it was trained with.
         """
         if not self.sees_with(recogniser):
             raise UserError("the contrastive model was trained with another recogniser; train it again for this one")
@@ -99,18 +100,18 @@ class Contrastive(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def read(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
-        """Unit vectors (N, width) of texts. UserError for another text encoder than that of the training."""
+        """Unit vectors (N, width) of texts. UserError for a text encoder other than the one it was trained with."""
         if not self.reads(encoder):
             raise UserError("the contrastive model reads texts with the text encoder minilm; this is a different one")
         batches = (encoder.encode(texts[i : i + BATCH], whole=True) for i in range(0, len(texts), BATCH))
         return torch.cat([self.understand(sentence(*batch)) for batch in batches])
 
     def reads(self, encoder: TextEncoder) -> bool:
-        """Whether it was trained with this text encoder."""
+        """Whether it was trained with this text encoder, as far as it records one."""
         return self.config.encoder in ("", encoder.fingerprint(whole=True))
 
     def sees_with(self, recogniser: Recogniser) -> bool:
-        """Whether it was trained with this recogniser."""
+        """Whether it was trained with this recogniser, as far as it records one."""
         return self.config.recogniser in ("", weights_hash(recogniser))
 
 
@@ -132,10 +133,11 @@ class ContrastiveSettings:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What the model learns from, read by the frozen networks.
+    """What the model learns from, as read by the frozen networks.
 
-    features (N, F): the recogniser's, of a training split's N glyphs; codepoints (N,); captions: of these glyphs;
-    sentences (M, d): the vectors of the captions' texts; encoder, recogniser: fingerprint and hash of what read them.
+    features (N, F): the recogniser's features of the N glyphs of a training split; codepoints (N,); captions: those of
+    these glyphs; sentences (M, d): vectors of the captions' texts; encoder, recogniser: fingerprint and hash of the
+    networks that read them.
     """
 
     features: Tensor
@@ -147,14 +149,14 @@ class Pairs:
 
 
 def captions_of(data: GlyphData) -> Captions:
-    """What the model is taught of a training split: definitions, senses, mixtures, and descriptions of the parts."""
+    """The captions the model is taught from a training split: definitions, senses, mixtures, descriptions of parts."""
     return build_captions(data.definitions, data.senses, [compositions(data.chars, data.senses)])
 
 
 def train_contrastive(pairs: Pairs, settings: ContrastiveSettings) -> Iterator[tuple[Contrastive, float, float]]:
     """Train; yield the network, the fraction done and the running loss every few steps.
 
-    In a batch, a picture and a text belong together if both are of one character, or have the same caption.
+    A picture and a text of a batch belong together if they are of the same character or have the same caption.
     """
     s, rng = settings, np.random.default_rng(settings.seed)
     torch.manual_seed(s.seed)
@@ -184,16 +186,16 @@ def train_contrastive(pairs: Pairs, settings: ContrastiveSettings) -> Iterator[t
 
 
 def ranks(scores: Tensor, own: Tensor) -> Tensor:
-    """Where the own candidate of each of N queries stands among C, from 1: scores (N, C), own (N,) numbers -> (N,)."""
+    """The rank, from 1, of each of N queries' own candidate among C: scores (N, C), own (N,) numbers -> (N,)."""
     return 1 + (scores > scores.gather(1, own[:, None])).sum(dim=1)
 
 
 def measure_contrastive(
     network: Contrastive, recogniser: Recogniser, data: GlyphData, encoder: TextEncoder
 ) -> dict[str, dict[str, float]]:
-    """Retrieval among the characters of a split, best one it was not trained on: text to glyph, and glyph to text.
+    """Retrieval among the characters of a split, ideally one it was not trained on: text to glyph, and glyph to text.
 
-    Shares of definitions whose own glyph, and of glyphs whose own definition, is among the first 1, 5 and 10 of all
+    The share of definitions whose own glyph, and of glyphs whose own definition, is among the first 1, 5 and 10 of all
     N; the median rank; N; and what chance would give for the first 10.
     """
     scores = network.read(encoder, data.definitions) @ network.look(recogniser, data.images).T

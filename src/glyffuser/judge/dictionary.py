@@ -1,6 +1,6 @@
 """The dictionary: real characters, their definitions, and what the contrastive model makes of both.
 
-It comes with the package beside the model, so that `glyffuser find` needs neither font nor Unihan nor data set.
+It ships with the package, beside the model, so that `glyffuser find` needs no font, no Unihan and no data set.
 """
 
 import io
@@ -59,19 +59,19 @@ class Dictionary:
 
 
 class Finder:
-    """Finds characters: the contrastive model, the frozen networks that it stands on, and the dictionary."""
+    """Finds characters with the contrastive model, the frozen networks it stands on, and the dictionary."""
 
     def __init__(self, network: Contrastive, recogniser: Recogniser, encoder: TextEncoder, dictionary: Dictionary):
         self.network, self.recogniser, self.encoder, self.dictionary = network, recogniser, encoder, dictionary
 
     @classmethod
     def load(cls, folder: Path) -> "Finder":
-        """The one in a folder of judges. UserError where a part is missing or damaged."""
+        """Load the one in a folder of judges. UserError if a part is missing or damaged."""
         network, recogniser = load_contrastive(folder)
         return cls(network, recogniser, TextEncoder(), load_dictionary(folder / "contrastive"))
 
     def by_meaning(self, texts: Sequence[str], n: int) -> list[list[Found]]:
-        """For each text the n characters that fit it best, by picture and definition in equal parts.
+        """For each text, the n characters that fit it best, by picture and definition in equal parts.
 
         UserError for a text that cannot be read.
         """
@@ -81,7 +81,7 @@ class Finder:
 
     def by_picture(self, images: np.ndarray, n: int) -> list[tuple[list[Found], list[Found]]]:
         """For each picture, uint8 (N, H, H), ink 0: the n characters that look most like it, and the n whose
-        definitions fit it best. UserError for pictures of another form.
+        definitions fit it best. UserError for pictures in any other form.
         """
         known = self.dictionary
         return [
@@ -91,15 +91,15 @@ class Finder:
 
 
 def read_pictures(paths: Sequence[Path]) -> tuple[list[str], np.ndarray]:
-    """Names and pictures, uint8 (N, 128, 128), of files and of the PNGs of folders. UserError for what is no glyph."""
+    """Names and pictures, uint8 (N, 128, 128), of files and of PNGs in folders. UserError for what is not a glyph."""
     files = [file for path in paths for file in pictures_in(path)]
     return [str(file) for file in files], np.stack([read_picture(file) for file in files])
 
 
 def build_dictionary(network: Contrastive, data: GlyphData, features: Tensor, sentences: Tensor) -> Dictionary:
-    """The dictionary of all characters of a data set; of several glyphs of one, in several fonts, the first counts.
+    """The dictionary of all characters in a data set; of a character in several fonts, the first glyph counts.
 
-    Of its N glyphs: features (N, F), the recogniser's, and sentences (N, d), the vectors of their definitions.
+    `features` (N, F): the recogniser's features of its N glyphs; `sentences` (N, d): vectors of their definitions.
     """
     codepoints, first = np.unique(data.codepoints, return_index=True)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def build_dictionary(network: Contrastive, data: GlyphData, features: Tensor, se
 
 
 def save_contrastive(network: Contrastive, dictionary: Dictionary, folder: Path) -> None:
-    """Write a model, in bfloat16, and its dictionary; both or neither."""
+    """Write a model, in bfloat16, and its dictionary: both or neither."""
     with atomic_path(folder) as temporary:
         network.bfloat16().save_pretrained(temporary)
         (temporary / FILE).write_bytes(packed(dictionary))
@@ -116,7 +116,7 @@ def save_contrastive(network: Contrastive, dictionary: Dictionary, folder: Path)
 
 
 def packed(dictionary: Dictionary) -> bytes:
-    """The dictionary as a compressed file, its vectors in a byte a number; the same one gives the same bytes."""
+    """The dictionary as a compressed file, its vectors at one byte per number; equal ones give equal bytes."""
     buffer = io.BytesIO()
     text = np.frombuffer("\n".join(dictionary.definitions).encode(), np.uint8)
     pictures, meanings = _bytes(dictionary.pictures), _bytes(dictionary.meanings)
@@ -125,7 +125,7 @@ def packed(dictionary: Dictionary) -> bytes:
 
 
 def load_dictionary(folder: Path) -> Dictionary:
-    """The one that `save_contrastive` wrote in a folder. UserError where it is missing or damaged."""
+    """The dictionary that `save_contrastive` wrote into a folder. UserError if it is missing or damaged."""
     try:
         with np.load(io.BytesIO(unpacked(folder / FILE, LARGEST)), allow_pickle=False) as found:
             definitions = found["definitions"].tobytes().decode().split("\n")

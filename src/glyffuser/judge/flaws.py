@@ -1,7 +1,8 @@
 """Synthetic flaws: a real glyph in, a flawed one and the place of the flaw out.
 
 They teach the plausibility network what can be wrong with a glyph, and measure whether it notices kinds it was not
-taught. All take and give float32 ink in [0, 1] (H, W), 1 = ink, and a numpy Generator.
+taught. Each takes the ink of a glyph and of another one, float32 (H, W) in [0, 1], 1 = ink, and a numpy Generator, and
+returns the flawed ink.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 Flaw = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
-CHANGED = 0.35  # of full ink: a pixel that changed by more belongs to the flaw
+CHANGED = 0.35  # of full ink: a pixel that changes by more belongs to the flaw
 
 
 def erase(ink: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -55,7 +56,7 @@ def overlay(ink: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.
 
 
 def graft(ink: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A window of another character in the place of the glyph's own, without regard to what it cuts."""
+    """A window of another character in place of the glyph's own, whatever it cuts through."""
     size = len(ink)
     height, width = (rng.uniform(0.25, 0.5, 2) * size).astype(int)
     y, x = rng.integers(0, size - height), rng.integers(0, size - width)
@@ -111,7 +112,9 @@ FLAWS: dict[str, Flaw] = {
 def flawed(
     kind: str, ink: np.ndarray, other: np.ndarray, rng: np.random.Generator, tries: int = 8
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The glyph with one flaw of a kind, and where it changed (H, W) bool. A flaw that shows nowhere is drawn again."""
+    """The glyph with one flaw of a kind, and where it changed, bool (H, W). A flaw that hardly shows is drawn again, up
+    to `tries` times in all.
+    """
     for _ in range(tries):
         result = FLAWS[kind](ink, other, rng).clip(0, 1).astype(np.float32)
         changed = np.abs(result - ink) > CHANGED * (0.4 if kind == "blur" else 1)
@@ -121,7 +124,7 @@ def flawed(
 
 
 def inked_point(ink: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """Row and column of a random pixel of ink; the centre where there is none."""
+    """Row and column of a random pixel of ink; the centre if there is none."""
     rows, columns = np.nonzero(ink > 0.5)
     if not len(rows):
         return len(ink) // 2, len(ink) // 2
@@ -130,14 +133,14 @@ def inked_point(ink: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def stroke_width(ink: np.ndarray) -> float:
-    """The usual width of a stroke, pixels: twice the ink's area over the length of its edge."""
+    """The typical width of a stroke in pixels: twice the ink's area over the length of its edge."""
     solid = ink > 0.5
     edge = (solid[1:] != solid[:-1]).sum() + (solid[:, 1:] != solid[:, :-1]).sum()
     return float(np.clip(2 * solid.sum() / max(edge, 1), 2, len(ink) / 10))
 
 
 def disc(size: int, y: float, x: float, radius: float) -> np.ndarray:
-    """A disc of ones with an edge two pixels soft."""
+    """A disc of ones with a soft edge two pixels wide."""
     rows, columns = np.mgrid[:size, :size]
     distance = np.hypot(rows - y, columns - x)
     return np.clip((radius - distance) / 2 + 0.5, 0, 1).astype(np.float32)
@@ -153,12 +156,12 @@ def line(size: int, start: np.ndarray, end: np.ndarray, width: float) -> np.ndar
 
 
 def filtered(ink: np.ndarray, how: ImageFilter.Filter) -> np.ndarray:
-    """A Pillow filter on ink."""
+    """Ink passed through a Pillow filter."""
     return np.asarray(Image.fromarray((ink * 255).astype(np.uint8)).filter(how), dtype=np.float32) / 255
 
 
 def sampled(ink: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Ink at fractional places, bilinear; paper outside."""
+    """Ink at fractional positions, bilinear; paper outside."""
     padded = np.pad(ink, 1)
     rows = np.clip(rows + 1, 0, len(padded) - 1.001)
     columns = np.clip(columns + 1, 0, len(padded) - 1.001)

@@ -1,8 +1,8 @@
-"""The judges: the three small networks that read glyphs, loaded together, and what they say of a set of pictures.
+"""The judges: three small networks that read glyphs and prompts, loaded together, and their verdicts on pictures.
 
-There are two sets. The judges proper score, and do nothing else. The selector, a recogniser and a plausibility network
-of their own (another seed, other widths, other flaws), chooses for `sample --best-of`: whoever chooses must not score
-what it chose, since it would praise its own mistakes. Both share the prior, which reads prompts and not glyphs.
+There are two sets. The judges proper score, and do nothing else. The selector, a separate recogniser and plausibility
+network (another seed, other widths, other flaws), chooses for `sample --best-of`: whatever chooses must not score what
+it chose, since it would praise its own mistakes. Both share the prior, which reads prompts, not glyphs.
 """
 
 from collections.abc import Sequence
@@ -28,15 +28,15 @@ BUNDLED_JUDGES = Path(__file__).parent / "weights"
 BUNDLED_SELECTOR = BUNDLED_JUDGES / "selector"
 PARTS = {"recogniser": Recogniser, "plausibility": Plausibility, "prior": RadicalPrior}
 NETWORKS = {**PARTS, "contrastive": Contrastive}  # all that `train-judges` writes
-PAIR = ("recogniser", "plausibility")  # the parts that read glyphs; a selector has no others
+PAIR = ("recogniser", "plausibility")  # the parts that read glyphs, and the only ones of a selector
 
 
 @dataclass
 class Judged:
-    """N glyphs with what the judges say of them.
+    """N glyphs and what the judges say about them.
 
     images: uint8 (N, H, W); features: (N, D); radical: log-probabilities (N, 214); strokes: (N,); flaws: scores (N,),
-    higher = worse; maps: where (N, 16, 16); flagged: whether a glyph is worse than 95 % of real ones (N,), bool.
+    higher = worse; maps: where, (N, 16, 16); flagged: whether a glyph is worse than 95 % of real ones, (N,) bool.
     """
 
     images: np.ndarray
@@ -57,7 +57,7 @@ class Judged:
         return torch.isin(self.radical.argmax(dim=1) + 1, torch.tensor(radicals))
 
     def __add__(self, other: "Judged") -> "Judged":
-        """These glyphs and then the others."""
+        """These glyphs, followed by the others."""
         pairs = ((getattr(self, name), getattr(other, name)) for name in self.READ)
         return Judged(np.concatenate([self.images, other.images]), *(torch.cat(pair) for pair in pairs))
 
@@ -68,34 +68,37 @@ class Judged:
 
 
 class Judges:
-    """Recogniser, plausibility and prior, in agreement about what they were trained on."""
+    """Recogniser, plausibility and prior, in float32 and set to evaluation."""
 
     def __init__(self, recogniser: Recogniser, plausibility: Plausibility, prior: RadicalPrior):
-        # Channels last is the order in which convolutions are quick on a CPU.
+        # Convolutions are fast on a CPU in channels-last order.
         self.recogniser, self.plausibility = (
             network.float().eval().to(memory_format=torch.channels_last) for network in (recogniser, plausibility)
         )
         self.prior = prior.float().eval()
 
     def __call__(self, images: np.ndarray | Tensor) -> Judged:
-        """Judge uint8 pictures (N, H, H), ink 0, paper 255. UserError for pictures of another form."""
+        """Judge uint8 pictures (N, H, H), ink 0, paper 255. UserError for pictures in any other form."""
         reading = self.recogniser.read(images)
         flaws, maps = self.plausibility.score(images)
         flagged = flaws > self.plausibility.config.threshold
         return Judged(np.asarray(images), reading.features, reading.radical, reading.strokes, flaws, maps, flagged)
 
     def merit(self, judged: Judged, expected: Tensor) -> Tensor:
-        """How good glyphs are for prompts, (N,): log-probability that meaning and form are both right.
+        """How well glyphs suit prompts, (N,): log-probability that meaning and form are both right.
 
         `expected`: log-probabilities of radicals (N, 214) or (214,), see RadicalPrior. Meaning: the chance that the
-        radical in the glyph and the one that the prompt leads one to expect are the same. Form: the logistic function
-        of the flaw score below its threshold.
+        glyph's radical is the one that the prompt leads one to expect. Form: the logistic function of how far the flaw
+        score lies below its threshold.
         """
         meaning = torch.logsumexp(judged.radical + expected, dim=1)
         return meaning + F.logsigmoid(self.plausibility.config.threshold - judged.flaws)
 
     def expect(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
-        """Log-probabilities of radicals (N, 214) that texts lead one to expect, in the reading of the encoder."""
+        """Log-probabilities (N, 214) of the radicals that texts lead one to expect, as `encoder` reads them.
+
+        UserError for an encoder other than the judges' own.
+        """
         self.check(encoder)
         return self.prior.expect(encoder, texts)
 
@@ -107,15 +110,15 @@ class Judges:
             )
 
     def understand(self, encoder: TextEncoder) -> bool:
-        """Whether the judges read texts as this encoder does."""
+        """Whether the judges read texts as this encoder does, as far as the prior records its own."""
         return self.prior.config.encoder in ("", encoder.fingerprint(whole=True))
 
     def hashes(self) -> dict[str, str]:
-        """A hash of each judge's weights, for reports: numbers of different judges must not be compared."""
+        """A hash of each judge's weights, for reports: numbers from different judges must not be compared."""
         return {name: weights_hash(getattr(self, name)) for name in PARTS}
 
     def save(self, folder: Path, parts: Sequence[str] = tuple(PARTS)) -> None:
-        """Write parts as model folders, in bfloat16; from then on these judges are as exact as the saved ones."""
+        """Write parts as model folders, in bfloat16; these judges are left with the same rounded weights."""
         for name in parts:
             network = getattr(self, name).to(memory_format=torch.contiguous_format).bfloat16()
             with atomic_path(folder / name) as temporary:
@@ -124,7 +127,7 @@ class Judges:
 
 
 def load_judges(folder: str | Path = BUNDLED_JUDGES) -> Judges:
-    """The judges that `save` wrote; default: the bundled ones. UserError where one is missing or damaged."""
+    """The judges that `save` wrote; default: the bundled ones. UserError if one is missing or damaged."""
     return Judges(*(load_part(Path(folder), name) for name in PARTS))
 
 
@@ -135,22 +138,22 @@ def load_selector(folder: str | Path = BUNDLED_SELECTOR) -> Judges:
 
 
 def load_contrastive(folder: str | Path = BUNDLED_JUDGES) -> tuple[Contrastive, Recogniser]:
-    """The contrastive model in a folder of judges, and the recogniser that it stands on: the folder's own, or the
-    bundled one where it has none. UserError as above.
+    """The contrastive model in a folder of judges, and the recogniser it stands on: the folder's own, or the bundled
+    one if it has none. UserError as above.
     """
     network, recogniser = load_part(Path(folder), "contrastive"), load_recogniser(Path(folder))
     return network.float().eval(), recogniser
 
 
 def load_recogniser(folder: Path) -> Recogniser:
-    """The recogniser in a folder of judges; the bundled one where it has none."""
+    """The recogniser in a folder of judges, or the bundled one if it has none."""
     own = (folder / "recogniser" / "config.json").is_file()
     recogniser = load_part(folder if own else BUNDLED_JUDGES, "recogniser")
     return recogniser.float().eval().to(memory_format=torch.channels_last)
 
 
 def load_part(folder: Path, name: str) -> Any:
-    """One of NETWORKS. UserError where it is missing or damaged."""
+    """Load one of NETWORKS. UserError if it is missing or damaged."""
     if not (folder / name / "config.json").is_file():
         raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser train-judges` wrote")
     try:

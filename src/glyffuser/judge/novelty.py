@@ -1,14 +1,14 @@
 """Novelty: does a glyph already exist, and as which character?
 
-A glyph is compared with every encoded ideograph of the font that the model learnt from, whether it was learnt or not:
-some 30,000, of which two thirds have a definition. The measure is the partial Hausdorff distance (Huttenlocher,
-Klanderman and Rucklidge 1993): how far, at most, ink of one lies from ink of the other, the farthest half per cent left
-out, in both directions, least over small shifts. Unlike an overlap of ink it does not hang on how bold strokes are, and
-one stroke too many or too few tells characters apart.
+A glyph is compared with every encoded ideograph of the font that the model learnt from, whether or not the model learnt
+it: some 30,000, two thirds of which have a definition. The measure is the partial Hausdorff distance (Huttenlocher,
+Klanderman and Rucklidge 1993): the greatest distance of one glyph's ink from the other's, leaving out the farthest half
+per cent, in both directions, and the least of these over small shifts. Unlike an overlap of ink, it does not depend on
+how bold strokes are, and one stroke too many or too few tells characters apart.
 
-The pictures of all ideographs come with the package, one bit a pixel, so that `sample` can tell what exists without a
-font and offline: compressed they take 5.5 MiB, less than a third of the font. Features alone would take half of that,
-but the distance needs the pictures, and with fewer pixels it would err by as much as redrawn characters differ.
+The pictures of all ideographs come with the package, one bit per pixel, so that `sample` can tell what exists offline
+and without a font: compressed, they take 5.5 MiB, less than a third of the font. Features alone would take half of
+that, but the distance needs the pictures, and with fewer pixels it would err by as much as redrawn characters differ.
 """
 
 import io
@@ -32,19 +32,19 @@ from glyffuser.judge.recogniser import grey_pictures
 
 BUNDLED_IDEOGRAPHS = Path(__file__).parent / "weights" / "ideographs.xz"
 LARGEST = 2**28  # bytes of the table, unpacked
-SIZE = 128  # pixels; distances are counted in these, other pictures are resized
+SIZE = 128  # pixels, the unit of distances; pictures of other sizes are resized
 EXISTS = 4.0  # pixels: a glyph no farther than this from a character is that character
 FARTHEST = 0.005  # share of a glyph's ink that may lie farther
-SHIFT = 3  # pixels that a glyph may stand off its place, in each direction
-REACH = 12  # pixels beyond which distances are not told apart
+SHIFT = 3  # pixels by which a glyph may be out of place, in each direction
+REACH = 12  # pixels; distances beyond this are not told apart
 CANDIDATES = 32  # ideographs that are measured exactly
-BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # set in a byte
-CELL = 8  # pixels a cell of the sketches is wide, by which candidates are found
+BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # set in each byte
+CELL = 8  # width in pixels of a cell of the sketches, by which candidates are found
 BLOCK = 256  # pictures sketched at a time: few enough for a core's cache (benchmarks/pairs.py)
 
 
 class Match(NamedTuple):
-    """The ideograph nearest to a glyph, its row in the table, and how far it lies, in pixels, 0 ... REACH."""
+    """The ideograph nearest to a glyph, its row in the table, and its distance in pixels, 0 ... REACH."""
 
     char: str
     row: int
@@ -60,8 +60,8 @@ class Match(NamedTuple):
 class Ideographs:
     """Pictures of the ideographs of one font.
 
-    codepoints: uint32 (N,); packed: their ink, uint8 (N, SIZE, SIZE / 8), a bit a pixel; sketches: unit vectors float32
-    (N, D); font: its name.
+    codepoints: uint32 (N,); packed: their ink, uint8 (N, SIZE, SIZE / 8), one bit per pixel; sketches: unit vectors,
+    float32 (N, D); font: its name.
     """
 
     codepoints: np.ndarray
@@ -86,9 +86,9 @@ class Ideographs:
         return np.argsort(-likeness, axis=1, kind="stable")[:, :count]
 
     def nearest(self, images: np.ndarray | Tensor, skip: Sequence[int] | None = None) -> list[Match]:
-        """The nearest ideograph of each picture, uint8 (N, H, H), ink 0; `skip`: a code point each that does not count.
+        """The ideograph nearest to each picture, uint8 (N, H, H), ink 0; `skip`: for each, a code point to leave out.
 
-        UserError for pictures of another form.
+        UserError for pictures in any other form.
         """
         matches = []
         for begin in range(0, len(images), 16):
@@ -100,13 +100,13 @@ class Ideographs:
         return matches
 
     def _closest(self, ink: np.ndarray, rows: np.ndarray) -> Match:
-        """The nearest among candidates.
+        """The nearest of the candidates.
 
-        A shift changes a distance by no more than its own length, and the greater of two directions is no less than
-        one: so a distance measured at one place, or one way, shows which others need not be measured.
+        A shift changes a distance by no more than its own length, and the greater of the two directions is no less than
+        either: so a distance measured at one place, or in one direction, shows which others need not be measured.
         """
         best, found = float(REACH), int(rows[0])
-        rows = np.sort(rows)  # of several that are drawn alike the first in the table is named
+        rows = np.sort(rows)  # of several drawn alike, the first in the table is named
         if ink.any():
             glyph, others = Shape(ink), [Shape(other) for other in self.ink(rows)]
             least = [partial(glyph.map, other.ink, HOME)[0] for other in others]
@@ -121,11 +121,11 @@ class Ideographs:
         return Match(chr(self.codepoints[found]), found, best)
 
 
-SIDE = SIZE + 2 * SHIFT  # of a picture with room to be shifted in
+SIDE = SIZE + 2 * SHIFT  # pixels of a picture with room to shift
 
 
 def shifts(step: int) -> np.ndarray:
-    """Shifts by at most SHIFT pixels in each direction, as steps in a flattened picture of SIDE pixels."""
+    """Shifts by at most SHIFT pixels in each direction, as offsets into a flattened picture SIDE pixels wide."""
     along = np.arange(-(SHIFT // step) * step, SHIFT + 1, step)
     return (along[:, None] * SIDE + along).ravel()
 
@@ -134,7 +134,7 @@ ALL, SOME, HOME = shifts(1), shifts(2), np.array([0])  # each of ALL is at most 
 
 
 class Shape:
-    """A glyph as its ink's places (n,) in a flattened picture of SIDE pixels, and as a map of how far its ink is."""
+    """A glyph as the places (n,) of its ink in a flattened picture SIDE pixels wide, and as a map of distances."""
 
     def __init__(self, ink: np.ndarray):
         self.picture = np.pad(ink, SHIFT)
@@ -147,10 +147,10 @@ class Shape:
 
 
 def squared_distances(picture: np.ndarray) -> np.ndarray:
-    """Squared distances to the nearest True of (H, W), uint8, exact up to REACH^2; what is farther is REACH^2 + 1.
+    """Squared distances to the nearest True in (H, W), uint8: exact up to REACH^2, beyond that REACH^2 + 1.
 
-    First along columns, then the least over each row of what was found there plus the squared distance along the row
-    (as Felzenszwalb and Huttenlocher 2012 do), by plain shifts: REACH is short.
+    First along columns; then, along each row, the least of these plus the squared distance along the row (as in
+    Felzenszwalb and Huttenlocher 2012), by plain shifts, since REACH is short.
     """
     result = np.where(picture, 0, REACH**2 + 1).astype(np.uint16)
     for axis in (0, 1):
@@ -163,18 +163,18 @@ def squared_distances(picture: np.ndarray) -> np.ndarray:
 
 
 def partial(squared: np.ndarray, ink: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """How far ink (n,) lies from another glyph whose map is `squared`, but for the farthest part, for shifts (s,)."""
+    """How far ink (n,) lies from the glyph whose map is `squared`, its farthest part left out, for each shift (s,)."""
     kept = math.ceil((1 - FARTHEST) * len(ink)) - 1
     return np.sqrt(np.sort(squared[ink + moved[:, None]], axis=1, kind="stable")[:, kept].astype(np.float32))
 
 
 def distances(a: Shape, b: Shape, moved: np.ndarray) -> np.ndarray:
-    """Partial Hausdorff distances (s,) of a, shifted by each of `moved` (s,), and b."""
+    """Partial Hausdorff distances (s,) between b and a shifted by each of `moved` (s,)."""
     return np.maximum(partial(b.map, a.ink, moved), partial(a.map, b.ink, -moved))
 
 
 def inked(images: np.ndarray | Tensor) -> np.ndarray:
-    """Where pictures, uint8 (n, H, H), ink 0, have ink when they are SIZE pixels wide: bool (n, SIZE, SIZE)."""
+    """Where pictures, uint8 (n, H, H), ink 0, have ink once resized to SIZE pixels: bool (n, SIZE, SIZE)."""
     pictures = grey_pictures(images)[:, None].float()
     if pictures.shape[-1] != SIZE:
         pictures = interpolate(pictures, size=(SIZE, SIZE), mode="bilinear", antialias=True)
@@ -182,7 +182,7 @@ def inked(images: np.ndarray | Tensor) -> np.ndarray:
 
 
 def sketch(packed: np.ndarray) -> np.ndarray:
-    """Packed ink (n, SIZE, SIZE / 8) as unit vectors: how much ink each cell and its neighbours hold, less the mean."""
+    """Packed ink (n, SIZE, SIZE / 8) as unit vectors: the ink in each cell and its neighbours, minus the mean."""
     n, cells = len(packed), SIZE // CELL
     counts = BITS[packed].reshape(n, cells, CELL, cells).sum(axis=2, dtype=np.uint8)  # at most 64
     padded = np.pad(counts.astype(np.float32), ((0, 0), (1, 1), (1, 1)))
@@ -193,13 +193,13 @@ def sketch(packed: np.ndarray) -> np.ndarray:
 
 
 def build_ideographs(codepoints: np.ndarray, images: np.ndarray, font: str) -> Ideographs:
-    """The table of characters of which there are pictures, uint8 (N, H, H); blank ones are left out."""
+    """The table of characters given as pictures, uint8 (N, H, H); blank ones are left out."""
     packed = np.concatenate([np.packbits(inked(images[i : i + 1024]), axis=-1) for i in range(0, len(images), 1024)])
     return _table(codepoints, packed, font)
 
 
 def known_ideographs(*splits: GlyphData) -> Ideographs:
-    """What exists in the font of a data set: the bundled table, or, of another font, the characters of the data set."""
+    """What exists in the font of a data set: the bundled table, or, for another font, the data set's own characters."""
     bundled, fonts = load_ideographs(), {font for split in splits for font in split.fonts}
     if fonts == {bundled.font}:
         return bundled
@@ -233,7 +233,7 @@ def save_ideographs(table: Ideographs, path: Path) -> None:
 
 @lru_cache(maxsize=1)
 def load_ideographs(path: str | Path = BUNDLED_IDEOGRAPHS) -> Ideographs:
-    """The table that `save_ideographs` wrote; default: the bundled one. UserError where it is missing or damaged."""
+    """The table that `save_ideographs` wrote; default: the bundled one. UserError if it is missing or damaged."""
     try:
         with np.load(io.BytesIO(unpacked(Path(path), LARGEST)), allow_pickle=False) as found:
             return _table(found["codepoints"], found["packed"], str(found["font"]))

@@ -1,8 +1,8 @@
-"""Plausibility: a network that was shown real glyphs and flawed ones, and says where a glyph looks wrong.
+"""Plausibility: a network trained on real and on flawed glyphs that says where a glyph looks wrong.
 
-It marks flaws on a 16 x 16 grid; the score of a glyph is that of its worst places. Real and flawed pictures pass
-through the same random rendering (blur, grain, contrast, weight), so that it judges strokes and not how crisp a picture
-is. Calibrated on real, held-out characters: the threshold flags 5 % of them.
+It marks flaws on a 16 x 16 grid; the score of a glyph is that of its worst cells. Real and flawed pictures pass through
+the same random rendering (blur, grain, contrast, weight), so that it judges strokes, not how crisp a picture is. It is
+calibrated on real, held-out characters: the threshold flags 5 % of them.
 """
 
 import math
@@ -23,11 +23,11 @@ from glyffuser.data.dataset import GlyphData
 from glyffuser.judge.flaws import FLAWS, flawed
 from glyffuser.judge.recogniser import Block, Epoch, grey_pictures, held_out_characters, one_cycle
 
-SIZE = 128  # pixels; other pictures are resized
-CELL = 8  # pixels a cell of the map is wide
-WORST = 4  # cells whose mean is the score
+SIZE = 128  # pixels; pictures of other sizes are resized
+CELL = 8  # width in pixels of a cell of the map
+WORST = 4  # worst cells, whose mean is the score
 FLAGGED = 0.05  # share of real glyphs that the threshold flags
-CALIBRATION = 200  # real glyphs that the threshold needs at least
+CALIBRATION = 200  # fewest real glyphs to set the threshold by
 BATCH = 128
 
 
@@ -66,14 +66,14 @@ class Plausibility(ModelMixin, ConfigMixin):
         return worst(maps), maps
 
     def calibrate(self, images: np.ndarray) -> None:
-        """Set the threshold so that it flags 5 % of these real, held-out glyphs. UserError if they are too few."""
+        """Set the threshold so that it flags 5 % of these real, held-out glyphs. UserError if there are too few."""
         if len(images) < CALIBRATION:
             raise UserError(f"calibration needs {CALIBRATION} real glyphs, but there are {len(images)}")
         self.register_to_config(threshold=float(self.score(images)[0].quantile(1 - FLAGGED)))
 
 
 def worst(maps: Tensor) -> Tensor:
-    """Mean of a glyph's few worst cells: (N, 16, 16) -> (N,)."""
+    """Mean of each glyph's worst cells: (N, 16, 16) -> (N,)."""
     return maps.flatten(1).topk(WORST, dim=1).values.mean(dim=1)
 
 
@@ -82,7 +82,7 @@ class PlausibilitySettings:
     """How the network is trained."""
 
     widths: tuple[int, ...] = (24, 48, 96, 128)  # channels at 64, 32, 16 and 8 pixels
-    kinds: Sequence[str] = tuple(FLAWS)  # fewer, to see how it does on kinds that it was never shown
+    kinds: Sequence[str] = tuple(FLAWS)  # fewer, to see how it does on kinds it was never shown
     steps: int = 3000
     batch_size: int = 64  # half of them flawed
     lr: float = 2e-3
@@ -93,7 +93,7 @@ class PlausibilitySettings:
 
 
 def rendered(ink: Tensor, generator: torch.Generator) -> Tensor:
-    """Ink (B, 1, H, W) in [0, 1] as a printer or a diffusion model might bring it: the same glyph, less exact.
+    """Ink (B, 1, H, W) in [0, 1] as a printer or a diffusion model might render it: the same glyph, less exact.
 
     A little blur or sharpening, bolder or finer strokes, contrast, faint grain. Nothing moves: cells keep their place.
     """
@@ -109,7 +109,7 @@ def rendered(ink: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def cells(changed: np.ndarray) -> np.ndarray:
-    """Which cells hold part of a flaw: (H, W) bool -> (H/8, W/8) float32, from 3 changed pixels on."""
+    """Which cells hold part of a flaw, at least 3 changed pixels: (H, W) bool -> (H/8, W/8) float32."""
     height, width = changed.shape
     counts = changed.reshape(height // CELL, CELL, width // CELL, CELL).sum((1, 3))
     return (counts >= 3).astype(np.float32)
@@ -118,7 +118,7 @@ def cells(changed: np.ndarray) -> np.ndarray:
 def train_plausibility(data: GlyphData, settings: PlausibilitySettings) -> Iterator[tuple[Plausibility, Epoch]]:
     """Train on the glyphs of `data` (128 pixels), yielding the network and an Epoch every few steps.
 
-    Loss: cross-entropy a cell, and of the score as a verdict on the whole glyph.
+    Loss: cross-entropy per cell, and that of the score as a verdict on the whole glyph.
     """
     if data.images.shape[1] != SIZE:
         raise UserError(
@@ -139,7 +139,7 @@ def train_plausibility(data: GlyphData, settings: PlausibilitySettings) -> Itera
             group["lr"] = one_cycle(settings.lr, done)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             maps = network(1 - 2 * rendered(ink, generator))
-        # Cells of flaws are few: they weigh more.
+        # Flawed cells are few, so they weigh more.
         loss = F.binary_cross_entropy_with_logits(maps, target, pos_weight=torch.tensor(4.0))
         loss = loss + 0.3 * F.binary_cross_entropy_with_logits(worst(maps), verdict)
         loss.backward()
@@ -156,7 +156,7 @@ def train_plausibility(data: GlyphData, settings: PlausibilitySettings) -> Itera
 def examples(
     images: np.ndarray, settings: PlausibilitySettings, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch, every other glyph flawed: ink (B, 1, H, W) in [0, 1], flawed cells (B, 16, 16), flawed at all (B,)."""
+    """A batch, every other glyph flawed: ink (B, 1, H, W) in [0, 1], flawed cells (B, 16, 16), any flaw at all (B,)."""
     ink, target, verdict = [], [], []
     for i in range(settings.batch_size):
         glyph, other = (1 - images[rng.integers(len(images))].astype(np.float32) / 255 for _ in range(2))

@@ -1,8 +1,8 @@
 """The prompts that meaning is measured with, and the radicals that a fitting character should carry.
 
-Written for the purpose: none is a definition in the data set (a test holds it), apart from the bare words at the top,
-which anyone would try first. A prompt names a thing whose characters are, in ordinary dictionaries, filed under the
-given Kangxi radicals; any of them counts as a hit.
+They were written for the purpose: none is a training definition (a test checks it), apart from the bare words at the
+top, which anyone would try first. A prompt names a thing whose characters ordinary dictionaries file under the given
+Kangxi radicals; any of them counts as a hit.
 """
 
 from typing import NamedTuple
@@ -99,7 +99,7 @@ PROMPTS: tuple[Prompt, ...] = (
     Prompt("long feathers on a wing", (124,)),
 )
 
-# Riddles rather than definitions: the thing is not named, so that knowing the words of the definitions does not help.
+# Riddles, not definitions: the thing is not named, so that knowing the words of the definitions does not help.
 PARAPHRASES: tuple[Prompt, ...] = (
     Prompt("what coins are struck from", (167,)),
     Prompt("it rusts when left in the rain", (167,)),
@@ -184,7 +184,7 @@ PARAPHRASES: tuple[Prompt, ...] = (
     Prompt("birds drop them and pillows are stuffed with them", (124,)),
 )
 
-# As `PARAPHRASES`, by a writer who had seen neither these nor the riddles that a network may learn from.
+# Like `PARAPHRASES`, by a writer who had seen neither these nor the riddles that a network may learn from.
 OTHER_PARAPHRASES: tuple[Prompt, ...] = (
     Prompt("someone who walks through life beside you", (9,)),
     Prompt("man with shaved head living in a monastery", (9,)),

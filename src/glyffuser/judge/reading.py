@@ -13,15 +13,15 @@ from glyffuser.base.pictures import heat, read_image
 from glyffuser.data.radicals import RADICALS
 from glyffuser.judge.judges import Judges
 
-SMALLEST = 32  # pixels: below, strokes run together
-SIZE = 128  # the judges' own; other sizes are resized to it
-GREY = 12  # channels of a grey picture may differ by so much: JPEG does that
+SMALLEST = 32  # pixels; below this, strokes run together
+SIZE = 128  # pixels, the judges' own size; other sizes are resized to it
+GREY = 12  # most by which the channels of a grey picture may differ: JPEG does that
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judges say of one picture: the likeliest radical, its chance, strokes, flaw score, whether
-    it is implausible, and the file that shows its flaws, where one was asked for."""
+    """What the judges say about one picture: the likeliest radical, its chance, strokes, flaw score, whether it is
+    implausible, and the file that shows its flaws, if one was asked for."""
 
     file: str
     radical: int
@@ -34,9 +34,9 @@ class Verdict:
 
 
 def inspect_files(judges: Judges, paths: Sequence[Path], out: Path | None = None) -> list[Verdict]:
-    """Read picture files, or all PNGs of folders. With `out`, a heat map of the flaws of each is written there.
+    """Read picture files, or all PNGs in folders. With `out`, write a heat map of the flaws of each there.
 
-    Raises UserError for what is no picture, not square, coloured or too small, and for a folder without pictures.
+    Raises UserError for what is not a picture, not square, coloured or too small, and for a folder without pictures.
     """
     files = [file for path in paths for file in pictures_in(path)]
     judged = judges(np.stack([read_picture(file) for file in files]))
@@ -65,7 +65,7 @@ def inspect_files(judges: Judges, paths: Sequence[Path], out: Path | None = None
 
 
 def pictures_in(path: Path) -> list[Path]:
-    """A file itself, or the square PNGs of a folder; grids, which are no single glyphs, are left out."""
+    """A file itself, or a folder's PNGs except grids, which have a JSON beside them. UserError if there are none."""
     if not path.is_dir():
         return [path]
     files = [file for file in sorted(path.glob("*.png")) if not (file.parent / f"{file.stem}.json").exists()]
@@ -82,7 +82,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture of a glyph in its own size: square, 8-bit grey. UserError says what is wrong with it."""
+    """A picture of a glyph at its own size: square, 8-bit grey. UserError says what is wrong with it."""
     try:
         coloured = read_image(path, "RGB")
     except FileNotFoundError as error:

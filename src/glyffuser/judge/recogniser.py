@@ -1,7 +1,7 @@
 """The recogniser: from a picture of a glyph to its radical, number of strokes and character.
 
 A small residual network (He et al. 2016) on 64 x 64 pixels, trained on several fonts with augmentation, so that it
-reads shapes and not one typeface. Its penultimate features are the space in which glyphs are compared.
+reads shapes, not one typeface. Its penultimate features are the space in which glyphs are compared.
 """
 
 import math
@@ -22,7 +22,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.data.dataset import GlyphData
 from glyffuser.data.radicals import RADICALS
 
-SIZE = 64  # pixels; other pictures are resized by averaging
+SIZE = 64  # pixels; pictures of other sizes are resized by averaging
 MAX_STROKES = 64
 BATCH = 256
 
@@ -68,7 +68,7 @@ class Recogniser(ModelMixin, ConfigMixin):
     Args:
         characters: those it can name, in the order of its character head.
         widths: channels at 32, 16, 8 and 4 pixels.
-        feature_dim: width of the features that glyphs are compared by.
+        feature_dim: width of the features by which glyphs are compared.
         character_dim: width of the bottleneck before the character head, which holds most of the weights.
     """
 
@@ -105,7 +105,7 @@ class Recogniser(ModelMixin, ConfigMixin):
         )
 
     def logits(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits of radical, strokes and character, and the features, of images (B, 1, H, W) in [-1, 1], square."""
+        """Logits of radical, strokes and character, and the features, of square images (B, 1, H, W) in [-1, 1]."""
         x = F.interpolate(images.to(self.dtype), size=(SIZE, SIZE), mode="area")
         x = self.stem(1 - x)  # ink is the signal, paper is zero, as is the padding
         for stage in self.stages:
@@ -115,16 +115,16 @@ class Recogniser(ModelMixin, ConfigMixin):
         return self.radical(hidden), self.strokes(hidden), self.character(hidden), features
 
     def forward(self, images: Tensor) -> Reading:
-        """Images (B, 1, H, W) in [-1, 1], paper = +1, square -> Reading."""
+        """Square images (B, 1, H, W) in [-1, 1], paper = +1 -> Reading."""
         radical, strokes, character, features = (tensor.float() for tensor in self.logits(images))
         counts = torch.arange(1, MAX_STROKES + 1, device=strokes.device, dtype=torch.float32)
         return Reading(F.log_softmax(radical, dim=1), (strokes.softmax(dim=1) * counts).sum(dim=1), character, features)
 
     @torch.no_grad()
     def read(self, images: np.ndarray | Tensor, name: bool = False) -> Reading:
-        """Read uint8 pictures (N, H, W), ink 0, paper 255, in batches. UserError for pictures of another form.
+        """Read uint8 pictures (N, H, H), ink 0, paper 255, in batches. UserError for pictures in any other form.
 
-        Only with `name` is `character` kept, else it is (N, 0): logits of 20,000 characters each fill the memory.
+        `character` is kept only with `name`, otherwise it is (N, 0): logits of 20,000 characters each fill the memory.
         """
         pictures = grey_pictures(images)
         with fast_matmul(self.device):
@@ -146,12 +146,12 @@ class RecogniserSettings:
     lr: float = 3e-3  # peak of a one-cycle schedule
     weight_decay: float = 0.05
     seed: int = 0
-    held_out: float = 0.05  # of the characters, besides the data set's test split, kept for measuring
+    held_out: float = 0.05  # of the characters, in addition to the data set's test split, kept for measuring
     max_minutes: float = 60.0  # the schedule shrinks to fit
 
 
 class Epoch(NamedTuple):
-    """Progress of training: fraction done, running loss, images a second."""
+    """Progress of training: fraction done, running loss, images per second."""
 
     done: float
     loss: float
@@ -159,7 +159,7 @@ class Epoch(NamedTuple):
 
 
 def grey_pictures(images: np.ndarray | Tensor) -> Tensor:
-    """The pictures as a uint8 tensor (N, H, H); UserError for those of another form."""
+    """The pictures as a uint8 tensor (N, H, H); UserError for those in any other form."""
     pictures = torch.as_tensor(images)
     if pictures.ndim != 3 or pictures.shape[1] != pictures.shape[2] or pictures.dtype != torch.uint8:
         raise UserError(
@@ -174,9 +174,9 @@ def one_cycle(peak: float, done: float) -> float:
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Small random shears, turns, shifts and scales, bolder and finer strokes, blur and grain: (B, 1, H, W) in [-1, 1].
+    """Small random shears, turns, shifts and scales, bolder strokes, blur and grain: (B, 1, H, W) in [-1, 1].
 
-    Nothing that a reader would take for another character.
+    Nothing that would make a reader take a glyph for another character.
     """
     n = len(images)
 
@@ -210,7 +210,7 @@ def held_out_characters(codepoints: np.ndarray, fraction: float) -> np.ndarray:
 def train_recogniser(data: GlyphData, settings: RecogniserSettings) -> Iterator[tuple[Recogniser, Epoch]]:
     """Train on all fonts in `data` (its training split), yielding the network and an Epoch every few steps.
 
-    Loss: cross-entropy of radical, strokes and character, weighing 1, 0.3 and 0.3.
+    Loss: cross-entropy of radical, strokes and character, weighted 1, 0.3 and 0.3.
     """
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)

@@ -33,8 +33,8 @@ class Material:
     """What the judges are trained on and measured with.
 
     fonts: training split in several fonts, for the recogniser; data, test: the two splits of the model's own data set;
-    unseen: training split in a font that `fonts` lacks, or None; encoder, texts: text encoder and the token states of
-    all captions of `data`, which only a new prior needs.
+    unseen: training split in a font that `fonts` lacks, or None; encoder, texts: the text encoder and its token states
+    of all captions of `data`, which only a new prior needs.
     """
 
     fonts: GlyphData
@@ -46,10 +46,10 @@ class Material:
 
 
 def selector_settings(seed: int = 0) -> tuple[RecogniserSettings, PlausibilitySettings]:
-    """How a selector is trained: smaller than the judges, from another seed, and on other flaws than they.
+    """How a selector is trained: smaller than the judges, from another seed and on other flaws.
 
-    Nobody need have shown it blurred or doubled glyphs: models do not draw them, and what it notices of them says how
-    far it sees beyond what it was taught.
+    It need not be shown blurred or doubled glyphs: models do not draw them, and how well it notices them tells how far
+    it sees beyond what it was taught.
     """
     kinds = tuple(kind for kind in FLAWS if kind not in ("blur", "overlay"))
     reader = RecogniserSettings((24, 48, 96, 128), feature_dim=128, character_dim=32, epochs=3, seed=seed + 1)
@@ -63,7 +63,7 @@ def train_judges(
     report: Report,
     prior: RadicalPrior | None = None,
 ) -> Judges:
-    """Train recogniser and plausibility, and the prior where none is given. `report(fraction, text)` hears how far."""
+    """Train recogniser and plausibility, and the prior if none is given; `report(fraction, text)` tells how far."""
     for reader, epoch in train_recogniser(material.fonts, recogniser):  # noqa: B007
         report(0.6 * epoch.done, f"recogniser, loss {epoch.loss:.2f}, {epoch.speed:.0f} glyphs/s")
     form = train_form(material.data, plausibility, lambda done, text: report(0.6 + 0.35 * done, text))
@@ -98,9 +98,9 @@ def read_pairs(
     recogniser: Recogniser,
     encoder: TextEncoder,
 ) -> Pairs:
-    """What the contrastive model learns from a training split and the recogniser's features of its glyphs (N, F).
+    """What the contrastive model learns from a training split and the recogniser's features (N, F) of its glyphs.
 
-    `texts`: token states of its `captions`, by the encoder.
+    `texts`: the encoder's token states of its `captions`.
     """
     numbers = torch.arange(len(captions.texts))
     sentences = torch.cat([sentence(*texts.batch(part)) for part in numbers.split(512)])
@@ -116,9 +116,9 @@ def fit_contrastive(
     settings: ContrastiveSettings,
     report: Report,
 ) -> tuple[Contrastive, Dictionary]:
-    """A contrastive model, taught the training split of a data set, and the dictionary of both splits.
+    """A contrastive model trained on the training split of a data set, and the dictionary of both splits.
 
-    `texts`: token states of `captions_of` the training split. `report(fraction, text)` hears how far it is.
+    `texts`: token states of `captions_of` the training split. `report(fraction, text)` tells how far it is.
     """
     taught = np.flatnonzero([split_of(codepoint) == "train" for codepoint in data.codepoints.tolist()])
     seen = data.select(taught)
@@ -137,7 +137,7 @@ def fit_contrastive(
 
 
 def measure_judges(judges: Judges, material: Material, held_out: float) -> dict[str, Any]:
-    """How right the judges are, on glyphs they were not trained on; docs/EVALUATION.md says what each number means."""
+    """How right the judges are on glyphs they were not trained on; docs/EVALUATION.md says what each number means."""
     return {
         "recogniser": measure_recogniser(judges, material, held_out),
         "plausibility": measure_plausibility(judges.plausibility, material.test.images),
@@ -146,7 +146,9 @@ def measure_judges(judges: Judges, material: Material, held_out: float) -> dict[
 
 
 def measure_recogniser(judges: Judges, material: Material, held_out: float) -> dict[str, dict[str, float]]:
-    """Shares read rightly: unseen characters in each seen font, in the model's own test split, in an unseen font."""
+    """Share of radicals read correctly and mean error of the strokes: for unseen characters in each seen font, for the
+    model's own test split, and for unseen and seen characters in an unseen font.
+    """
 
     def scores(data: GlyphData, rows: np.ndarray) -> dict[str, float]:
         reading = judges.recogniser.read(data.images[rows])
@@ -168,7 +170,10 @@ def measure_recogniser(judges: Judges, material: Material, held_out: float) -> d
 
 
 def measure_plausibility(network: Plausibility, images: np.ndarray, kinds: Sequence[str] = tuple(FLAWS)) -> dict:
-    """Area under the curve for each kind of synthetic flaw, and the share of real glyphs flagged. images (N, H, W)."""
+    """Area under the curve and flagged share for each kind of synthetic flaw, and the flagged share of the real glyphs.
+
+    `images`: these real glyphs, uint8 (N, H, H).
+    """
     real, threshold = network.score(images)[0], network.config.threshold
     result: dict[str, dict[str, float] | float] = {"real_flagged": float((real > threshold).double().mean())}
     for kind in kinds:

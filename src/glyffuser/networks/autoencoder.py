@@ -1,7 +1,7 @@
-"""The autoencoder: glyphs as a few numbers, among which diffusion can work, and back.
+"""The autoencoder: turns glyphs into a few numbers, on which diffusion can work, and back.
 
-diffusers' AutoencoderKL (Kingma and Welling 2014; Rombach et al. 2022, Latent diffusion), small, behind a stem of
-patches, as the denoising networks have it: at full resolution, convolutions would cost a CPU sixteen times as much.
+A small AutoencoderKL of diffusers (Kingma and Welling 2014; Rombach et al. 2022, Latent diffusion) behind a stem of
+patches, like that of the denoising networks: at full resolution, convolutions would cost a CPU sixteen times as much.
 """
 
 from typing import Any, NamedTuple
@@ -16,19 +16,21 @@ from glyffuser.base.devices import fast_matmul
 from glyffuser.base.errors import UserError
 from glyffuser.networks.conditioned import grouped
 
-KL = 1e-5  # weight of the divergence from a standard normal, a latent number: it only keeps them from drifting apart
-INK = 1.0  # weight of the edges: without them strokes become soft
+KL = 1e-5  # weight of the divergence from a standard normal, per latent number: only stops latents from drifting apart
+INK = 1.0  # weight of the edges: without it, strokes turn soft
 
 
 class Reconstruction(NamedTuple):
-    """A glyph decoded again (B, C, H, W), and the divergence of its latents from a standard normal, a number (B,)."""
+    """Decoded glyphs (B, C, H, W), and their latents' divergence from a standard normal, per latent number (B,)."""
 
     image: Tensor
     kl: Tensor
 
 
 class Autoencoder(ModelMixin, ConfigMixin):
-    """A glyph as latents of mean 0 and variance 1, and back. Settings have no defaults here but those measured.
+    """Turn glyphs into latents of mean 0 and variance 1, and back.
+
+    Settings have no defaults here, except in_channels and those that are measured.
 
     Args:
         sample_size: height and width of the glyph in pixels; a multiple of patch_size * 2 ** (levels - 1).
@@ -37,7 +39,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
         layers_per_block: residual blocks per level.
         latent_channels: channels of the latents, whose height and width are those of the coarsest level.
         in_channels: colour channels (1 = grey).
-        shift_factor, scaling_factor: mean and inverse deviation of the raw latents, measured when training ends.
+        shift_factor, scaling_factor: mean and inverse deviation of the raw latents, measured by `normalise` on export.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -80,7 +82,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
         return grouped(self, [self.body.encoder.conv_in, self.body.decoder.conv_out])
 
     def forward(self, images: Tensor) -> Reconstruction:
-        """Glyphs (B, C, H, W) in [-1, 1] through the latents, drawn from the global generator, and back."""
+        """Encode glyphs (B, C, H, W) in [-1, 1], draw latents by the global generator, and decode them."""
         posterior = self.body.encode(self._folded(images)).latent_dist
         latents = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
         kl = posterior.kl() / posterior.mean[0].numel()
@@ -88,20 +90,20 @@ class Autoencoder(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def to_latents(self, images: Tensor) -> Tensor:
-        """The means of the latents (B, latent_channels, h, w), normalised, of glyphs (B, C, H, W) in [-1, 1]."""
+        """Encode glyphs (B, C, H, W) in [-1, 1]: the means of their latents, normalised, (B, latent_channels, h, w)."""
         with fast_matmul(self.device):
             raw = self.body.encode(self._folded(images)).latent_dist.mean.float()
         return (raw - self.config.shift_factor) * self.config.scaling_factor
 
     @torch.no_grad()
     def to_images(self, latents: Tensor) -> Tensor:
-        """The inverse of `to_latents`, nearly: glyphs (B, C, H, W), float32, in about [-1, 1]."""
+        """Decode latents, nearly the inverse of `to_latents`: glyphs (B, C, H, W), float32, roughly in [-1, 1]."""
         with fast_matmul(self.device):
             raw = latents / self.config.scaling_factor + self.config.shift_factor
             return self._unfolded(self.body.decode(raw.to(self.dtype)).sample).float()
 
     def normalise(self, images: Tensor) -> None:
-        """Measure mean and deviation of the latents of glyphs (N, C, H, W), and note them in the config."""
+        """Measure the mean and deviation of the latents of glyphs (N, C, H, W), and record them in the config."""
         self.register_to_config(shift_factor=0.0, scaling_factor=1.0)
         raw = self.to_latents(images)
         self.register_to_config(shift_factor=float(raw.mean()), scaling_factor=float(1 / raw.std()))
@@ -109,7 +111,7 @@ class Autoencoder(ModelMixin, ConfigMixin):
     def between(self, one: Tensor, other: Tensor, steps: int) -> Tensor:
         """A walk through latent space from one glyph (C, H, W) to another: (steps, C, H, W), ends included.
 
-        Along a great circle, on which noise of the right size stays so (Shoemake 1985, slerp).
+        Along a great circle, on which noise of the right size keeps that size (Shoemake 1985, slerp).
         """
         start, end = self.to_latents(torch.stack([one, other])).flatten(1)
         angle = torch.arccos(F.cosine_similarity(start, end, dim=0).clamp(-1, 1)).clamp(min=1e-4)
@@ -125,8 +127,8 @@ class Autoencoder(ModelMixin, ConfigMixin):
 
 
 def autoencoder_loss(made: Reconstruction, images: Tensor) -> Tensor:
-    """Mean distance of grey, and of its differences between neighbours, where the edges of the ink are, and the
-    divergence: (B,).
+    """Mean distance in grey, plus INK times that of its differences between neighbours, where the edges of the ink are,
+    plus KL times the divergence: (B,).
     """
 
     def far(one: Tensor, other: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which network: the one that settings describe, or the class of a saved one."""
+"""Which network to use: the one that settings describe, or the class of a saved one."""
 
 import inspect
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from glyffuser.networks.transformer import Transformer
 from glyffuser.networks.unet import UNet
 from glyffuser.networks.upscaler import Upscaler
 
-# One entry a name in base/names.py.
+# One entry per name of KINDS in base/names.py.
 NETWORKS: dict[str, type[ConditionedNetwork]] = {"unet": UNet, "transformer": Transformer}
 
 
-# One entry a name of COMPANIONS in base/names.py.
+# One entry per name of COMPANIONS in base/names.py.
 BESIDE: dict[str, type[ModelMixin]] = {"upscaler": Upscaler, "autoencoder": Autoencoder}
 
 
@@ -28,32 +28,32 @@ LIMITS = {"sample_size": 1024, "in_channels": 64, "layers_per_block": 256, "num_
 
 
 def build_network(kind: str, **settings: Any) -> ConditionedNetwork:
-    """A network of a kind, one of NETWORKS, with new weights.
+    """Build a network of a kind in NETWORKS, with new weights.
 
-    Of `settings`, which are those of ModelConfig, of the process, and the widths of what the text gives, it
-    takes what it has a use for. UserError where they contradict one another.
+    `settings` are those of ModelConfig and of the process, and the widths of what the text provides; a network takes
+    the ones it has a use for. UserError if they contradict one another.
     """
     return NETWORKS[kind](**_taken(NETWORKS[kind], settings))
 
 
 def build_companion(kind: str, **settings: Any) -> Any:
-    """As `build_network`, a network of a kind that is one of BESIDE."""
+    """Like `build_network`, for a kind in BESIDE."""
     return BESIDE[kind](**_taken(BESIDE[kind], settings))
 
 
 def _taken(network: type, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a class has a use for."""
+    """The settings that a class takes."""
     known = inspect.signature(network).parameters
     return {name: value for name, value in settings.items() if name in known}
 
 
 def kind_of(network: ConditionedNetwork) -> str:
-    """The name in NETWORKS of a network's class."""
+    """The name of a network's class in NETWORKS."""
     return next(name for name, known in NETWORKS.items() if type(network) is known)
 
 
 def saved_class(folder: Path) -> type[ConditionedNetwork]:
-    """The class of the network saved in `folder`, by its config.json; UserError for an unknown one."""
+    """The class of the network saved in `folder`, as its config.json names it; UserError if it is unknown."""
     config = ConditionedNetwork.load_config(folder)
     check_settings(folder, config)
     name = config.get("_class_name")
@@ -65,9 +65,9 @@ def saved_class(folder: Path) -> type[ConditionedNetwork]:
 
 
 def check_settings(folder: Path, config: Mapping[str, Any]) -> None:
-    """UserError for a saved network that would take all memory, or no end of time: no file has to be large for that.
+    """UserError for a saved network that would take all memory or never finish; even a small file can ask for that.
 
-    ValueError for a process that there is not; else nothing would ask for it before glyphs are drawn.
+    ValueError for a process that does not exist, which would otherwise go unnoticed until glyphs are drawn.
     """
     for name, most in LIMITS.items():
         value = config.get(name, 1)
@@ -78,7 +78,7 @@ def check_settings(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def load_companion(folder: Path, wanted: type[ModelMixin]) -> Any:
-    """The network in `folder`, or in the folder model/ of a run; UserError unless it is whole and a `wanted`."""
+    """Load the network in `folder`, or in a run's folder model/; UserError unless it is whole and of class `wanted`."""
     at = folder / "model" if (folder / "model").is_dir() else folder
     name = wanted.__name__
     if not (at / "config.json").is_file():

@@ -1,4 +1,4 @@
-"""What every denoising network here shares: what it is told and how, its process, and its groups of parameters."""
+"""What all denoising networks here share: what they are told and how, their process, and their parameter groups."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from glyffuser.diffusion.process import Process
 from glyffuser.networks.layers import timestep_embedding, zero_init
 
 # How much longer the vectors of parts are than the rows of their table. An optimiser that scales its steps, as Adam
-# does, moves a row by about its rate whenever it is looked up; few glyphs share a part, so they would learn too slowly.
+# does, moves a row by about the learning rate each time it is looked up. Few glyphs share a part, so its row would
+# learn too slowly.
 PART_GAIN = 10.0
 
 
@@ -32,9 +33,9 @@ class NetworkOutput(BaseOutput):
 class ConditionedNetwork(ModelMixin, ConfigMixin):
     """A network that predicts noise, clean image or velocity from a noised glyph, its timestep and its text.
 
-    It works on patches: forward folds the image, lets `predict` do the work, and unfolds what that returns. A network
-    calls `build_conditioning` first of all, and defines `predict` and `edges`. Of its settings, `block_out_channels`,
-    `patch_size`, `pooled_dim` and those of its `Process` are read here.
+    It works on patches: `forward` folds the image, leaves the work to `predict`, and unfolds the result. A subclass
+    calls `build_conditioning` before it makes its own layers, and defines `predict` and `edges`. The settings read here
+    are `block_out_channels`, `patch_size`, `pooled_dim` and those of its `Process`.
     """
 
     def build_conditioning(
@@ -50,7 +51,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
     ) -> None:
         """Make the layers of the conditioning vector, of `cond_dim` channels; `width` is the timestep embedding's.
 
-        UserError for a text_route that does not exist, or that takes no vector where there is a tower.
+        UserError for an unknown text_route, or for one that takes no vector although there is a tower.
         """
         check_route(text_route, pooled_dim)
         self.time_mlp = nn.Sequential(nn.Linear(width, cond_dim), nn.SiLU(), nn.Linear(cond_dim, cond_dim))
@@ -62,10 +63,10 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
             if text_route in ("both", "pooled")
             else None
         )
-        # Zeros at first: a network trained without labels can continue with them.
+        # Zero at first, so that a network trained without labels can continue with them.
         self.class_embedding = zero_init(nn.Embedding(num_class_embeds, cond_dim)) if num_class_embeds else None
         self.style_embedding = zero_init(nn.Embedding(1 + len(styles), cond_dim)) if styles else None
-        # The product of both says which part is where, and a sum of such products which parts are where.
+        # The product of the two says which part is where, and a sum of such products says which parts are where.
         self.part_embedding = zero_init(nn.Embedding(len(components) + 1, cond_dim)) if components else None
         self.place_embedding = nn.Embedding(len(SIDES) + 1, cond_dim) if components else None
         if self.place_embedding is not None:
@@ -74,7 +75,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
     @abstractmethod
     def predict(self, x: Tensor, cond: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
         """Folded image x (B, C p^2, H/p, W/p), cond (B, cond_dim), token states context (B, L, D), mask (B, L), True
-        where a token is real -> the prediction, folded, shape of x.
+        where a token is real -> the prediction, folded, shaped like x.
         """
 
     @abstractmethod
@@ -118,7 +119,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
     def read(
         self, sample: Tensor, timestep: Tensor | float, states: Tensor, mask: Tensor | None, *told: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """What `predict` takes, from what `forward` takes, in its order."""
+        """Turn what `forward` takes, in its order, into what `predict` takes."""
         radical, pooled, parts, style = told
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
         mask = None if mask is None else mask.bool()
@@ -133,7 +134,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         return x, cond, context, mask
 
     def _condition(self, t: Tensor, context: Tensor, mask: Tensor | None, pooled: Tensor | None) -> Tensor:
-        """The conditioning vector (B, cond_dim) without labels: timestep and, where it is told, text as a whole."""
+        """The conditioning vector (B, cond_dim) without labels: timestep and, where it is told, the text as a whole."""
         cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
         if self.text_mlp is None:
             return cond
@@ -142,7 +143,7 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         return cond + self.text_mlp(masked_mean(context, mask) if pooled is None else pooled.to(self.dtype))
 
     def _parts(self, parts: Tensor, cond: Tensor) -> Tensor:
-        """What parts (B, parts, 2) add to the conditioning vector, shape of cond: a mean over those that are named."""
+        """What parts (B, parts, 2) add to the conditioning vector, shaped like cond: a mean over the named ones."""
         if self.part_embedding is None or self.place_embedding is None:
             return torch.zeros_like(cond)
         there = (parts[..., 0] > 0).to(cond)[..., None]  # (B, parts, 1)
@@ -156,7 +157,7 @@ def attended_dim(text_route: str, cross_attention_dim: int) -> int:
 
 
 def check_route(text_route: str, pooled_dim: int) -> None:
-    """UserError for an unknown route of the text, or for one without a vector where a tower makes one."""
+    """UserError for an unknown text route, or for one that takes no vector although a tower makes one."""
     if text_route not in TEXT_ROUTES:
         raise UserError(f"model.text_route must be one of {', '.join(TEXT_ROUTES)}, not {text_route!r}")
     if text_route in ("attention", "none") and pooled_dim:
@@ -169,11 +170,11 @@ def check_route(text_route: str, pooled_dim: int) -> None:
 def grouped(
     network: nn.Module, edges: Sequence[nn.Module], tables: Sequence[nn.Module] = ()
 ) -> dict[str, list[nn.Parameter]]:
-    """Every parameter of a network in exactly one group, by its role.
+    """Put every parameter of a network into exactly one group, by its role.
 
-    "matrices" stand between hidden layers and map features to features, convolution kernels among them; "edges", the
-    weights of such layers, touch pixels; "embeddings", those of such tables, are looked up by labels; "vectors" are
-    biases and the scales of norms.
+    "matrices" lie between hidden layers and map features to features, convolution kernels included; "edges", the
+    weights of the layers `edges`, touch pixels; "embeddings", the weights of `tables`, are looked up by labels;
+    "vectors" are biases and the scales of norms.
     """
     groups: dict[str, list[nn.Parameter]] = {"matrices": [], "edges": [], "embeddings": [], "vectors": []}
     outer, labels = ({id(layer.weight) for layer in layers} for layers in (edges, tables))
@@ -188,7 +189,7 @@ def grouped(
 
 
 def arguments(cond: Condition | Small) -> dict[str, Tensor | None]:
-    """A condition under the names that diffusers' networks give its parts; for an upscaler, the small picture."""
+    """A condition as keyword arguments, under diffusers' names where it has any; for an upscaler, the small picture."""
     if isinstance(cond, Small):
         return {"low": cond.image, "low_noise": cond.noise}
     return {

@@ -1,8 +1,8 @@
-"""A head for what is finer than a patch: the ends and edges of strokes, on a grid of every second pixel.
+"""A head for details finer than a patch: the ends and edges of strokes, on a grid of every second pixel.
 
-A U-Net on patches reads all pixels of a patch from one vector, by one convolution. The head sees that picture, the
-noised one and the vectors, all on the finer grid, and adds what they lack. The idea is that of DiP (Chen et al. 2025,
-arXiv:2511.18822), whose head is another.
+A U-Net on patches reads all pixels of a patch off one vector, by one convolution. The head sees that picture, the
+noised one and the vectors, all on the finer grid, and adds what is missing. The idea is from DiP (Chen et al. 2025,
+arXiv:2511.18822), whose head is a different one.
 """
 
 import torch
@@ -16,7 +16,7 @@ STRIDE = 2  # pixels between neighbours on the head's grid
 
 
 class DetailHead(nn.Module):
-    """What is to be added to a folded picture, zero at first.
+    """What to add to a folded picture; zero at first.
 
     Args:
         width: channels of the features on the grid of patches.
@@ -49,7 +49,7 @@ class DetailHead(nn.Module):
 
 
 def check_detail(width: int, patch_size: int) -> None:
-    """UserError if a network of this width on such patches has no room for a head."""
+    """UserError if a network of this width, on patches of this size, cannot have a head."""
     if patch_size % STRIDE or width % (patch_size // STRIDE) ** 2:
         raise UserError(
             f"model.detail needs an even model.patch_size, not {patch_size}, and a first value of "

@@ -1,6 +1,6 @@
-"""The discriminator: tells drawn glyphs from real ones by what a denoising network knows of them.
+"""The discriminator: tells drawn glyphs from real ones by what a denoising network knows about them.
 
-That network is not trained. It has learnt how glyphs are made, at every noise level and of every meaning, so that a few
+That network stays frozen. It has learnt how glyphs are made, at every noise level and for every meaning, so a few
 layers on its features need few examples (Sauer et al. 2024, Fast high-resolution image synthesis with latent
 adversarial diffusion distillation, section 3).
 """
@@ -15,14 +15,14 @@ from glyffuser.networks.conditioned import ConditionedNetwork, grouped
 from glyffuser.networks.layers import PixelNorm
 from glyffuser.networks.unet import UNet
 
-WIDTH = 64  # of a head
+WIDTH = 64  # channels of a head
 
 
 class Discriminator(nn.Module):
-    """Logits, positive for real glyphs, of each place of features of several levels.
+    """Logits, positive for real glyphs, at each place of the features of several levels.
 
     Args:
-        widths: channels of the features of each level.
+        widths: channels of the features at each level.
     """
 
     def __init__(self, widths: Sequence[int]):
@@ -44,7 +44,7 @@ class Discriminator(nn.Module):
 
 
 def build_discriminator(known: ConditionedNetwork) -> Discriminator:
-    """A discriminator with new weights, on the features of a U-Net; UserError for another network."""
+    """A discriminator with new weights, on the features of a U-Net; UserError for any other network."""
     if not isinstance(known, UNet):
         raise UserError(f"a discriminator needs the features of a U-Net, not of a {type(known).__name__}")
     widths = known.config.block_out_channels

@@ -1,4 +1,4 @@
-"""The few blocks that every network here is built from. Images are (B, C, H, W), token states (B, L, D)."""
+"""The few blocks that all networks here are built from. Images are (B, C, H, W), token states (B, L, D)."""
 
 import math
 
@@ -23,7 +23,7 @@ def zero_init(module: nn.Module) -> nn.Module:
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation with as many groups as `groups` allows for `channels`."""
+    """Group normalisation; the number of groups is the greatest common divisor of `groups` and `channels`."""
 
     def __init__(self, channels: int, groups: int = 32):
         super().__init__(math.gcd(groups, channels), channels)
@@ -32,8 +32,8 @@ class GroupNorm(nn.GroupNorm):
 class PixelNorm(nn.LayerNorm):
     """Layer normalisation of each pixel's channels (B, C, H, W), as in ConvNeXt (Liu et al. 2022).
 
-    It works with channels last in memory, the order that convolutions prefer, so that nothing has to be reordered: on a
-    CPU that makes a training step much faster (docs/LOG.md).
+    It works with channels last in memory, the order that convolutions prefer, so nothing has to be reordered. On a CPU
+    this makes a training step much faster (docs/LOG.md).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,12 +41,12 @@ class PixelNorm(nn.LayerNorm):
 
 
 def build_norm(channels: int, groups: int) -> nn.Module:
-    """Group normalisation, or, with 0 groups, a normalisation of each pixel on its own."""
+    """Group normalisation, or, with 0 groups, normalisation of each pixel on its own."""
     return GroupNorm(channels, groups) if groups else PixelNorm(channels)
 
 
 class ResBlock(nn.Module):
-    """Two 3 x 3 convolutions with a skip; the conditioning vector scales and shifts between them (Dhariwal 2021)."""
+    """Two 3 x 3 convolutions with a skip; the conditioning vector scales and shifts between them (Dhariwal and Nichol 2021)."""
 
     def __init__(self, in_channels: int, out_channels: int, cond_dim: int, groups: int = 32, dropout: float = 0.0):
         super().__init__()
@@ -88,7 +88,7 @@ class Attention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention of q (B, heads, N, d) to k and v (B, heads, L, d), by what is quickest on their device."""
+    """Attention of q (B, heads, N, d) to k and v (B, heads, L, d), by the quickest way on their device."""
     if q.device.type == "cpu":  # the fused kernel's backward pass is 5 times slower there (docs/LOG.md)
         return plain_attention(q, k, v, mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -96,7 +96,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """softmax(q k^T / sqrt(d)) v, written out (Vaswani et al. 2017, equation 1)."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (B, heads, N, L); there are fewer queries to scale
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (B, heads, N, L)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     return scores.softmax(dim=-1) @ v
@@ -105,7 +105,7 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None)
 class TransformerBlock(nn.Module):
     """Self-attention, cross-attention to the text and an MLP, each on a residual branch (Rombach et al. 2022).
 
-    With a context_dim of 0 the text, and with an mlp_ratio of 0 the MLP, is left out.
+    A context_dim of 0 leaves out the text, an mlp_ratio of 0 the MLP.
     """
 
     def __init__(self, channels: int, head_dim: int, context_dim: int, mlp_ratio: float, dropout: float = 0.0):

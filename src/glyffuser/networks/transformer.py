@@ -1,9 +1,9 @@
-"""A second denoising network: a diffusion transformer (DiT, Peebles and Xie 2023), one width from end to end.
+"""A second denoising network: a diffusion transformer (DiT, Peebles and Xie 2023), of one width from end to end.
 
-Patches of the glyph become a row of tokens. Each block attends among them, then to the text, then works on each by
-itself; timestep, text as a whole and radical scale, shift and gate what it does. Where a patch lies is told it at the
-beginning, and rotations of queries and keys tell how two patches lie to each other, as in Li and He 2025 (Back to
-basics). Without the first, patches of a blank or of much noise could not tell the middle of a glyph from its corners.
+The patches of a glyph become a sequence of tokens. Each block attends among them, then to the text, then processes each
+on its own; timestep, text as a whole and labels scale, shift and gate what it does. Each patch is told its place at the
+start, and rotations of queries and keys tell how two patches lie relative to each other, as in Li and He 2025 (Back to
+basics). Without the former, patches of blank paper or heavy noise could not tell a glyph's middle from its corners.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from glyffuser.base.names import TEXT_ROUTES
 from glyffuser.networks.conditioned import ConditionedNetwork, attended_dim
 from glyffuser.networks.layers import Attention, attend, zero_init
 
-# The base of the rotations' frequencies: 10,000 is for long texts, 100 for the few patches along an axis, as Heo et al.
-# 2024 (Rotary position embedding for vision transformer) chose.
+# The base of the rotations' frequencies: 10,000 suits long texts, 100 the few patches along an axis, as chosen by Heo
+# et al. 2024 (Rotary position embedding for vision transformer).
 ROTARY_BASE = 100.0
 
 
 class Transformer(ConditionedNetwork):
     """Predict noise, clean image or velocity from a noised glyph, its timestep and token states of the text.
 
-    Settings have no defaults here: those are in config/settings.py.
+    Most settings have no default here: defaults are in config/settings.py.
 
     Args:
         sample_size: height and width of the image in pixels; a multiple of patch_size.
@@ -34,18 +34,18 @@ class Transformer(ConditionedNetwork):
         patch_size: side of a patch in pixels; each is one token.
         block_out_channels: the width of the tokens, a single number.
         layers_per_block: number of blocks.
-        attention_head_dim: width of one attention head; a multiple of 4, for two channels an axis turn together.
+        attention_head_dim: width of one attention head; a multiple of 4, as channels turn in pairs along two axes.
         mlp_ratio: hidden width of the blocks' MLP, as a multiple of the width.
         cross_attention_dim: width d of the token states.
-        num_class_embeds: class labels (radicals, 0 = none) that it takes besides the text; 0 = it takes none.
+        num_class_embeds: number of class labels (radicals, 0 = none) that it takes besides the text; 0 = takes none.
         pooled_dim: width of the vector for the whole text that it takes besides the token states; 0 = it takes their
             mean instead.
         components: characters that it can be told as parts of the glyph, besides the text; "" = none.
-        styles: names of the styles that it takes besides, in the order of their labels, from 1; none = it takes none.
-        text_route: how the text reaches it: "attention" of its blocks to the token states, "pooled", one vector for the
-            whole text beside the timestep, "both" (as Saharia et al. 2022, Imagen), or "none".
+        styles: names of the styles that it can be told, in the order of their labels, from 1; empty = none.
+        text_route: how the text reaches it: "attention", of its blocks to the token states; "pooled", one vector for
+            the whole text, added to the timestep's; "both" (as in Saharia et al. 2022, Imagen); or "none".
         prediction_type, schedule, num_train_timesteps, shift, rescale_betas_zero_snr: the process that the network was
-            trained for, without which its weights mean nothing: see `Process.to_config` and the property `process`.
+            trained for, without which its weights mean nothing; see `Process.to_config` and the property `process`.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -110,9 +110,9 @@ class Block(nn.Module):
     """Attention among the patches, attention to the text, and an MLP, each on a residual branch.
 
     The first and the last follow adaLN-zero (Peebles and Xie 2023, section 3.2): the conditioning vector shifts and
-    scales what they see and gates what they add, from nothing at first. Attention to the text, whose own output starts
-    at zero, stands between them without a gate, as in PixArt-alpha (Chen et al. 2023); with a context_dim of 0 it is
-    left out.
+    scales what they see and gates what they add, which is nothing at first. Attention to the text, whose own output
+    starts at zero, sits between them without a gate, as in PixArt-alpha (Chen et al. 2023); a context_dim of 0 leaves
+    it out.
     """
 
     def __init__(self, channels: int, head_dim: int, context_dim: int, mlp_ratio: float):
@@ -135,10 +135,10 @@ class Block(nn.Module):
 
 
 class RotaryAttention(nn.Module):
-    """Multi-head attention among tokens (B, N, C) whose queries and keys are normalised, then turned by their place.
+    """Multi-head attention among tokens (B, N, C) whose queries and keys are normalised, then rotated by their place.
 
-    RMS norms bound the scores (Henry et al. 2020; Dehghani et al. 2023, section 2); rotations make them depend on the
-    distance of two places alone (Su et al. 2021, equation 16).
+    RMS norms bound the scores (Henry et al. 2020; Dehghani et al. 2023, section 2); with rotations, the scores depend
+    on two places only through the offset between them (Su et al. 2021, equation 16).
     """
 
     def __init__(self, channels: int, head_dim: int):
@@ -174,7 +174,7 @@ class SwiGLU(nn.Module):
 
 
 def build_modulation(channels: int, parts: int) -> nn.Module:
-    """From a conditioning vector (B, C) to `parts` vectors (B, parts * C), all zero at first."""
+    """A map from a conditioning vector (B, C) to `parts` vectors (B, parts * C), all zero at first."""
     return nn.Sequential(nn.SiLU(), zero_init(nn.Linear(channels, parts * channels)))
 
 
@@ -184,7 +184,7 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def rotary_angles(height: int, width: int, head_dim: int, device: torch.device | None = None) -> Tensor:
-    """By how much each pair of a head's channels turns in each place: (height * width, head_dim/2), float32, radians.
+    """How far each pair of a head's channels turns at each place: (height * width, head_dim/2), float32, in radians.
 
     Axial: the first half of the pairs turns with the row, the second with the column; frequencies fall geometrically
     from 1 (Su et al. 2021, equation 15), with ROTARY_BASE.

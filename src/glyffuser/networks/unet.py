@@ -1,8 +1,8 @@
 """The denoising network: a U-Net with attention to the text, behind a space-to-depth stem of any factor.
 
 With `patch_size=1` it is the classic text-conditioned U-Net on plain pixels (Ho et al. 2020; Rombach et al. 2022). With
-`patch_size=8` the same class works on a 16 x 16 grid of 8 x 8 pixel patches, as JiT (Li and He 2025) does, and becomes
-about a hundred times cheaper. The network then predicts the clean image: 64 pixels of noise do not fit through a narrow
+`patch_size=8` the same class works on a 16 x 16 grid of 8 x 8 pixel patches, as JiT (Li and He 2025) does, and is about
+a hundred times cheaper. The network then predicts the clean image: 64 pixels of noise do not fit through a narrow
 stem, 64 pixels of strokes do.
 """
 
@@ -45,7 +45,7 @@ class Stage(nn.Module):
 class UNet(ConditionedNetwork):
     """Predict noise, clean image or velocity from a noised glyph, its timestep and token states of the text.
 
-    Settings have no defaults here: those are in config/settings.py.
+    Most settings have no default here: defaults are in config/settings.py.
 
     Args:
         sample_size: height and width of the image in pixels; a multiple of patch_size * 2 ** (levels - 1).
@@ -57,18 +57,18 @@ class UNet(ConditionedNetwork):
         attention_head_dim: width of one attention head.
         mlp_ratio: hidden width of the transformer blocks' MLP, as a multiple of the level's width; 0 = none.
         cross_attention_dim: width d of the token states.
-        num_class_embeds: class labels (radicals, 0 = none) that it takes besides the text; 0 = it takes none.
+        num_class_embeds: number of class labels (radicals, 0 = none) that it takes besides the text; 0 = takes none.
         pooled_dim: width of the vector for the whole text that it takes besides the token states; 0 = it takes their
             mean instead.
         components: characters that it can be told as parts of the glyph, besides the text; "" = none.
-        styles: names of the styles that it takes besides, in the order of their labels, from 1; none = it takes none.
-        text_route: how the text reaches it: "attention" of its blocks to the token states, "pooled", one vector for the
-            whole text beside the timestep, "both" (as Saharia et al. 2022, Imagen), or "none".
+        styles: names of the styles that it can be told, in the order of their labels, from 1; empty = none.
+        text_route: how the text reaches it: "attention", of its blocks to the token states; "pooled", one vector for
+            the whole text, added to the timestep's; "both" (as in Saharia et al. 2022, Imagen); or "none".
         norm_groups: groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU.
         dropout: dropout rate inside the blocks.
-        detail: width of the head that adds what is finer than a patch; 0 = none.
+        detail: width of the head that adds details finer than a patch; 0 = none.
         prediction_type, schedule, num_train_timesteps, shift, rescale_betas_zero_snr: the process that the network was
-            trained for, without which its weights mean nothing: see `Process.to_config` and the property `process`.
+            trained for, without which its weights mean nothing; see `Process.to_config` and the property `process`.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -164,7 +164,7 @@ class UNet(ConditionedNetwork):
         return coarse if self.head is None else coarse + self.head(x, noised, coarse, cond)
 
     def contract(self, x: Tensor, cond: Tensor, context: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """The way down: what each of its modules makes of the folded image, the stem first and the middle last."""
+        """The way down: the outputs of all its modules on the folded image, from the stem's to the middle's."""
         found = [self.stem(x)]
         for module in self.down:
             found.append(module(found[-1], cond, context, mask) if isinstance(module, Stage) else module(found[-1]))
@@ -174,7 +174,7 @@ class UNet(ConditionedNetwork):
         return [*found, x]
 
     def features(self, xt: Tensor, t: Tensor, cond: Condition) -> list[Tensor]:
-        """What the network knows of noised images xt (B, C, H, W) at timesteps t (B,), at the end of each level, finest
+        """The network's features of noised images xt (B, C, H, W) at timesteps t (B,): at the end of each level, finest
         first, and in the middle.
         """
         told = (cond.states, cond.mask, cond.radical, cond.pooled, cond.parts, cond.style)

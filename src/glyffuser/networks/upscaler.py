@@ -1,9 +1,9 @@
-"""The upscaler: a small denoiser that enlarges a glyph, told the glyph and how noisy it is.
+"""The upscaler: a small denoiser that enlarges a glyph, told the small glyph and how noisy it is.
 
 One stage of a cascade (Ho et al. 2022, Cascaded diffusion models, arXiv 2106.15282): the small picture, up-sampled,
-stands beside the noised large one as a further channel. It is given with some noise, and its noise level is told, so
-that flaws of the stage before do not mislead (section 4.2, conditioning augmentation). It reads no text: what is drawn
-has been decided. There are convolutions alone, so it works on tiles of a picture of any size.
+joins the noised large one as a further channel. It comes with some noise, and the network is told how much, so that
+flaws of the previous stage do not mislead it (section 4.2, conditioning augmentation). It reads no text: what to draw
+has been decided. It has convolutions only, so it works on tiles of a picture of any size.
 """
 
 from typing import Any
@@ -19,18 +19,18 @@ from glyffuser.diffusion.process import Process
 from glyffuser.networks.conditioned import NetworkOutput, grouped
 from glyffuser.networks.layers import Downsample, ResBlock, Upsample, build_norm, timestep_embedding, zero_init
 
-LEVELS = 1000  # of noise in the small picture, for the embedding: 0 = none, 1000 = nothing but noise
+LEVELS = 1000  # of noise in the small picture, for the embedding: 0 = none, 1000 = pure noise
 
 
 class Upscaler(ModelMixin, ConfigMixin):
     """Predict the large clean glyph from a noised one, its timestep, and the small glyph with its noise level.
 
-    Settings have no defaults here: those are in config/settings.py.
+    Most settings have no default here: defaults are in config/settings.py.
 
     Args:
         sample_size: height and width of the large picture in pixels; a multiple of low_size.
         low_size: height and width of the small picture.
-        crop: side of the patches that it is trained on, and drawn in; a multiple of sample_size / low_size and of
+        crop: side of the patches that it is trained on and draws in; a multiple of sample_size / low_size and of
             patch_size * 2 ** (levels - 1).
         in_channels: colour channels (1 = grey).
         patch_size: space-to-depth factor of the stem.
@@ -38,8 +38,8 @@ class Upscaler(ModelMixin, ConfigMixin):
         layers_per_block: residual blocks per level, on the way down and on the way up.
         norm_groups: groups of the group normalisation; 0 = normalise each pixel on its own.
         dropout: dropout rate inside the blocks.
-        prediction_type: "sample", since it predicts what is to be added to the enlarged picture; UserError for another.
-        schedule, num_train_timesteps, shift, rescale_betas_zero_snr: the rest of the process it was trained for: see
+        prediction_type: "sample", since it predicts what to add to the enlarged picture; UserError for any other.
+        schedule, num_train_timesteps, shift, rescale_betas_zero_snr: the rest of the process it was trained for; see
             `Process.to_config`.
     """
 
@@ -80,7 +80,7 @@ class Upscaler(ModelMixin, ConfigMixin):
                 [ResBlock(n_out if i else n_in, n_out, cond_dim, **how) for i in range(layers_per_block)]
             )
 
-        below = [widths[0], *widths[:-1]]  # the width that each level is entered with
+        below = [widths[0], *widths[:-1]]  # the width at which each level is entered
         self.down = nn.ModuleList([blocks(n_in, n) for n_in, n in zip(below, widths, strict=True)])
         self.smaller = nn.ModuleList([Downsample(n) for n in widths[:-1]])
         self.larger = nn.ModuleList([Upsample(n) for n in widths[:0:-1]])
@@ -107,7 +107,7 @@ class Upscaler(ModelMixin, ConfigMixin):
         self, sample: Tensor, timestep: Tensor | float, low: Tensor, low_noise: Tensor, return_dict: bool = True
     ) -> NetworkOutput | tuple[Tensor]:
         """Args: sample (B, C, h, w), a picture or a tile of one; timestep in [0, T), one number or (B,); low
-        (B, C, h/scale, w/scale), the same place of the small picture, noised; low_noise (B,), its noise, 0 to 1.
+        (B, C, h/scale, w/scale), the same area of the small picture, noised; low_noise (B,), its noise, 0 to 1.
         Returns: NetworkOutput, shape of `sample`.
         """
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
@@ -122,7 +122,7 @@ class Upscaler(ModelMixin, ConfigMixin):
         return NetworkOutput(sample=x) if return_dict else (x,)
 
     def _body(self, x: Tensor, cond: Tensor) -> Tensor:
-        """From the stem's output to what is folded into the picture."""
+        """From the stem's output to the folded picture that is added to the enlarged one."""
         skips = []
         for level, blocks in enumerate(self.down):
             for block in blocks:  # type: ignore[attr-defined]

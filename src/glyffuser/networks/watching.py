@@ -13,7 +13,8 @@ from glyffuser.networks.layers import Attention
 def text_attention(network: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Watch every block's `attend_text`: name of the block -> attention (B, N, L), mean over heads, rows sum to 1.
 
-    Filled by each forward pass within the context. Hooks read what `to_q` and `to_kv` put out, and change nothing.
+    Each forward pass within the context fills the dictionary. Hooks read the outputs of `to_q` and `to_kv` and change
+    nothing.
     """
     maps: dict[str, Tensor] = {}
     handles = []

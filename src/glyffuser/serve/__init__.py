@@ -2,7 +2,7 @@
 
 import os
 
-# Before any of them is imported: gradio and huggingface_hub report nothing, look for no newer version, fetch nothing.
+# Set before they are imported: gradio and huggingface_hub report nothing, check for no new version, fetch nothing.
 os.environ.update(
     GRADIO_ANALYTICS_ENABLED="False",
     GRADIO_RUN_HISTORY="False",

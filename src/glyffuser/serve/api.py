@@ -1,4 +1,4 @@
-"""The HTTP API: one function, the same drawing as the page's, for programs (docs/STUDIO.md)."""
+"""The HTTP API: one function, by which programs draw as the page does (docs/STUDIO.md)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The desk at which pairs are labelled: those that wait, drawn ahead by a thread, and those that were, in a file."""
+"""The desk where pairs are labelled: waiting pairs, drawn ahead by a thread, and labelled ones, kept in a file."""
 
 import base64
 import threading
@@ -15,7 +15,7 @@ AHEAD = 8  # pairs drawn before they are asked for
 
 
 class Refused(Exception):
-    """A request that is answered with an HTTP status and a reason in words."""
+    """A request refused, with an HTTP status and a reason in words."""
 
     def __init__(self, status: int, reason: str):
         super().__init__(reason)
@@ -23,16 +23,16 @@ class Refused(Exception):
 
 
 class Closed(Exception):
-    """The desk closes while a pair is being drawn."""
+    """The desk was closed while a pair was being drawn."""
 
 
 class Desk:
     """Pairs one after another: drawn ahead, shown, chosen from, kept.
 
     Args:
-        source: what draws.
-        file: where choices are kept; it may hold some. UserError if they are of another source.
-        limit: how many pairs there are in all; None: no end.
+        source: what draws the pairs.
+        file: where choices are kept; it may hold some already. UserError if those come from another source.
+        limit: how many pairs there are in all; None for no end.
     """
 
     def __init__(self, source: PairSource, file: PairFile, limit: int | None = None):
@@ -42,7 +42,7 @@ class Desk:
         self.changed, self.closed = threading.Condition(), False
 
     def draw_ahead(self) -> None:
-        """Draw what is missing among the next pairs, until the desk is closed."""
+        """Draw those of the next pairs that are missing, until the desk is closed."""
         while (number := self._missing()) is not None:
             try:
                 pair = self.source.draw(number, self._tick)
@@ -52,7 +52,7 @@ class Desk:
                 self.waiting[number] = pair
 
     def _missing(self) -> int | None:
-        """The number of the next pair to draw, when there is one; None once the desk is closed."""
+        """Wait for a pair to draw, and return its number; None once the desk is closed."""
         with self.changed:
             while not self.closed:
                 after = self.file.next + AHEAD if self.limit is None else min(self.file.next + AHEAD, self.limit)
@@ -67,15 +67,15 @@ class Desk:
             raise Closed
 
     def close(self) -> None:
-        """End `draw_ahead`, in the middle of a drawing too."""
+        """End `draw_ahead`, even in the middle of a drawing."""
         with self.changed:
             self.closed = True
             self.changed.notify_all()
 
     def shown(self) -> dict[str, Any]:
-        """What the page shows now: the number of the pair; its meaning, null where all are labelled; its pictures, null
-        while they are drawn; how many were labelled, how many of these were both bad; how many there are, null without
-        an end; and the name of the file.
+        """What the page shows now: the pair's number; its meaning, null once all are labelled; its pictures, null while
+        they are being drawn; how many pairs are labelled, and how many of those as both bad; how many there are in all,
+        null without an end; and the name of the file.
         """
         with self.changed:
             number = self.file.next
@@ -92,7 +92,7 @@ class Desk:
             }
 
     def choose(self, number: int, choice: str) -> None:
-        """Keep a choice for the pair that is shown. Refused for any other, or where the disk is full."""
+        """Keep a choice for the pair shown. Refused for any other pair, or if the file cannot be written."""
         with self.changed:
             pair = self.waiting.get(number)
             if number != self.file.next or pair is None:
@@ -102,7 +102,7 @@ class Desk:
             self.changed.notify_all()
 
     def undo(self, number: int) -> None:
-        """Take back the choice before the pair that is shown. Refused where there is none."""
+        """Take back the last choice. Refused if there is none, for any pair but the one shown, or if writing fails."""
         with self.changed:
             if number != self.file.next:
                 raise Refused(409, f"pair {number} is not the one that is shown")
@@ -122,5 +122,5 @@ class Desk:
 
 
 def data_url(data: bytes) -> str:
-    """A PNG file as an address."""
+    """A PNG file as a data URL."""
     return "data:image/png;base64," + base64.b64encode(data).decode("ascii")

@@ -1,4 +1,4 @@
-"""Drawing for the studio: one request as a stream of frames, and what the judges say of the glyphs it ends in."""
+"""Drawing for the studio: one request as a stream of frames, and what the judges say of the finished glyphs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ from glyffuser.judge.judges import BUNDLED_JUDGES, Judges, load_contrastive, loa
 from glyffuser.judge.novelty import Ideographs, load_ideographs
 
 LIKE = 4  # real characters named for each glyph
-PREVIEW = 0.0  # margin of the levels curve in frames: what the network predicts, as it is
+PREVIEW = 0.0  # margin of the levels curve in frames: the network's predictions as they are
 
 
 class Frame(NamedTuple):
-    """The glyphs after some of the steps: predicted clean ones, uint8 (N, H, W); after all, the finished ones."""
+    """The glyphs after some of the steps, uint8 (N, H, W): the noise, then predicted clean ones, then finished ones."""
 
     step: int
     steps: int
@@ -42,12 +42,12 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Seen:
-    """A finished glyph, uint8 (H, W), and what is said of it.
+    """A finished glyph, uint8 (H, W), and what was read in it.
 
     heat: the glyph with its flaws in orange; flaws: their score, higher is worse; flagged: worse than 95 % of real
-    glyphs; radical: its sign, with number and chance; strokes: how many; nearest: the real character nearest in form,
-    its definition and distance in pixels; exists: whether the glyph is that character; looks_like, might_mean: the
-    characters whose pictures, and whose definitions, fit best.
+    glyphs; radical: the likeliest, with its number and probability; strokes: how many; nearest: the real character
+    nearest in form, with its definition and distance in pixels; exists: whether the glyph is that character;
+    looks_like, might_mean: the characters whose pictures, and whose definitions, fit best.
     """
 
     number: int
@@ -67,7 +67,7 @@ class Seen:
     might_mean: list[Found]
 
     def facts(self) -> dict[str, Any]:
-        """What is said of it, for JSON; without pictures."""
+        """What was read in it, for JSON, without pictures."""
         return {
             "number": self.number,
             "flaws": round(self.flaws, 3),
@@ -94,16 +94,16 @@ class Artist:
 
     @classmethod
     def load(cls, model: str | Path = BUNDLED) -> "Artist":
-        """A model folder or run folder with the bundled judges. UserError where one cannot be loaded."""
+        """Load a model folder or run folder and the bundled judges. UserError if one cannot be loaded."""
         pipe = load_pipeline(model)
-        # Pictures alone are looked up, so the finder needs no text encoder of its own.
+        # Only pictures are looked up, so the finder needs no text encoder of its own.
         finder = Finder(*load_contrastive(), pipe.text_encoder, load_dictionary(BUNDLED_JUDGES / "contrastive"))
         return cls(pipe, load_judges(), load_ideographs(), finder)
 
     def draw(self, request: Request) -> Iterator[Frame]:
-        """Frames of the glyphs of a request, the noise and then one a step; the same glyphs as `sample` draws.
+        """Yield a request's frames, the noise and then one per step; the glyphs are those that `sample` draws.
 
-        UserError before the first frame for what the model cannot do.
+        UserError, before the first frame, for what the model cannot do.
         """
         settings = request.settled(self.pipe.usual).settings() | edit_settings(self.pipe, request)
         steps, generators = taken(settings), [seeded(request.seed, k) for k in range(request.n)]
@@ -115,7 +115,7 @@ class Artist:
             yield Frame(step.i + 1, steps, to_grey(step.x) if last else to_grey(step.x0, PREVIEW))
 
     def read(self, images: np.ndarray) -> list[Seen]:
-        """What is said of finished glyphs, uint8 (N, H, W)."""
+        """Read finished glyphs, uint8 (N, H, W)."""
         judged, matches = self.judges(images), self.table.nearest(images)
         chances, radicals = judged.radical.exp().max(dim=1)
         fitting = self.finder.by_picture(images, LIKE)
@@ -141,7 +141,7 @@ class Artist:
         ]
 
     def definition(self, char: str) -> str:
-        """What the dictionary says of a character; "" where it says nothing."""
+        """The dictionary's definition of a character; "" if it has none."""
         known = self.finder.dictionary
         row = int(np.searchsorted(known.codepoints, ord(char)))
         return known.definitions[row] if row < len(known) and known.codepoints[row] == ord(char) else ""
@@ -152,6 +152,6 @@ class Artist:
         return None if not len(rows) else np.where(self.table.ink(rows[:1])[0], 0, 255).astype(np.uint8)
 
     def record(self, request: Request) -> dict[str, Any]:
-        """What decides a picture, for JSON, as `sample` writes it."""
+        """What determines a picture, for JSON, as `sample` writes it."""
         sampler = request.sampler or self.pipe.sampler_name
         return request.record() | {"sampler": sampler, "model": weights_hash(self.pipe.unet)}

@@ -1,8 +1,8 @@
-"""The explorer: a folder that runs the model in a browser, with nothing behind it; and a small server to open it with.
+"""The explorer: a folder that runs the model in a browser with nothing behind it, and a small server to open it with.
 
-The page is built from TypeScript (web/) and kept in static/; this file puts the model beside it. Bytes travel as
-scripts of base64 text over gzip, since a script is the one thing that a page opened from the file system may load.
-Threads need a page that is isolated from others, which takes headers, and so a server.
+The page is built from TypeScript (web/) and kept in static/; this file puts the model beside it. Data travels as
+scripts of gzip in base64 text, since scripts are the only data that a page opened from the file system may load.
+Threads need a page that is isolated from others, which takes headers and therefore a server.
 """
 
 import base64
@@ -31,19 +31,19 @@ from glyffuser.guide.site.lettering import font_css
 from glyffuser.guide.site.template import render
 from glyffuser.serve.local import listen
 
-CHUNK = 3 * 2**20  # bytes that stand in one text; a multiple of three, so that texts join
-SIDE = 64  # pixels of a character on the map, and of what is noised when it is clicked
+CHUNK = 3 * 2**20  # bytes per text; a multiple of three, so that texts can be joined
+SIDE = 64  # pixels of a character on the map, and of the picture to noise when it is clicked
 STEPS = (8, 12, 16, 24, 40)  # that the page offers
-USUAL = 16  # so that a glyph takes seconds in one thread, where 40 take a quarter of a minute
-LEVELS = 100  # positions of the slider of noise
-MARK = "explorer.json"  # in a folder that was written here, and may be written anew
+USUAL = 16  # a glyph then takes seconds in one thread, where 40 take a quarter of a minute
+LEVELS = 100  # positions of the noise slider
+MARK = "explorer.json"  # marks a folder that was written here and may be overwritten
 
 Report = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
 class Page:
-    """What was written: the page, how many bytes the folder holds, and of them by file."""
+    """What was written: the page, the bytes of the whole folder, and those of each file."""
 
     index: Path
     bytes: int
@@ -53,7 +53,7 @@ class Page:
 def write_explorer(inputs: Inputs, out: str | Path, report: Report = lambda part, text: None) -> Page:
     """Write the folder `out`: the page, the runtime, the model in int8, and the map of all glyphs.
 
-    `report(fraction, text)` says how far it is. The folder appears whole, at the end, in the place of an older one.
+    `report(fraction, text)` is told the progress. The folder appears whole, at the end, in place of an older one.
     Raises UserError for a folder that holds anything else.
     """
     out = Path(out)
@@ -82,13 +82,13 @@ def write_explorer(inputs: Inputs, out: str | Path, report: Report = lambda part
 
 
 def check_folder(out: Path) -> None:
-    """UserError unless a page may be written as the folder `out`: nothing else is ever replaced."""
+    """Raise UserError if `out` holds anything but an explorer: nothing else is ever replaced."""
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
         raise UserError(f"{out} holds other files, which would be lost; choose another --out")
 
 
 def page_facts(facts: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """What the page knows of the model: glyffuser.json, noise levels for some numbers of steps, names of radicals."""
+    """What the page knows of the model: glyffuser.json, noise levels per number of steps, names of radicals."""
     schedule: Schedule = inputs.pipe.schedule
     usual = min(USUAL, facts["steps"])
     offered = sorted({*STEPS, usual, facts["steps"]})
@@ -101,7 +101,7 @@ def page_facts(facts: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
 
 
 def projection(atlas: Atlas) -> tuple[bytes, bytes]:
-    """How a picture is placed on the map: float32 numbers, and the features of its glyphs as int8 (N, K).
+    """What places a picture on the map: float32 numbers, and the features of the map's glyphs as int8 (N, K).
 
     The numbers are the mean picture (1024), the step of each feature (K), and the components (1024, K).
     """
@@ -111,14 +111,14 @@ def projection(atlas: Atlas) -> tuple[bytes, bytes]:
 
 
 def script(name: str, data: bytes) -> str:
-    """A part of the page as a script that hands it over; see web/src/parts.ts."""
+    """A part of the page's data as a script that hands it over; see web/src/parts.ts."""
     packed = gzip.compress(data, 9, mtime=0)
     chunks = [base64.b64encode(packed[i : i + CHUNK]).decode("ascii") for i in range(0, len(packed), CHUNK)]
     return f"glyffuserPart({json.dumps(name)}, {json.dumps(chunks)});\n"
 
 
 def write_page(folder: Path, inputs: Inputs, facts: dict[str, Any]) -> None:
-    """The page itself and what it is made of, in the guide's dress."""
+    """Write the page itself, its style sheet and its scripts, in the guide's look."""
     static, guide = files("glyffuser.serve") / "static", files("glyffuser.guide.site") / "static"
     atlas = render("map.html", count=f"{len(inputs.data):,}", invented=False, data="")
     atlas = atlas.replace("data-atlas>", "data-atlas hidden>", 1)
@@ -135,10 +135,10 @@ def write_page(folder: Path, inputs: Inputs, facts: dict[str, Any]) -> None:
 
 
 class Isolated(SimpleHTTPRequestHandler):
-    """Serves a folder so that its page may use threads: isolated from pages of others."""
+    """Serves a folder with its page isolated from others, so that it may use threads."""
 
     def end_headers(self) -> None:
-        """With the headers of cross-origin isolation (HTML standard, section 7.1.4)."""
+        """Add the headers of cross-origin isolation (HTML standard, section 7.1.4)."""
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
         self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
@@ -147,9 +147,9 @@ class Isolated(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the terminal is the user's."""
+        """Log nothing: the terminal is the user's."""
 
 
 def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
-    """A server of the folder on 127.0.0.1, at any free port for 0; call its `serve_forever`."""
+    """A server for the folder on 127.0.0.1, on any free port for 0; call its `serve_forever`."""
     return listen(partial(Isolated, directory=str(folder)), port)

@@ -1,7 +1,7 @@
 """What stands between the network and gradio: sizes, hosts, files, and what a page may load.
 
-gradio takes files from visitors in three ways: by upload, by a path that it checks, and by an address that it fetches.
-The studio needs none of them (a drawing comes as a text), so all are refused: nothing leaves this machine, and nothing
+gradio takes files from visitors in three ways: as uploads, as paths that it checks, and as addresses that it fetches.
+The studio needs none of them (a drawing arrives as text), so all are refused: nothing leaves this machine, and nothing
 on it is opened for a visitor.
 """
 
@@ -15,7 +15,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LARGEST_BODY = 2 * 2**20  # bytes of a request: a drawing and what goes with it
 REFUSED = ("/upload", "/proxy=", "/stream/", "/process_recording", "/vibe-", "/deep_link", "/component_server")
-FILE_KEYS = {"path", "url", "meta", "orig_name", "is_stream"}  # of what gradio takes for a file
+FILE_KEYS = {"path", "url", "meta", "orig_name", "is_stream"}  # by which gradio knows a file
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -39,9 +39,9 @@ HEADERS = {
 
 
 class Guard:
-    """An ASGI application around another: refuses what the studio has no use for, and adds HEADERS to every answer.
+    """An ASGI application around another: refuses what the studio has no use for and adds HEADERS to every answer.
 
-    takes: how many arguments there are at an address of the API; those that a program leaves out become null.
+    takes: the number of arguments at each address of the API; those that a program leaves out become null.
     """
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], takes: Mapping[str, int]):
@@ -76,7 +76,7 @@ class Guard:
 
 
 def wrong(body: bytes) -> str | None:
-    """What is wrong with the body of a request: it must be a JSON object that names no files; None if nothing is."""
+    """What is wrong with a request's body, which must be a JSON object that names no files; None if nothing is."""
     if not body:
         return None
     try:
@@ -85,7 +85,7 @@ def wrong(body: bytes) -> str | None:
         return "a request must be JSON"
     if not isinstance(found, dict):
         return "a request must be a JSON object"
-    # What a click sends along goes to our own functions alone, and names glyphs by number.
+    # What a click sends goes only to our own functions, and names glyphs by number.
     todo: list[Any] = [value for name, value in found.items() if name != "event_data"]
     while todo:
         value = todo.pop()
@@ -99,9 +99,7 @@ def wrong(body: bytes) -> str | None:
 
 
 def filled(body: bytes, takes: int) -> bytes | None:
-    """A JSON object whose "data" is a list, with nulls for the arguments that it leaves out; None if it has too many,
-    or no list.
-    """
+    """A JSON object with nulls added to its list "data" for missing arguments; None if it has too many or no list."""
     found = json.loads(body or b"{}")
     data = found.get("data")
     if not isinstance(data, list) or len(data) > takes:
@@ -110,7 +108,7 @@ def filled(body: bytes, takes: int) -> bytes | None:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The body of a request; None if it is too large, of which no more than LARGEST_BODY is held."""
+    """Read the body of a request; None as soon as it exceeds LARGEST_BODY."""
     body = bytearray()
     while True:
         part = await receive()
@@ -124,7 +122,7 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """A source that gives the body once more, and then what the connection gives."""
+    """A `receive` that gives the body once more, and then what the connection gives."""
     given = False
 
     async def source() -> MutableMapping[str, Any]:

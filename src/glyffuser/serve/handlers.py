@@ -19,7 +19,7 @@ from glyffuser.serve.limits import in_words, read_request
 from glyffuser.serve.tray import Item
 
 KEPT = 12  # drawings that a session remembers
-EVERY = 0.1  # seconds between two frames at least
+EVERY = 0.1  # seconds between two frames, at least
 FIELDS = (
     *("prompt", "n", "seed", "negative", "steps", "guidance", "sampler", "style"),
     *("start", "drawing", "strength", "keep", "component"),
@@ -40,9 +40,7 @@ class Drawn:
 
 
 class Session:
-    """What one visitor has drawn and chosen: finished drawings, oldest first, which of them and of its glyphs is shown,
-    and the tray.
-    """
+    """What one visitor has drawn and chosen: finished drawings, oldest first; the drawing and glyph shown; the tray."""
 
     def __init__(self) -> None:
         self.history: list[Drawn] = []
@@ -51,7 +49,7 @@ class Session:
         self.tray: list[Item] = []
 
     def now(self) -> Drawn:
-        """The drawing that is shown. UserError where there is none."""
+        """The drawing shown. UserError if there is none."""
         if not -len(self.history) <= self.shown < len(self.history):
             raise UserError("draw something first")
         return self.history[self.shown]
@@ -93,7 +91,7 @@ class Handlers:
         return results.message("Stopped."), results.waiting(9)
 
     def open(self, session: Session, event: gr.EventData) -> tuple[str, str, Any]:
-        """Show what is said of the glyph that was clicked: (stage, detail, button that puts it into the tray)."""
+        """Show what was read in the clicked glyph: (stage, detail, button that puts it into the tray)."""
         index = _index(event, "glyph")
         if not session.history or index is None or not 0 <= index < len(session.now().seen):
             return gr.skip(), gr.skip(), gr.skip()
@@ -110,7 +108,7 @@ class Handlers:
         return (*self._shown(session), SHOW)
 
     def keep(self, session: Session, everything: bool) -> tuple[Any, ...]:
-        """Put the glyph that is open, or all that are shown, into the tray: (status, tray, leaving row)."""
+        """Put the open glyph, or all that are shown, into the tray: (status, tray, leaving row)."""
         try:
             drawn = session.now()
             if not everything and session.chosen is None:
@@ -123,7 +121,7 @@ class Handlers:
         return gr.skip(), *self._tray(session)
 
     def take_out(self, session: Session, event: gr.EventData) -> tuple[Any, ...]:
-        """Take the glyph that was clicked out of the tray: (tray, leaving row)."""
+        """Take the clicked glyph out of the tray: (tray, leaving row)."""
         index = _index(event, "out")
         if index is not None and 0 <= index < len(session.tray):
             session.tray = [*session.tray[:index], *session.tray[index + 1 :]]
@@ -135,15 +133,15 @@ class Handlers:
         return self._tray(session)
 
     def pack_png(self, session: Session, family: Any) -> tuple[Any, Any]:
-        """Make pictures of the tray: (word beside it, files); so do the others."""
+        """Make PNG pictures of the tray: (message, files), as the other two return."""
         return self._packed("Ready.", lambda folder: tray.pack_pngs(session.tray, folder))
 
     def pack_svg(self, session: Session, family: Any) -> tuple[Any, Any]:
-        """Make outlines."""
+        """Make SVG outlines of the tray."""
         return self._packed("Ready.", lambda folder: tray.pack_svgs(session.tray, folder))
 
     def pack_font(self, session: Session, family: Any) -> tuple[Any, Any]:
-        """Make a font of a name, and its specimen."""
+        """Make a font of the tray, under a name, and its specimen."""
         word = "Open the .ttf to install the font; its specimen shows what to type."
         return self._packed(word, lambda folder: tray.pack_font(session.tray, folder, family))
 
@@ -155,7 +153,7 @@ class Handlers:
         return results.message(word), gr.update(value=[str(file) for file in files], visible=True)
 
     def _shown(self, session: Session) -> tuple[str, str, str]:
-        """Status, stage and detail of what a session looks at."""
+        """Status, stage and detail of what a session shows."""
         drawn, prompt = session.now(), session.now().request.prompt
         chosen = session.chosen
         detail = "" if chosen is None else results.detail(prompt, drawn.seen[chosen], self.artist.picture)
@@ -180,12 +178,12 @@ HIDE, SHOW = gr.update(visible=False), gr.update(visible=True)
 
 
 def dice() -> int:
-    """A seed that nobody chose."""
+    """A random seed."""
     return secrets.randbelow(1_000_000)
 
 
 def _index(event: gr.EventData, name: str) -> int | None:
-    """A number that a click on the page sent along; None for anything else."""
+    """The number that a click on the page sent; None for anything else."""
     data = event._data
     value = data.get(name) if isinstance(data, dict) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None

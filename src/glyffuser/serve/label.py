@@ -1,7 +1,7 @@
-"""Labelling: a local page that shows the pairs of a `Desk`, and takes choices.
+"""Labelling: a local page that shows the pairs of a `Desk` and takes choices.
 
-The server lets in the page that it serves itself and nothing else: it answers to its own name only, so that no other
-site's name can be made to point at it, and takes choices from its own page only.
+The server admits only the page that it serves itself: it answers only to its own name, so that no other site's name
+can be made to point at it, and takes choices only from its own page.
 """
 
 import json
@@ -42,7 +42,7 @@ HEADERS = {
 
 
 def page_files() -> dict[str, tuple[str, bytes]]:
-    """All that the server has beside the pairs: path -> type, content. The dress is the guide's."""
+    """All that is served besides the pairs: path -> type, content. The look is the guide's."""
     static, guide = files("glyffuser.serve") / "static", files("glyffuser.guide.site") / "static"
     html = (static / "label.html").read_text(encoding="utf-8")
     css = [font_css(html), (guide / "site.css").read_text("utf-8"), (static / "label.css").read_text("utf-8")]
@@ -59,18 +59,18 @@ class Handler(BaseHTTPRequestHandler):
 
     server: LocalServer
     server_version, sys_version = "glyffuser", ""
-    timeout = 30  # seconds for which a connection may say nothing
+    timeout = 30  # seconds that a connection may stay silent
 
     def __init__(self, desk: Desk, page: dict[str, tuple[str, bytes]], *args: Any):
         self.desk, self.page = desk, page
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        """A file of the page, or the pair that is shown."""
+        """Send a file of the page, or the pair shown."""
         self._answer(self._get)
 
     def do_POST(self) -> None:
-        """A choice, or an undo; the answer is the pair that is shown then."""
+        """Take a choice or an undo; the answer is the pair shown next."""
         self._answer(self._post)
 
     def _answer(self, ask: Callable[[], tuple[str, bytes]]) -> None:
@@ -111,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         return packed(self.desk.shown())
 
     def _check_host(self) -> None:
-        """Refused unless the visitor asked for this server by a name that is this machine's."""
+        """Raise Refused unless the visitor asked for this server by a name of this machine."""
         if self.headers.get("Host") not in {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}:
             raise Refused(421, "this server answers only to its own address")
 
@@ -127,17 +127,17 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(400, "a request must be JSON") from error
 
     def end_headers(self) -> None:
-        """With HEADERS, on errors too."""
+        """Add HEADERS, on errors too."""
         for name, value in HEADERS.items():
             self.send_header(name, value)
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the terminal is the user's."""
+        """Log nothing: the terminal is the user's."""
 
 
 def number_in(wish: Any, names: set[str]) -> int:
-    """The number of a pair in a request that has these fields and no others; Refused otherwise."""
+    """The number of the pair in a request with exactly these fields; Refused otherwise."""
     if not isinstance(wish, dict) or wish.keys() != names:
         raise Refused(400, f"a request is a JSON object with {' and '.join(sorted(names))}")
     number = wish["pair"]
@@ -147,15 +147,15 @@ def number_in(wish: Any, names: set[str]) -> int:
 
 
 def packed(facts: dict[str, Any]) -> tuple[str, bytes]:
-    """Facts as the type and the content of an answer."""
+    """Facts as an answer's type and content."""
     return "application/json", json.dumps(facts).encode()
 
 
 @contextmanager
 def serving(desk: Desk, port: int = 0) -> Iterator[LocalServer]:
-    """A server of the desk on 127.0.0.1, at any free port for 0, and a thread that draws; call its `serve_forever`.
+    """A server for the desk on 127.0.0.1, on any free port for 0, and a thread that draws; call its `serve_forever`.
 
-    UserError where the port is taken. What goes wrong in drawing ends the server, and is raised at the end.
+    UserError if the port is taken. An error in drawing ends the server and is raised at the end.
     """
     with listen(partial(Handler, desk, page_files()), port) as server:
         failures: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""The page: what stands where, and which action belongs to what."""
+"""The page: where everything stands, and which action belongs to what."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from glyffuser.serve.handlers import Handlers, Session, dice
 from glyffuser.serve.limits import LONGEST, MOST_GLYPHS, MOST_GUIDANCE, MOST_STEPS
 
 STATIC = Path(__file__).parent / "static"
-WAITING = 64  # drawings in the queue; who comes later is told that it is full
+WAITING = 64  # drawings in the queue; later visitors are told that it is full
 HOUR = 3600  # seconds
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 ONE: dict[str, Any] = {"concurrency_id": "drawing", "concurrency_limit": 1}
@@ -54,7 +54,7 @@ def build_page(artist: Artist, folder: Path) -> gr.Blocks:
     with gr.Blocks(title="glyffuser studio", analytics_enabled=False, delete_cache=(HOUR, HOUR)) as page:
         session = gr.State(Session(), time_to_live=6 * HOUR)
         gr.HTML(results.heading(artist.picture), js_on_load=None)
-        gr.api(Api(artist).draw, api_name="draw", **ONE)  # first: it shall have the name
+        gr.api(Api(artist).draw, api_name="draw", **ONE)  # first, so that it gets the name
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=1, min_width=300, elem_id="wish"):
                 wish, draw, stop = _wish(artist)
@@ -90,7 +90,7 @@ def build_page(artist: Artist, folder: Path) -> gr.Blocks:
 
 
 def _wish(artist: Artist) -> tuple[list[Any], gr.Button, gr.Button]:
-    """What a visitor asks for, in the order of `handlers.FIELDS`, and the buttons that start and stop."""
+    """The visitor's inputs, in the order of `handlers.FIELDS`, and the buttons that start and stop."""
     usual, styles = artist.pipe.usual, artist.pipe.styles
     prompt = gr.Textbox(
         label="Meaning", placeholder="gold", max_length=LONGEST, lines=1, autofocus=True, elem_id="meaning"
@@ -121,7 +121,7 @@ def _wish(artist: Artist) -> tuple[list[Any], gr.Button, gr.Button]:
 
 
 def _result() -> Place:
-    """Where glyphs appear, and what is said of them."""
+    """Where glyphs appear, with what was read in them."""
     status = gr.HTML(results.message("Type a meaning and press Draw."), js_on_load=None, elem_id="status")
     stage = gr.HTML(results.waiting(9), js_on_load=CLICKED, elem_id="stage")
     with gr.Row(visible=False, elem_id="keeping") as keeping:
@@ -133,7 +133,7 @@ def _result() -> Place:
 
 
 def _tray(act: Handlers, session: gr.State, place: Place) -> None:
-    """Chosen glyphs, and the ways in which they leave."""
+    """The chosen glyphs, and the ways to take them away."""
     gr.HTML("<h2>Tray</h2>", js_on_load=None)
     chosen = gr.HTML(results.tray([]), js_on_load=CLICKED, elem_id="chosen")
     with gr.Column(visible=False, elem_id="leaving") as leaving:

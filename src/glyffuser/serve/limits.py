@@ -22,9 +22,9 @@ from glyffuser.generate.request import SIDES, Request
 MOST_GLYPHS = 16  # of one drawing: one batch
 MOST_STEPS = 100
 MOST_GUIDANCE = 12.0
-LONGEST = 400  # characters of a text; the encoder's own limit, in tokens, is checked after
+LONGEST = 400  # characters of a text; the encoder's own limit, in tokens, is checked afterwards
 MOST_PARTS = 3
-LARGEST_SEED = 2**53 - 1  # the largest whole number that a page's script keeps exact
+LARGEST_SEED = 2**53 - 1  # the largest whole number that a page's script holds exactly
 PICTURE_BYTES = 2**20  # of a drawing, as it is sent
 PICTURE_SIDE = 2048  # pixels
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -34,7 +34,7 @@ WORDS |= {"--style": "the style", "--sampler": "the sampler", "-n ": "the number
 
 
 def in_words(error: UserError) -> str:
-    """What an error says, with the labels of the page in the place of the command's options."""
+    """An error's text, with the page's labels in place of the command's options."""
     text = str(error)
     for option, label in WORDS.items():
         text = text.replace(option, label)
@@ -42,7 +42,7 @@ def in_words(error: UserError) -> str:
 
 
 def read_request(wish: dict[str, Any], pipe: GlyffuserPipeline) -> Request:
-    """The request that a visitor's values ask for; fields that are None or empty are the model's own choice.
+    """The request that a visitor's values ask for; fields that are None or empty get their defaults.
 
     wish: prompt, n, steps, guidance, sampler, seed, negative, style, start (a character), drawing (a picture as a data
     URL), strength, keep, component. UserError for a value of another type, out of range, too long or unknown.
@@ -91,7 +91,7 @@ def _text(value: Any, what: str) -> str:
 
 
 def _checked(text: str, what: str, pipe: GlyffuserPipeline) -> str:
-    """A text that the encoder reads to its end."""
+    """A text, checked to be no longer than the encoder reads."""
     text = pipe.read(text)
     most = pipe.text_encoder.config.max_length
     for part in read_mixture(text).texts:
@@ -107,7 +107,7 @@ def _number(value: Any, what: str, low: float, high: float, usual: float) -> flo
         return usual
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{what} must be a number, not {_kind(value)}")
-    if not (low <= value <= high):  # also not a number
+    if not (low <= value <= high):  # also if it is NaN
         shown = value if isinstance(value, float) and not math.isfinite(value) else f"{float(value):g}"
         raise UserError(f"{what} must be between {low:g} and {high:g}, not {shown}")
     return float(value)
@@ -133,7 +133,7 @@ def _one_of(value: Any, what: str, known: Any) -> str | None:
 
 
 def _drawing(value: Any) -> str:
-    """A picture in a data URL as `Request.init` has it, a grey PNG on white; "" for none. Its size is looked at before
+    """A data URL's picture as `Request.init` takes it, a grey PNG on white; "" for none. Its size is checked before
     it is unpacked, so that a small file cannot fill the memory.
     """
     if value is None or value == "":

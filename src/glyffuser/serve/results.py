@@ -17,12 +17,12 @@ Picture = Callable[[str], np.ndarray | None]  # of a real character
 
 
 def escaped(text: object) -> str:
-    """A text as it may stand in HTML, and in the templates that gradio's HTML component evaluates."""
+    """A text made safe for HTML and for the templates that gradio's HTML component evaluates."""
     return html.escape(str(text)).translate(CODE)
 
 
 def data_url(image: np.ndarray | Image.Image, kind: str = "PNG") -> str:
-    """A picture, uint8 (H, W) or of PIL, as a data URL."""
+    """A picture, uint8 (H, W) or PIL, as a data URL."""
     buffer = io.BytesIO()
     picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     picture.save(buffer, kind, **({"quality": 80} if kind == "JPEG" else {}))
@@ -58,7 +58,7 @@ def progress(prompt: str, step: int, steps: int) -> str:
 
 
 def message(text: str, error: bool = False) -> str:
-    """A line above the stage: a word on what happened, or on what is wrong and how to mend it."""
+    """A line above the stage: what happened, or what is wrong and how to mend it."""
     role, kind = ("alert", "status error") if error else ("status", "status")
     return f'<div class="{kind}" role="{role}"><span>{escaped(text)}</span></div>'
 
@@ -73,7 +73,7 @@ def summary(prompt: str, seen: Sequence[Seen]) -> str:
 
 
 def tiles(prompt: str, seen: Sequence[Seen], chosen: int | None, picture: Picture) -> str:
-    """Finished glyphs, each a button that opens what is said of it."""
+    """Finished glyphs, each a button that opens its details."""
     buttons = "".join(_tile(prompt, one, chosen, picture) for one in seen)
     return f'<div class="tiles" role="group" aria-label="Glyphs">{buttons}</div>'
 
@@ -93,7 +93,7 @@ def _tile(prompt: str, one: Seen, chosen: int | None, picture: Picture) -> str:
 
 
 def detail(prompt: str, one: Seen, picture: Picture) -> str:
-    """What is said of one glyph: form, radical, whether it exists, and which real characters are near."""
+    """The details of one glyph: form, radical, whether it exists, and which real characters are near."""
     form = "may be flawed: worse than 95 % of real glyphs" if one.flagged else "as plausible as real glyphs"
     known = f"yes, as {_sign(one.nearest, picture)}" if one.exists else "no, it is new"
     rows = [

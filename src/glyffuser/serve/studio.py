@@ -28,7 +28,7 @@ MONO = ("ui-monospace", "DejaVu Sans Mono", "monospace")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host name or address."""
+    """Whether only this machine can reach a host name or address."""
     if host == "localhost":
         return True
     try:
@@ -38,8 +38,8 @@ def is_loopback(host: str) -> bool:
 
 
 def check_access(host: str, auth: str | None, no_auth: bool) -> tuple[str, str] | None:
-    """Who may come in: a name and a password, or None for everyone who reaches the host. UserError where other
-    machines would reach the studio and nothing is said of that.
+    """Who may come in: a name and a password, or None for everyone who reaches the host. UserError if other machines
+    would reach the studio and neither option is given, and for contradictory or malformed ones.
     """
     if auth is not None and no_auth:
         raise UserError("--auth and --no-auth ask for opposite things; give one of them")
@@ -59,8 +59,8 @@ def check_access(host: str, auth: str | None, no_auth: bool) -> tuple[str, str] 
 def build_app(artist: Artist, folder: Path, auth: tuple[str, str] | None = None, hosts: list[str] | None = None) -> Any:
     """The application: the page at /, its API below /gradio_api, and /health, which answers without a password.
 
-    folder: for files that visitors take away; gradio's own go where GRADIO_TEMP_DIR says. hosts: names under which
-    the page may be asked for; None for all.
+    folder: for files that visitors download; gradio's own go where GRADIO_TEMP_DIR says. hosts: names by which the
+    page may be requested; None for all.
     """
     page = build_page(artist, folder)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -92,8 +92,8 @@ def build_app(artist: Artist, folder: Path, auth: tuple[str, str] | None = None,
 
 
 def theme() -> gr.Theme:
-    """gradio's plainest theme with the fonts of the guide, all of them from the visitor's own machine; colours are in
-    static/studio.css.
+    """gradio's plainest theme with the guide's fonts, all from the visitor's own machine; static/studio.css has the
+    colours.
     """
     return gr.themes.Base(font=list(SANS), font_mono=list(MONO))
 
@@ -113,7 +113,7 @@ def private_folder() -> Iterator[Path]:
 def serve(artist: Artist, host: str, port: int, auth: tuple[str, str] | None, ready: Callable[[str], None]) -> None:
     """Run the studio until it is interrupted; `ready` is called with its address once it listens.
 
-    UserError where the port is taken or the host is not this machine's.
+    UserError if the port is taken or the host is not this machine's.
     """
     hosts = LOOPBACK if is_loopback(host) else None
     with private_folder() as folder:
@@ -130,7 +130,7 @@ def serve(artist: Artist, host: str, port: int, auth: tuple[str, str] | None, re
 
 
 def family(host: str) -> socket.AddressFamily:
-    """The kind of address that a host is."""
+    """The address family of a host."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 

@@ -1,4 +1,4 @@
-"""The tray: glyphs that a visitor chose, and how they leave: as PNG, as SVG, or as a font with its specimen."""
+"""The tray: glyphs that a visitor chose, and their export as PNG, as SVG, or as a font with its specimen."""
 
 import io
 import re
@@ -24,7 +24,7 @@ from glyffuser.generate.files import slugs
 MOST = 96  # glyphs in a tray
 SIDE = 128  # pixels of a picture in a specimen
 FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9 -]{0,39}")
-KEPT = 3600  # seconds that files lie ready for download
+KEPT = 3600  # seconds that files stay ready for download
 PREFIX = "tray-"
 
 
@@ -40,16 +40,16 @@ class Item:
 
     @property
     def stem(self) -> str:
-        """Its file's name, without the ending, as `glyffuser sample` names it."""
+        """Its file name without the ending, as `glyffuser sample` names it."""
         return f"{slugs([self.prompt])[0]}-{self.seed}-{self.number}"
 
     def same(self, other: "Item") -> bool:
-        """Whether it is the same glyph: of one prompt and noise there may still be two, drawn with other settings."""
+        """Whether it is the same glyph: one prompt and noise may give two, drawn with different settings."""
         return self.prompt == other.prompt and np.array_equal(self.image, other.image)
 
 
 def added(tray: Sequence[Item], new: Sequence[Item]) -> list[Item]:
-    """The tray with further glyphs, each once. UserError where it is full."""
+    """The tray with further glyphs, each once. UserError if they are too many."""
     result = list(tray)
     for item in new:
         if not any(item.same(other) for other in result):
@@ -94,7 +94,7 @@ def pack_font(tray: Sequence[Item], folder: Path, family: Any) -> list[Path]:
 
 
 def fresh_folder(root: Path) -> Path:
-    """An empty folder for what a visitor takes away; those of an hour ago are removed."""
+    """An empty folder for a visitor's downloads; those more than an hour old are removed."""
     for old in root.glob(f"{PREFIX}*"):
         if time.time() - old.stat().st_mtime > KEPT:
             shutil.rmtree(old, ignore_errors=True)
@@ -102,7 +102,7 @@ def fresh_folder(root: Path) -> Path:
 
 
 def _zip(path: Path, tray: Sequence[Item], ending: str, data: Callable[[Item], bytes]) -> Path:
-    """A zip of one file a glyph; those of one name are numbered."""
+    """A zip with one file per glyph; those of one name are numbered."""
     if not tray:
         raise UserError("the tray is empty; put glyphs into it first")
     buffer, names = io.BytesIO(), set[str]()
@@ -124,7 +124,7 @@ def _png(item: Item) -> bytes:
 
 
 def _outline(item: Item) -> Outline:
-    """The outline of a glyph; a UserError names it."""
+    """The outline of a glyph; a UserError names the glyph."""
     try:
         return trace(item.image)
     except UserError as error:
@@ -132,5 +132,5 @@ def _outline(item: Item) -> Outline:
 
 
 def _sized(image: np.ndarray) -> np.ndarray:
-    """A glyph as large as a specimen shows it."""
+    """A glyph at the size that a specimen shows."""
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))

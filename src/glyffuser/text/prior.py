@@ -1,7 +1,7 @@
 """The prior: which radical does a meaning suggest? A linear map from the text encoder to 214 radicals.
 
-It learns from the definitions in seconds. The judges use it to tell whether a glyph means what was asked; the network
-that draws is not told what it says.
+It learns from the definitions in seconds. The judges use it to tell whether a glyph means what was asked for; the
+network that draws is not told what it says.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ class RadicalPrior(ModelMixin, ConfigMixin):
 
     Args:
         dim: width of the text encoder's token states.
-        encoder: fingerprint of the text encoder that it was trained with; the states of others mean something else.
+        encoder: fingerprint of the text encoder that it was trained with; other encoders' states mean something else.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -40,7 +40,7 @@ class RadicalPrior(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def expect(self, encoder: TextEncoder, texts: list[str]) -> Tensor:
-        """The same from texts (N) -> (N, 214)."""
+        """The log-probabilities (N, 214) for N texts."""
         return torch.cat([self(*encoder.encode(texts[i : i + 256], whole=True)) for i in range(0, len(texts), 256)])
 
 

@@ -1,10 +1,10 @@
 """The tower: reads from a text what a glyph of that meaning looks like.
 
-A sentence encoder knows that "gold" and "silver" are near; it does not know that both bring the metal radical. A small
-network on top of it learns that from the definitions in a minute: it predicts radical, parts and strokes of the glyph,
-and the vector that it predicts them from goes to the denoising network with the token states. As in CLIP (Radford et
-al. 2021), text is brought into a space made by pictures; here what the pictures show is known, so that no second
-encoder is needed to say it.
+A sentence encoder knows that "gold" and "silver" are close; it does not know that both call for the metal radical. A
+small network on top of it learns that from the definitions in a minute: it predicts the glyph's radical, parts and
+strokes, and the vector that it predicts them from goes to the denoising network along with the token states. As in CLIP
+(Radford et al. 2021), text is mapped into a space shaped by pictures; here, what the pictures show is already known, so
+no second encoder is needed to say it.
 """
 
 from collections import Counter
@@ -24,12 +24,12 @@ from glyffuser.data.components import components
 from glyffuser.text.cache import EncodedTexts
 from glyffuser.text.prior import sentence
 
-COMMON = 40  # glyphs that a component must occur in to be predicted
+COMMON = 40  # glyphs that a component must occur in to be predicted; fewer in a small data set
 BATCH = 512
 
 
 class Reading(NamedTuple):
-    """What a tower expects: logits of radicals (B, 214), of components (B, C), and the number of strokes (B,)."""
+    """What a tower expects: logits of radicals (B, 214) and components (B, C), and the log of the stroke count (B,)."""
 
     radical: Tensor
     components: Tensor
@@ -45,7 +45,7 @@ class TextTower(ModelMixin, ConfigMixin):
         hidden: width of the layer before it.
         components: the components that it predicts, one character each.
         dropout: of the hidden layer; high, since there are few texts.
-        encoder: fingerprint of the text encoder that it was trained with; others mean something else.
+        encoder: fingerprint of the text encoder that it was trained with; other encoders' states mean something else.
     """
 
     __module__ = "glyffuser"  # what a saved model names, whichever room the class lives in
@@ -73,17 +73,17 @@ class TextTower(ModelMixin, ConfigMixin):
         return self.body(sentence(states, mask).to(self.dtype)).float()
 
     def read(self, vectors: Tensor) -> Reading:
-        """What vectors (B, width) say of the glyph."""
+        """What vectors (B, width) say about the glyph."""
         vectors = vectors.to(self.dtype)
         return Reading(self.to_radical(vectors), self.to_components(vectors), self.to_strokes(vectors)[:, 0])
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What a tower learns of N glyphs.
+    """What a tower learns about N glyphs.
 
     radicals: from 0, -1 where there is none (N,); components: which of `names` are in each, 0 or 1 (N, C); strokes:
-    logarithms of their counts (N,).
+    logarithms of the stroke counts (N,).
     """
 
     radicals: Tensor
@@ -93,7 +93,7 @@ class Targets:
 
     @classmethod
     def of(cls, chars: Sequence[str], radicals: np.ndarray, strokes: np.ndarray, device: torch.device) -> "Targets":
-        """Those of glyphs: chars, radicals (N,) from 1, 0 = none, and strokes (N,)."""
+        """The targets of N glyphs, from their chars, radicals (N,) from 1, 0 = none, and strokes (N,)."""
         inside = [components(char) for char in chars]
         counts = Counter(part for parts in inside for part in parts)
         names = "".join(sorted(part for part, n in counts.items() if n >= min(COMMON, len(chars) // 10 + 1)))
@@ -106,7 +106,7 @@ class Targets:
         return cls(numbers.to(device), has.to(device), logs.to(device), names)
 
     def loss(self, reading: Reading, rows: Tensor) -> Tensor:
-        """How far a reading of the glyphs with these numbers (B,) is off, a scalar."""
+        """How far off a reading of the glyphs with the numbers `rows` (B,) is, a scalar."""
         parts = F.binary_cross_entropy_with_logits(reading.components, self.components[rows], reduction="sum")
         return (
             F.cross_entropy(reading.radical, self.radicals[rows], ignore_index=-1)
@@ -128,9 +128,9 @@ def train_tower(
     steps: int = 3000,
     progress: Callable[[int, int], None] | None = None,
 ) -> TextTower:
-    """Fit a tower to the captions of a data set, drawn by `weights`, whose token states are `texts`.
+    """Fit a tower to the captions of a data set, drawn by `weights`; `texts` are their token states.
 
-    Of its N glyphs: chars, radicals (N,), 0 = none, and strokes (N,). `progress(done, total)` counts steps.
+    chars, radicals (N,), 0 = none, and strokes (N,) are those of its N glyphs. `progress(done, total)` counts steps.
     """
     rng, device = np.random.default_rng(seed), texts.states.device
     targets = Targets.of(chars, radicals, strokes, device)

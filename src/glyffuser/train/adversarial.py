@@ -1,4 +1,4 @@
-"""An adversarial part of distillation: a discriminator, which sees real glyphs too, pulls at what a student draws.
+"""The adversarial part of distillation: a discriminator, which also sees real glyphs, pulls at what a student draws.
 
 A teacher can only teach what it knows itself; real glyphs have no flaws (Yin et al. 2024, Improved distribution
 matching distillation, section 4.3). Glyphs reach the discriminator noised, through the teacher's features.
@@ -15,15 +15,15 @@ from glyffuser.diffusion.process import Process, noised, renoised
 from glyffuser.networks.unet import UNet
 from glyffuser.train.distil import Moments
 
-SHIFT = 4  # pixels by which both kinds of glyphs are shifted at most, so that they are not learnt by heart
-WIGGLE = 0.1  # standard deviation of what is added to features to see how steep the discriminator is
-STEEP = 1.0  # weight of that
-FASTER = 10.0  # learning rate of the discriminator, which begins from nothing, as a multiple of the student's
+SHIFT = 4  # most pixels by which glyphs of both kinds are shifted, so that they are not learnt by heart
+WIGGLE = 0.1  # deviation of the noise added to features to see how steep the discriminator is, as a multiple of theirs
+STEEP = 1.0  # weight of that steepness in the loss
+FASTER = 10.0  # learning rate of the discriminator, which starts from scratch, as a multiple of the student's
 
 
 class Trial(NamedTuple):
-    """What comes of showing a discriminator B glyphs that were drawn: `pull`, the gradient at the student's clean
-    images, their shape; `features`, what the teacher knows of them, level by level, without a graph.
+    """The result of showing a discriminator B drawn glyphs: `pull`, the gradient at the student's clean images, shaped
+    like them; `features`, the teacher's features of them, level by level, without a graph.
     """
 
     pull: Tensor
@@ -42,8 +42,9 @@ def tried(
 ) -> Trial:
     """Ask the discriminator whether what the student drew is real, and what would make it more so.
 
-    The loss is softplus(-logit), the non-saturating one (Goodfellow et al. 2014). Over the batch its gradient is as
-    long as a share of `made.pull` is: as Esser et al. 2021 (VQGAN, equation 7) weigh theirs.
+    The loss is softplus(-logit), the non-saturating one (Goodfellow et al. 2014). Over the batch, its gradient is
+    scaled to `share` times the norm of `made.pull`, after Esser et al. 2021 (VQGAN, equation 7), who
+    compare gradients at the last layer of a decoder.
     """
     x0 = made.x0.detach().requires_grad_()
     xs = renoised(x0, xt, sigma, made.then, torch.randn_like(xt), process.schedule)
@@ -61,22 +62,22 @@ def discriminator_loss(
     x0: Tensor,
     cond: Condition,
 ) -> Tensor:
-    """The losses (B,) of the discriminator: logistic, of glyphs that were drawn and of real ones x0 (B, C, H, W),
-    noised to the levels `then`; and how much real ones' logits change with a little noise in the features, in the place
-    of their gradient (Lin et al. 2025, Diffusion adversarial post-training, "approximated R1").
+    """The losses (B,) of the discriminator: logistic, on drawn glyphs and on real ones x0 (B, C, H, W), noised to the
+    levels `then`; and how much the logits of real ones change with a little noise in the features, in place of their
+    gradient (Lin et al. 2025, Diffusion adversarial post-training, "approximated R1").
     """
     with torch.no_grad():
         real = seen(known, noised(x0, torch.randn_like(x0), then, known.process.schedule), then, cond)
     beside = [x + WIGGLE * x.std() * torch.randn_like(x) for x in real]
     every = [torch.cat(level) for level in zip(real, beside, trial.features, strict=True)]
-    true, near, false = discriminator(every).chunk(3)  # in one call, since processes wait for each other once a call
+    true, near, false = discriminator(every).chunk(3)  # in one call, since in each call processes wait for each other
     return (F.softplus(-true) + F.softplus(false) + STEEP * (true - near).square()).mean(dim=1)
 
 
 def seen(known: UNet, xs: Tensor, then: Tensor, cond: Condition) -> list[Tensor]:
-    """What a network knows of noised glyphs (B, C, H, W) at noise levels (B,), level by level.
+    """A network's features of noised glyphs (B, C, H, W) at noise levels (B,), level by level.
 
-    All are shifted alike, by up to SHIFT pixels; what leaves comes in at the other side.
+    All glyphs are shifted alike, by up to SHIFT pixels; what leaves on one side comes back on the other.
     """
     down, right = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
     t = known.process.schedule.timestep(then).to(xs)

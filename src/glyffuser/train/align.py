@@ -1,8 +1,8 @@
-"""Alignment: a model learns from pairs of its own glyphs, of which one was preferred (Diffusion-DPO).
+"""Alignment: a model learns from pairs of its own glyphs, one of which was preferred (Diffusion-DPO).
 
-Wallace et al. 2024, Diffusion model alignment using direct preference optimization, equation 14: where both glyphs of a
-pair are noised alike, the network is to denoise the preferred one better than a frozen copy of what it began as does,
-and the other one worse, each compared with that copy; so no network of rewards is needed, and the copy holds it.
+Wallace et al. 2024, Diffusion model alignment using direct preference optimization, equation 14: with both glyphs of a
+pair noised alike, the network learns to denoise the preferred one better, and the other one worse, than a frozen copy
+of what it began as. So no reward network is needed, and the copy keeps the network from straying.
 """
 
 import hashlib
@@ -30,40 +30,40 @@ from glyffuser.generate.schedulers import GlyffuserScheduler
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.train.batches import Batch
 
-HELD_OUT = 10  # every tenth pair is not learnt from, and says how far what is learnt holds
-EXAMINED = 32  # held-out pairs that a preview looks at, at most
-LEVELS = 8  # timesteps at which it does
+HELD_OUT = 10  # every tenth pair is not learnt from, to show how far what is learnt carries over
+EXAMINED = 32  # most held-out pairs that a preview looks at
+LEVELS = 8  # timesteps at which it looks at them
 ENCODED = 64  # meanings encoded at a time
 
 Network = Callable[..., Any]  # a ConditionedNetwork, perhaps wrapped for a device or compiled
 
 
 class Preference(NamedTuple):
-    """What a network makes of B pairs: the errors of denoising (2, B), preferred first, and those of the reference."""
+    """A network's errors in denoising B pairs (2, B), the preferred glyphs first, and those of the reference."""
 
     errors: Tensor
     reference: Tensor
 
     @property
     def margin(self) -> Tensor:
-        """By how much the network prefers what was preferred (B,), in errors; 0 where it is the reference."""
+        """By how much the network prefers what was preferred (B,), in errors; 0 if it is the reference."""
         lead = self.reference - self.errors
         return lead[0] - lead[1]
 
     def loss(self, beta: float) -> Tensor:
-        """Equation 14 (B,): log 2 where the network is the reference; beta stands for its beta T omega(lambda_t)."""
+        """Equation 14 (B,): log 2 if the network is the reference; `beta` stands for its beta T omega(lambda_t)."""
         return -F.logsigmoid(beta * self.margin)
 
     @property
     def drift(self) -> Tensor:
-        """The error on preferred glyphs, as a multiple of the reference's: what may rise although the margin grows."""
+        """The error on preferred glyphs, as a multiple of the reference's: it may rise even while the margin grows."""
         return self.errors[0].sum() / self.reference[0].sum()
 
 
 def preference(network: Network, reference: Network, process: Process, batch: Batch, weighting: str) -> Preference:
     """Denoise the glyphs of a batch, the preferred ones first and then the others, with the network and the reference.
 
-    The errors are those of training: squared, a mean over the pixels, weighted by noise level.
+    The errors are those of training: squared, averaged over the pixels, weighted by noise level.
     """
     sigma = process.schedule.sigma(batch.t)
     xt, told = noised(batch.x0, batch.eps, sigma, process.schedule), arguments(batch.cond)
@@ -79,19 +79,18 @@ def preference(network: Network, reference: Network, process: Process, batch: Ba
 
 @dataclass
 class Reference:
-    """The frozen network that the run began as; how it is usually sampled, under the names of GlyffuserScheduler."""
+    """The frozen network that the run began as, and its usual way of sampling, in the names of GlyffuserScheduler."""
 
     network: ConditionedNetwork
     usual: dict[str, Any] = field(default_factory=dict)
 
 
 class PairBatches:
-    """Draws any stretch of the endless order of pairs to learn from, each with one noise and one timestep for both
-    glyphs.
+    """Draws any stretch of the endless order of pairs to learn from; the two glyphs of a pair share noise and timestep.
 
     Args:
-        pairs: with a choice. Those of which neither is any good are left out: they compare nothing.
-        cond: what the network is told of the pairs that are left, one row each.
+        pairs: labelled ones. Those in which neither glyph is any good are left out: they compare nothing.
+        cond: what the network is told about the remaining pairs, one row each.
     """
 
     def __init__(self, config: Config, pairs: Sequence[Pair], cond: Condition, process: Process, device: torch.device):
@@ -107,7 +106,7 @@ class PairBatches:
         return len(self.learnt)
 
     def draw(self, first: int, count: int) -> Batch:
-        """The pairs at `count` places of the order, from `first` on: 2 B glyphs, the preferred ones first."""
+        """The B = `count` pairs of the order from place `first` on: 2 B glyphs, the preferred ones first."""
         rows = self.learnt[self.order(np.arange(first, first + count))]
         noise, level, _, _ = chances(self.config.train.seed, 0, first, count).T
         return self.batch(
@@ -115,15 +114,15 @@ class PairBatches:
         )
 
     def batch(self, rows: np.ndarray, t: Tensor, noise: np.ndarray) -> Batch:
-        """Some pairs by their numbers (B,), noised to timesteps t (B,), each by the noise of its number in [0, 1)."""
+        """The pairs with the numbers `rows` (B,), at timesteps t (B,), each with the noise of its number in [0, 1)."""
         which = torch.from_numpy(rows).to(self.device)
         x0 = self.images[which].transpose(0, 1).reshape(-1, 1, *self.images.shape[2:]).float() / 127.5 - 1
         eps = normal(x0.shape[1:], noise, self.device)
         return Batch(x0, torch.cat([eps, eps]), torch.cat([t, t]), self.cond[torch.cat([which, which])])
 
     def examine(self, network: Network, reference: Network) -> dict[str, float]:
-        """What a network makes of held-out pairs, at the same noise every time: `won`, the share of them of which it
-        prefers what was preferred, and `drift`; nothing where there are none.
+        """How a network does on held-out pairs, with the same noise every time: `won`, the share of them that have a
+        positive margin, and `drift`; an empty dictionary if there are none.
         """
         rows = self.held_out[:EXAMINED]
         if not len(rows):
@@ -141,7 +140,7 @@ class PairBatches:
 
 
 def usable(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs of which one glyph was preferred."""
+    """The pairs in which one glyph was preferred."""
     return [pair for pair in pairs if pair.choice != "bad"]
 
 
@@ -154,7 +153,7 @@ def digest_of(pairs: Sequence[Pair]) -> str:
 
 
 def check_pairs(pairs: Sequence[Pair], pipe: GlyffuserPipeline, config: Config) -> None:
-    """UserError unless a model can learn from these pairs, and they are those that the run began with."""
+    """UserError unless the model can learn from these pairs, and they are the ones that the run began with."""
     a, used = config.align, usable(pairs)
     if pipe.vae is not None:
         raise UserError("a latent model cannot be aligned yet; take one that works on pixels")
@@ -170,21 +169,21 @@ def check_pairs(pairs: Sequence[Pair], pipe: GlyffuserPipeline, config: Config) 
 
 
 def warn_of_others(pairs: Sequence[Pair], pipe: GlyffuserPipeline) -> None:
-    """A warning if another model drew the pairs: they may be learnt from, but show what that model draws."""
+    """Warn if another model drew some of the pairs: they can be learnt from, but show what that model draws."""
     own = weights_hash(pipe.unet)
     if others := sorted({pair.model for pair in pairs} - {own}):
         warnings.warn(f"some pairs were drawn by another model ({others[0]}), not by this one ({own})", stacklevel=2)
 
 
 def build_reference(pipe: GlyffuserPipeline) -> Reference:
-    """The reference that a pipeline holds."""
+    """Make a reference from a pipeline."""
     own = isinstance(pipe.scheduler, GlyffuserScheduler)
     usual = {name: pipe.scheduler.config[name] for name in Usual._fields} if own else {}
     return Reference(pipe.unet.eval().requires_grad_(False), usual)
 
 
 def conditions(pipe: GlyffuserPipeline, pairs: Sequence[Pair]) -> Condition:
-    """What the network is told of pairs, one row each."""
+    """What the network is told about pairs, one row each."""
     prompts = [pair.prompt for pair in pairs]
     told = pipe.condition(prompts[:ENCODED])
     for first in range(ENCODED, len(prompts), ENCODED):

@@ -1,4 +1,4 @@
-"""What a training step sees: glyphs, captions, radicals, timesteps, noise, each a function of seed and place."""
+"""What a training step sees: glyphs, captions, radicals, timesteps and noise, all functions of seed and place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from glyffuser.text.cache import EncodedTexts
 
 @dataclass
 class Batch:
-    """Glyphs (B, C, H, W) in [-1, 1], noise like them, timesteps (B,) on the CPU, and what the network is told: a
-    Condition, or, of an upscaler, Small.
+    """Glyphs (B, C, H, W) in [-1, 1], noise of their shape, timesteps (B,) on the CPU, and what the network is told: a
+    Condition or, for an upscaler, a Small.
     """
 
     x0: Tensor
@@ -33,18 +33,17 @@ class Batch:
 
 
 class Batches:
-    """Draws any stretch of the endless data order; holds the data set in memory, on the device, or what is known of a
-    stream.
+    """Draws any stretch of the endless data order; holds the data set in device memory, or the facts of a stream.
 
-    All that is random about an example is decided by the seed and its place in the order. So a step is the same however
-    many processes share it, and whatever parts each takes its share in.
+    Everything random about an example is decided by the seed and its place in the order. So, dropout aside, a step is
+    the same however many processes share it and however many parts each takes its share in.
 
     Args:
         data: the training split.
         captions, texts: its captions, and their token states by number; pooled: their vectors (N, W), or None.
         known: the parts that the network can be told; "" = it takes none.
-        latents: of the glyphs (N, C, h, w), to be learnt in their place.
-        styles: those that the network is told, in the order of their numbers, from 1; none = it is told none.
+        latents: those of the glyphs (N, C, h, w), to be learnt in their place.
+        styles: those that the network is told, in the order of their numbers, from 1; empty = it is told none.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Batches:
         self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed, blocks)
         if isinstance(data, GlyphData):
             self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
-        self.latents = None if latents is None else latents.to(device)  # (N, C, h, w), in the place of pictures
+        self.latents = None if latents is None else latents.to(device)  # (N, C, h, w), in place of pictures
         self.radicals = data.radicals.astype(np.int64)
         self.parts = None
         if known:  # (N, MOST_PARTS, 2)
@@ -103,8 +102,8 @@ class Batches:
         return Batch(x0, eps, t, Condition(states, mask, radical, pooled, told, style))
 
     def _told(self, glyphs: np.ndarray, numbers: np.ndarray, first: int) -> tuple[Tensor | None, np.ndarray]:
-        """The parts that are told of glyphs (B,) with captions (B,), from place `first` on: (B, MOST_PARTS, 2), or None
-        for a network that takes none; and of which glyphs they are told without the caption (B,).
+        """The parts told of glyphs (B,) with captions (B,), from place `first` on: (B, MOST_PARTS, 2), or None if
+        the network takes none; and for which of the glyphs they are told without the caption (B,).
         """
         if self.parts is None:
             return None, np.zeros(len(glyphs), bool)
@@ -116,7 +115,7 @@ class Batches:
         return torch.from_numpy(told).to(self.device), lone & told[..., 0].any(axis=1)
 
     def clean(self, rows: Tensor) -> Tensor:
-        """Some glyphs by their numbers (B, 1, H, W), in [-1, 1]; or their latents (B, C, h, w)."""
+        """The glyphs with the numbers `rows` (B, 1, H, W), in [-1, 1], or their latents (B, C, h, w)."""
         if self.latents is not None:
             return self.latents[rows]
         if self.pictures is not None:

@@ -1,9 +1,9 @@
-"""Checkpoints: everything a run needs to go on exactly where it was, written atomically, without pickle.
+"""Checkpoints: everything a run needs to continue exactly where it was, written atomically, without pickle.
 
 A checkpoint is a folder `step-00001000/` with three safetensors files (network, averaged weights, optimiser), two more
 for each network that is trained beside (its weights, its optimiser), state.json, and the SHA-256 of all these, as the
 command sha256sum writes and checks them. It appears under its name only when complete. Data order and noise need no
-state: both are functions of (seed, step), see batches.py.
+state: both are functions of the seed and of how many glyphs have been seen; see batches.py.
 """
 
 import json
@@ -29,11 +29,11 @@ SUMS = "SHA256SUMS"
 
 
 class Damaged(ValueError):
-    """A file of a checkpoint is not what was written."""
+    """A file of a checkpoint is not as it was written."""
 
 
 class Auxiliary(NamedTuple):
-    """A network that is trained beside the first, and its optimiser."""
+    """A network that is trained beside the main one, and its optimiser."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -48,7 +48,7 @@ def save_checkpoint(
     extra: Mapping[str, Any],
     beside: Mapping[str, Auxiliary] | None = None,
 ) -> Path:
-    """Write `folder`/step-<step>; a full disk (OSError) or a kill leaves no trace but the older checkpoints."""
+    """Write `folder`/step-<step>; a full disk (OSError) or a kill leaves only the older checkpoints."""
     path = folder / checkpoint_name(step)
     with atomic_path(path) as temporary:
         temporary.mkdir()
@@ -73,7 +73,7 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     beside: Mapping[str, Auxiliary] | None = None,
 ) -> dict[str, Any]:
-    """Restore all of these in place; return what state.json holds.
+    """Restore all of these in place and return the contents of state.json.
 
     Raises Damaged for a file that is not as it was written; OSError, SafetensorError, ValueError, KeyError, TypeError
     or RuntimeError for files that do not fit.
@@ -95,7 +95,7 @@ def load_checkpoint(
 def check_sums(path: Path) -> None:
     """Damaged unless every file of a checkpoint has the SHA-256 that it was written with.
 
-    Checkpoints of earlier versions have no list of sums and are taken as they are.
+    Checkpoints of earlier versions have no list of sums and are accepted as they are.
     """
     if not (path / SUMS).is_file():
         return
@@ -112,9 +112,9 @@ def resume(
     optimizer: torch.optim.Optimizer,
     beside: Mapping[str, Auxiliary] | None = None,
 ) -> tuple[Path, dict[str, Any]] | None:
-    """Load the newest checkpoint that is whole, with a warning where a newer one is not; None where there is none.
+    """Load the newest checkpoint that is whole, with a warning if a newer one is not; None if there are no checkpoints.
 
-    Raises UserError where all are damaged, or of another network.
+    Raises UserError if all are damaged, or belong to another network.
     """
     problems: list[str] = []
     for path in reversed(list_checkpoints(folder)):
@@ -135,7 +135,7 @@ def resume(
 
 
 def checkpoint_name(step: int) -> str:
-    """The folder name of a step; names sort as steps do."""
+    """The folder name of a step; names sort in the order of steps."""
     return f"step-{step:08d}"
 
 
@@ -145,7 +145,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def prune(folder: Path, keep: int, step: int) -> None:
-    """Keep the newest `keep` checkpoints up to `step`; later ones are those that could not be read on resuming."""
+    """Delete all but the newest `keep` checkpoints up to `step`; later ones could not be read on resuming."""
     checkpoints = list_checkpoints(folder)
     past = [path for path in checkpoints if path.name <= checkpoint_name(step)]
     for path in set(checkpoints) - set(past[-keep:]):
@@ -153,7 +153,7 @@ def prune(folder: Path, keep: int, step: int) -> None:
 
 
 def trim_log(path: Path, step: int) -> None:
-    """Drop the lines after `step` from a JSONL log, and a half written one: training is about to write them again."""
+    """Drop lines after `step`, and any half-written one, from a JSONL log: training is about to write them again."""
     if not path.exists():
         return
     kept = []
@@ -168,7 +168,7 @@ def trim_log(path: Path, step: int) -> None:
 
 
 def contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors on the CPU in plain memory order, as safetensors wants them."""
+    """Tensors on the CPU, in contiguous memory order, as safetensors needs them."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
@@ -188,7 +188,7 @@ def unflatten(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -
 
 
 def start_from(network: nn.Module, folder: Path) -> None:
-    """Copy the weights of a model folder, or of a run folder, where name and shape fit; warn of those that do not."""
+    """Copy the weights of a model folder or run folder where name and shape fit; warn of those that do not."""
     source = load_companion(folder, type(network)) if type(network) in BESIDE.values() else load_pipeline(folder).unet
     before = source.state_dict()
     own = network.state_dict()

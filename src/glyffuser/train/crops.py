@@ -1,4 +1,4 @@
-"""What a step of a companion sees, each a function of seed and place: patches large and small, or whole glyphs."""
+"""What a companion's step sees, as a function of seed and place: patches, large and small, or whole glyphs."""
 
 from collections.abc import Iterable
 
@@ -19,8 +19,8 @@ from glyffuser.train.batches import Batch
 class Crops:
     """Draws any stretch of the data order; holds the data set as PNGs, and decodes what a step needs.
 
-    The small picture of a patch is the mean over its pixels, so the two agree exactly, which drawings of a font at two
-    sizes do not: hinting moves strokes. Patches begin at any pixel, so edges lie anywhere within the small pixels.
+    The small picture of a patch averages its pixels, so the two agree exactly; drawings of a font at two sizes do not,
+    since hinting moves strokes. Patches begin at any pixel, so edges lie anywhere within the small pixels.
     """
 
     def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
@@ -63,17 +63,17 @@ class Wholes:
         return len(self.pictures)
 
     def draw(self, first: int, count: int) -> Batch:
-        """The examples at `count` places of the order, from `first` on: without noise, since glyphs get none."""
+        """The examples at `count` places of the order, from `first` on: without noise, as glyphs get none here."""
         x0 = self.images(self.order(np.arange(first, first + count)))
         torch.manual_seed(int(chances(self.config.train.seed, 0, first, 1)[0, 0] * 2**53))  # for dropout
         return Batch(x0, torch.zeros_like(x0), torch.zeros(len(x0)), None)
 
     def images(self, rows: Iterable[int]) -> Tensor:
-        """Some glyphs by their numbers (B, 1, H, W), in [-1, 1]."""
+        """The glyphs with the numbers `rows` (B, 1, H, W), in [-1, 1]."""
         stacked = np.stack([self.pictures[int(row)] for row in rows])
         return torch.from_numpy(stacked)[:, None].to(self.device).float() / 127.5 - 1
 
 
 def smaller(images: Tensor, scale: int) -> Tensor:
-    """Pictures (B, C, H, W) at 1/scale of their size, each pixel a mean."""
+    """Pictures (B, C, H, W) at 1/scale of their size, each pixel a mean of those it replaces."""
     return F.avg_pool2d(images, scale)

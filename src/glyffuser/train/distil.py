@@ -1,18 +1,19 @@
-"""Distillation: a student, begun from its teacher's weights, learns to draw with fewer evaluations of the network.
+"""Distillation: a student, by default begun from its teacher's weights, learns to draw with fewer network evaluations.
 
 Three methods:
 
 - "guidance": the student predicts what the guided teacher predicts, in one evaluation instead of two (Meng et al. 2023,
   On distillation of guided diffusion models, section 3.1, with one fixed scale).
 - "consistency": from each of k noise levels the student leaps to where the guided teacher's path ends. It draws in k
-  leaps, with fresh noise between them (Song et al. 2023, Consistency models, algorithm 1; with guidance Luo et al.
-  2023, Latent consistency models). It is told the ends themselves, by the teacher's sampler, as Luhman and Luhman
-  2021 (Knowledge distillation in iterative generative models) tell them from pure noise, and not what it predicts
-  itself one step further on: on the Gaussian of the tests both drifted away together (docs/LOG.md, entry 42).
-- "moments": a student that draws in k steps, adding fresh noise between them. Where its clean image, noised again, is
-  shown to the teacher, what the teacher expects of the clean image has to be, on average, what the student drew; an
-  auxiliary network learns that average (Salimans et al. 2024, Multistep distillation of diffusion models via moment
-  matching, section 3).
+  leaps, with fresh noise between them (Song et al. 2023, Consistency models, algorithm 1; with guidance, Luo et al.
+  2023, Latent consistency models). Its targets are the ends themselves, found by the teacher's sampler, as Luhman and
+  Luhman 2021 (Knowledge distillation in iterative generative models) find them from pure noise. They are not its own
+  predictions one step further on: on the Gaussian of the tests, student and target drifted away together (docs/LOG.md,
+  entry 42).
+- "moments": the student draws in k steps, adding fresh noise between them. Its clean image is noised again and shown to
+  the teacher; the clean image that the teacher then expects has to be, on average, what the student drew. An auxiliary
+  network learns that average (Salimans et al. 2024, Multistep distillation of diffusion models via moment matching,
+  section 3).
 """
 
 from collections.abc import Callable, Mapping
@@ -32,8 +33,8 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.networks.build import kind_of
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 
-CLOSE = 0.95  # a level so close below the first of a path is left out
-HUBER = 0.00054  # the error, a pixel's, below which it counts squared (Song and Dhariwal 2023, equation 7)
+CLOSE = 0.95  # levels above this share of a path's first level are left out
+HUBER = 0.00054  # the error per pixel below which it counts squared (Song and Dhariwal 2023, equation 7)
 Network = Callable[..., Any]  # a ConditionedNetwork, perhaps wrapped for a device or compiled
 
 
@@ -45,8 +46,8 @@ def clean_image(network: Network, process: Process, xt: Tensor, sigma: Tensor, c
 
 
 class Teacher:
-    """A network that knows, as guided as `c` says: called with xt (B, C, H, W), sigma (B,) and cond, it gives the clean
-    image that it expects, float32, without a gradient. `nothing` is the condition of no text, of one row.
+    """The network to learn from, guided as `c` says: called with xt (B, C, H, W), sigma (B,) and cond, it returns the
+    clean image that it expects, float32, without a gradient. `nothing` is the condition of no text, in one row.
     """
 
     def __init__(self, network: ConditionedNetwork, nothing: Condition, c: DistilConfig):
@@ -64,7 +65,7 @@ class Teacher:
         return x0
 
     def sampled(self, x: Tensor, now: Tensor, cond: Condition | None) -> Tensor:
-        """The same as samplers ask for it: x (B, C, H, W) in x0 + sigma eps coordinates, at one noise level ()."""
+        """The same, as a denoiser for samplers: x (B, C, H, W) in x0 + sigma eps coordinates, at one noise level ()."""
         cond = self.nothing.repeat(len(x)) if cond is None else cond
         return self((self.network.process.schedule.alpha(now) * x).to(x.dtype), now.expand(len(x)), cond)
 
@@ -78,7 +79,7 @@ def guidance_loss(
     cond: Condition,
     weighting: str,
 ) -> Tensor:
-    """The training loss (B,) with what the guided teacher expects in the place of the clean image."""
+    """The training loss (B,), with what the guided teacher expects in place of the clean image."""
     x0 = teacher(xt, sigma, cond)
     prediction = student(xt, process.schedule.timestep(sigma).to(xt), **arguments(cond), return_dict=False)[0]
     return process.loss(prediction, x0, to_eps(x0, xt, sigma, process.schedule), sigma, weighting)
@@ -89,8 +90,8 @@ def path(
 ) -> list[tuple[Tensor, Tensor]]:
     """Noise levels () and images (B, C, H, W) along the ODE of a denoiser, from x at `level` to 0.
 
-    Images in x0 + sigma eps coordinates. By dpm++2m, in so many steps as lie below `level` of `path_steps` that begin
-    at pure noise.
+    Images are in x0 + sigma eps coordinates. The steps are by dpm++2m, and are those below `level` of a grid of
+    `path_steps` that begins at pure noise.
     """
     grid = schedule.sigmas(path_steps)
     sigmas = torch.cat([level[None], grid[grid < CLOSE * level]])
@@ -108,13 +109,14 @@ def consistency_loss(
     steps: int,
     path_steps: int,
 ) -> Tensor:
-    """How far (N,) the student's images are from the ends of the teacher's paths, where it is to leap from.
+    """How far (N,) the student's leaps land from the ends of the teacher's paths.
 
-    Those are the noise levels at which it draws in k = `steps`, and no others. From the noise `eps` (B, C, H, W) the
+    It leaps only from the noise levels at which it draws in k = `steps` steps. From the noise `eps` (B, C, H, W) the
     student draws down to one of them, the next at or above the first of `sigma` (B,), so that it meets there what it
-    itself has made of the levels above. From there the teacher's path begins, and the student leaps from its beginning
-    and from each lower level that it passes: N = B to k B. The distance is a root mean square but for the smallest
-    errors (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models, equation 7).
+    has itself made of the levels above. There the teacher's path begins, and the student leaps from its beginning and
+    from each lower of its levels that the path passes: N = B to k B. The distance is a root mean square, except for the
+    smallest errors (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models,
+    equation 7).
     """
     schedule = process.schedule
     leaps = schedule.sigmas(steps)[:-1]
@@ -139,10 +141,11 @@ def consistency_loss(
 
 
 class Moments(NamedTuple):
-    """What a step of "moments" makes of B glyphs.
+    """What a step of "moments" computes from B glyphs.
 
     x0: the student's clean images, with their graph; xs, then: the same noised again, to lower noise levels (B,),
-    without one; pull: the gradient of the student's losses (B,) after x0; watching: the auxiliary's losses (B,).
+    without one; pull: the gradient of the student's losses (B,) with respect to x0; watching: the auxiliary's losses
+    (B,).
     """
 
     x0: Tensor
@@ -152,7 +155,7 @@ class Moments(NamedTuple):
     watching: Tensor
 
     def student(self, further: Tensor | float = 0.0) -> Tensor:
-        """Losses (B,) of which the gradient counts, not the value: that of `pull`, and of a further pull at x0."""
+        """Losses (B,) whose gradient counts, not their value: at x0 it is `pull` plus a further pull."""
         return (self.x0 * (self.pull + further)).flatten(1).sum(dim=1)
 
 
@@ -169,9 +172,9 @@ def moments(
 ) -> Moments:
     """What the student and the auxiliary network learn from a batch (Salimans et al. 2024, algorithm 2).
 
-    The clean image that the student predicts is to move towards what the teacher expects and away from what the
-    auxiliary network expects, at a noise level of at most a share 1/steps of the way below. Both learn from one batch,
-    so a step evaluates student, teacher and auxiliary once each.
+    The clean image that the student predicts should move towards what the teacher expects and away from what the
+    auxiliary network expects, at a noise level up to 1/steps of the whole way lower. Both learn from one batch, so a
+    step evaluates student, teacher and auxiliary once each, the teacher twice where it is guided.
     """
     schedule = process.schedule
     x0 = clean_image(student, process, xt, sigma, cond)
@@ -187,7 +190,7 @@ def moments(
 
 
 def build_teacher(pipe: GlyffuserPipeline, student: ConditionedNetwork, c: DistilConfig) -> Teacher:
-    """The teacher that a pipeline holds; UserError where it does not take what the student is told."""
+    """Make a teacher from a pipeline; UserError if it does not take what the student is told."""
     own, other = student.config, pipe.unet.config
     told = (
         "cross_attention_dim",
@@ -209,12 +212,12 @@ def usual(c: DistilConfig) -> dict[str, Any]:
         return {"eta": ETA}
     if c.method == "guidance":
         return {"eta": ETA, "guidance": 1.0}
-    # Between few levels ancestral steps keep next to nothing of the noise: those of multistep consistency sampling.
+    # Between few levels ancestral steps keep almost none of the noise, like those of multistep consistency sampling.
     return {"guidance": 1.0, "steps": c.steps, "sampler": "ddpm"}
 
 
 def student_config(pipe: GlyffuserPipeline, base: Config) -> Config:
-    """`base` with the network, the process and the reader of texts of the teacher's pipeline."""
+    """`base`, changed to the network, process, text encoder and tower of the teacher's pipeline."""
     network, encoder = pipe.unet.config, pipe.text_encoder.config
     found: Mapping[str, Any] = {
         "model.kind": kind_of(pipe.unet),

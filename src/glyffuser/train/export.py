@@ -1,4 +1,4 @@
-"""What a run leaves: a pipeline around its network, or, of a companion, the network alone."""
+"""What a run leaves: a pipeline around its network or, for a companion, the network alone."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.train.distil import usual
 from glyffuser.train.parts import Parts
 
-MEASURED = 256  # glyphs by which an autoencoder's latents are normalised
+MEASURED = 256  # glyphs from which an autoencoder's latents are normalised
 
 
 def exported(parts: Parts, network: Any) -> Any:
-    """`network`, with averaged weights, as it is saved and previewed; whatever it is, it has `save_pretrained`."""
+    """`network`, with averaged weights, as it is saved and previewed; the result always has `save_pretrained`."""
     if isinstance(network, Autoencoder):
         network.normalise(parts.batches.images(range(min(MEASURED, len(parts.batches)))))
     if parts.encoder is None:

@@ -16,14 +16,14 @@ from glyffuser.networks.build import load_companion
 from glyffuser.text.tower import TextTower
 from glyffuser.train.checkpoint import trim_log
 
-LOCK = ".lock"  # its first line is the number of the process that trains there
+LOCK = ".lock"  # its first line is the id of the process that is training there
 
 
 class RunFolder:
-    """Where a run is written. Nothing is, nor is the folder made, before `open`.
+    """The folder that a run is written to. Nothing is written, not even the folder made, before `claim` or `open`.
 
     Args:
-        path: the folder. If it already holds a run, `config` may change `train` but nothing else: UserError.
+        path: the folder. If it already holds a run, `config` may change only its `train` settings; else UserError.
         config: every setting of the run.
     """
 
@@ -35,9 +35,9 @@ class RunFolder:
         self._agree()
 
     def claim(self) -> None:
-        """Keep other processes out of the folder until `close`, or until this process dies. Only its writer does so.
+        """Lock other processes out of the folder until `close`, or until this process dies. Only its writer does so.
 
-        UserError if another process is training there. Where the file system knows no locks, there is none.
+        UserError if another process is training there. On a file system without locks, nothing is locked.
         """
         if self._lock is not None:
             return
@@ -53,7 +53,7 @@ class RunFolder:
         path.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
     def open(self, step: int, tower: TextTower | None = None, autoencoder: Autoencoder | None = None) -> None:
-        """Make the folder ready for a run that goes on after `step`: its settings stand there, leftovers do not."""
+        """Make the folder ready for a run that continues after `step`: write its settings, clear leftovers away."""
         self.claim()
         for name, part in (("tower", tower), ("autoencoder", autoencoder)):
             if part is not None and not (self.path / name).exists():
@@ -70,7 +70,7 @@ class RunFolder:
             self._writer = SummaryWriter(str(self.path / "tensorboard"))
 
     def tower(self) -> TextTower | None:
-        """The tower that the run began with; None before its beginning, or where it has none."""
+        """The tower that the run began with; None if it has not begun, or has none."""
         folder = self.path / "tower"
         if not folder.exists():
             return None
@@ -82,18 +82,18 @@ class RunFolder:
             ) from error
 
     def autoencoder(self) -> Autoencoder | None:
-        """The autoencoder that the run began with; None before its beginning, or where it has none."""
+        """The autoencoder that the run began with; None if it has not begun, or has none."""
         folder = self.path / "autoencoder"
         return load_companion(folder, Autoencoder) if folder.exists() else None
 
     def log(self, facts: dict[str, float]) -> None:
-        """One more line of metrics.jsonl."""
+        """Add a line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(facts) + "\n")
         self.plot(facts)
 
     def plot(self, facts: dict[str, float]) -> None:
-        """The facts of a step for TensorBoard, where that is asked for."""
+        """Send the facts of a step to TensorBoard, if that is asked for."""
         if self._writer is not None:
             for name in facts.keys() - {"step"}:
                 self._writer.add_scalar(name, facts[name], facts["step"])

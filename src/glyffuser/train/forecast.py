@@ -1,4 +1,4 @@
-"""What a run will take, found out without beginning it: size, work, memory, speed, and when it will end."""
+"""What a run will take, measured without starting it: size, work, memory, speed, and when it will end."""
 
 import statistics
 import time
@@ -23,9 +23,9 @@ TIMED = 4  # steps, after one to warm up
 class Memory:
     """Bytes that training takes on the device, besides the data set.
 
-    `weights` are those of all networks: a student's teacher and what is trained with it are held beside it, and so is
-    the reference of one that learns from pairs; `optimizer` counts the moments of all that are trained.
-    `step` is what a step adds at most: what its forward pass keeps for the backward pass, and all gradients.
+    `weights` counts all networks: beside a student, its teacher and what is trained with it; beside a network that
+    learns from pairs, its reference. `optimizer` counts the moments of all networks that are trained. `step` is what a
+    step adds at most: what its forward pass keeps for the backward pass, and all gradients.
     """
 
     weights: int
@@ -37,7 +37,7 @@ class Memory:
 @dataclass(frozen=True)
 class End:
     """Where a run ends if every step takes as long as now: steps, minutes and passes over the data, each counted from
-    its beginning; how many of the minutes are left; and which setting ends it.
+    the beginning of the run; how many of the minutes are left; and which setting ends it.
     """
 
     steps: int
@@ -49,8 +49,8 @@ class End:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run takes. `multiply_adds` is those of one pass of one glyph through the network; a step of training takes
-    about three times as many a glyph, and a denoising step with guidance two times.
+    """What a run takes. `multiply_adds` counts those of one pass of one glyph through the network; a training step
+    takes about three times as many per glyph, and a denoising step with guidance twice as many.
     """
 
     parameters: int
@@ -62,9 +62,9 @@ class Forecast:
 
 
 def forecast(parts: Parts, state: State) -> Forecast:
-    """Take a few steps from `state`, which is of no use afterwards, and measure. Writes nothing.
+    """Take a few steps from `state`, which is of no use afterwards, and measure them. Writes nothing.
 
-    Checkpoints and previews, which take time too, are not counted.
+    Checkpoints and previews, which also take time, are not counted.
     """
     c = parts.config.train
     stepper, batch = build_stepper(parts, state), parts.batch(state.seen)
@@ -97,7 +97,7 @@ def forecast(parts: Parts, state: State) -> Forecast:
 
 
 def end(c: TrainConfig, step: int, minutes: float, seconds: float, passes_a_step: float) -> End:
-    """Where a run ends that is at `step` after `minutes`, and takes `seconds` a step from now on."""
+    """Where a run ends that has reached `step` after `minutes` and takes `seconds` per step from now on."""
     left, by = max(0, c.max_steps - step), "train.max_steps"
     if c.max_minutes:
         in_time = max(0.0, (c.max_minutes - minutes) * 60 / seconds)  # may be infinite
@@ -108,14 +108,14 @@ def end(c: TrainConfig, step: int, minutes: float, seconds: float, passes_a_step
 
 
 def multiply_adds(network: ConditionedNetwork, batch: Batch) -> int:
-    """Multiply-adds of products and convolutions in one pass through the network, a glyph."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:  # which counts two operations for each
+    """Multiply-adds of matrix products and convolutions in one pass through the network, per glyph."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:  # it counts two operations for each
         network(batch.x0, batch.t.to(batch.x0), **arguments(batch.cond), return_dict=False)
     return counter.get_total_flops() // 2 // len(batch.x0)
 
 
 def kept(forward: Callable[[], Tensor], besides: Iterable[Tensor]) -> int:
-    """Bytes that a forward pass keeps for its backward pass, but for those of the tensors `besides`."""
+    """Bytes that a forward pass keeps for its backward pass, not counting the tensors `besides`."""
     there = {tensor.untyped_storage().data_ptr() for tensor in besides}
     bytes_at: dict[int, int] = {}
 
@@ -126,7 +126,7 @@ def kept(forward: Callable[[], Tensor], besides: Iterable[Tensor]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = forward()  # held while it is counted, or another tensor could take a place that was freed
+        result = forward()  # held while bytes are counted, or another tensor could take a place that was freed
     del result
     return sum(bytes_at.values())
 

@@ -23,9 +23,9 @@ def encoded(
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """The latents float32 (N, C, h, w), on the CPU, of N glyphs uint8 (H, W); from the folder `cache` if there.
+    """The latents float32 (N, C, h, w), on the CPU, of N glyphs uint8 (H, W); from the folder `cache` if it has them.
 
-    They are kept in float16, under a name that hangs on weights, normalisation and pictures.
+    They are stored in float16, under a name that depends on weights, normalisation and pictures.
     """
     c = autoencoder.config
     shape, pictures_hash = (len(images), *images[0].shape), hashlib.sha256()

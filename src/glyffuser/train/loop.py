@@ -1,14 +1,15 @@
 """Training: one loop, a generator.
 
-    parts = setup(config)                                # touches nothing
+    parts = setup(config)                                # touches no run folder
     folder = RunFolder("runs/mine", config)
     state = State.begin(parts, folder.checkpoints)       # the newest checkpoint, or the beginning
     for progress in loop(parts, state, folder):
         ...
 
-It yields a `Progress` after every optimiser step, so progress bars, tests and figures need no callbacks. Which glyphs,
-captions, timesteps and noise a step sees is a function of the seed and of the glyphs seen before; hence a run that was
-stopped goes on exactly as if it had not been, with another number of processes too. One process writes, the first.
+It yields a `Progress` after every optimiser step, so progress bars, tests and figures need no callbacks. The glyphs,
+captions, timesteps and noise that a step sees are a function of the seed and of how many glyphs were seen before. So a
+run that was stopped continues exactly as if it had not been; with another number of processes, it sees the same and
+differs only in dropout and rounding. Only the first process writes.
 """
 
 import math
@@ -30,12 +31,12 @@ from glyffuser.train.previews import build_previews
 from glyffuser.train.state import State
 from glyffuser.train.step import build_stepper
 
-WORSE = 4.0  # a loss so many times its best running mean means that the run has diverged
-DRIFT = 1.5  # so many times the reference's error on glyphs that were preferred mean it, too
+WORSE = 4.0  # a running mean of the loss this many times its best means that the run has diverged
+DRIFT = 1.5  # so does an error on preferred glyphs this many times the reference's
 
 
 class Progress(NamedTuple):
-    """What one optimiser step did. `minutes` counts the whole run, also what was trained before a restart."""
+    """What one optimiser step did. `minutes` counts the whole run, including training before a restart."""
 
     step: int
     loss: float
@@ -48,7 +49,7 @@ class Progress(NamedTuple):
 
 @dataclass
 class Stop:
-    """Asks a loop to end after the step it is in; a signal handler may set `requested`."""
+    """Asks a loop to end after the current step; a signal handler may set `requested`."""
 
     requested: bool = False
 
@@ -58,11 +59,11 @@ class Diverged(UserError):
 
 
 def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None) -> Iterator[Progress]:
-    """Train to the end, yielding after every step. Writes log lines, previews, checkpoints and at last model/.
+    """Train to the end, yielding after every step. Writes log lines, previews, checkpoints and finally model/.
 
-    Ends after max_steps, max_minutes, or the step in which a stop was requested, each time with a checkpoint and a
-    model. To close the generator instead, or to let an exception go through it, is like a kill: the folder keeps its
-    last checkpoint. Raises Diverged for a loss that is NaN or runs away.
+    Ends after max_steps, max_minutes, or the step in which a stop was requested, always with a checkpoint and a model.
+    Closing the generator instead, or an exception that passes through it, is like a kill: the folder keeps its last
+    checkpoint. Raises Diverged for a loss that is not finite or runs away.
     """
     main, stop = parts.accelerator.is_main_process, stop or Stop()
     try:
@@ -75,7 +76,7 @@ def loop(parts: Parts, state: State, folder: RunFolder, stop: Stop | None = None
 
 
 def _steps(parts: Parts, state: State, folder: RunFolder, stop: Stop) -> Iterator[Progress]:
-    """The steps of `loop`, in a folder that is open."""
+    """The steps of `loop`, in an open folder."""
     c, main = parts.config.train, parts.accelerator.is_main_process
     stepper, previews = build_stepper(parts, state), build_previews(parts, folder.path)
     before, saved_at = time.perf_counter(), state.step
@@ -104,19 +105,19 @@ def _steps(parts: Parts, state: State, folder: RunFolder, stop: Stop) -> Iterato
         if state.step > saved_at:
             state.save(folder.checkpoints, c.keep_checkpoints)
         else:
-            prune(folder.checkpoints, c.keep_checkpoints, state.step)  # a kill may have come before the last save did
+            prune(folder.checkpoints, c.keep_checkpoints, state.step)  # a kill may have kept the last save from this
         with atomic_path(folder.path / "model") as temporary:
             exported(parts, state.averaged()).save_pretrained(temporary)
 
 
 def _watch(parts: Parts, state: State, value: float, norm: float, drift: float) -> None:
-    """Stop before a run that has gone wrong can overwrite what was good."""
+    """Raise Diverged before a run that has gone wrong can overwrite what was good."""
     c = parts.config.train
     state.mean_loss = value if math.isnan(state.mean_loss) else 0.98 * state.mean_loss + 0.02 * value
     state.best_loss = min(state.best_loss, state.mean_loss) if state.step > c.warmup_steps else math.inf
-    # After a gradient that is not finite neither are the weights; but in fp16 such steps are common, and skipped.
+    # After a gradient that is not finite, the weights are not either; but in fp16 such steps are common, and skipped.
     lost = not math.isfinite(value) or not (math.isfinite(norm) or c.mixed_precision == "fp16")
-    # A student begins where its teacher stands, so its loss is lowest at first; that of pairs may fall to next to none.
+    # A student begins where its teacher is, so its loss is lowest at first; that of pairs may fall to almost nothing.
     held = parts.teacher is not None or parts.reference is not None
     if lost or drift > DRIFT or (not held and state.mean_loss > WORSE * state.best_loss):
         raise Diverged(
@@ -127,7 +128,7 @@ def _watch(parts: Parts, state: State, value: float, norm: float, drift: float) 
 
 
 def _stopped(parts: Parts, stop: Stop) -> bool:
-    """Whether any process was asked to stop: all must agree, or the others would wait for ever."""
+    """Whether any process was asked to stop: all must agree, or the others would wait forever."""
     accelerator = parts.accelerator
     if accelerator.num_processes == 1:
         return stop.requested
@@ -139,6 +140,6 @@ def _out_of_time(parts: Parts, state: State) -> bool:
     accelerator, limit = parts.accelerator, parts.config.train.max_minutes
     if not limit:
         return False
-    if accelerator.num_processes > 1:  # clocks differ, and the learning rate hangs on them
+    if accelerator.num_processes > 1:  # clocks differ, and the learning rate depends on them
         state.minutes = float(accelerator.reduce(torch.tensor(state.minutes, device=parts.device), "mean"))
     return state.minutes >= limit

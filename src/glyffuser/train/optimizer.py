@@ -1,7 +1,7 @@
 """The optimiser: Muon for the weight matrices, AdamW for everything else; and the learning rate over a run.
 
 Muon (Jordan et al. 2024) replaces the momentum of a weight matrix by the nearest matrix with orthonormal rows or
-columns, so that no direction of a layer learns much faster than another. It needs half the memory of Adam, and here
+columns, so that no direction of a layer learns much faster than another. It needs half the memory of Adam and, here,
 fewer steps for the same loss (docs/LOG.md).
 """
 
@@ -15,13 +15,13 @@ from torch import Tensor, distributed, nn
 from glyffuser.base.devices import bfloat16_is_fast
 from glyffuser.config import TrainConfig
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the iteration's quintic: Jordan et al. 2024, found for fast convergence
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the iteration's quintic, chosen for fast convergence (Jordan et al. 2024)
 
 
 def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
     """About U V^T for each matrix U S V^T of (k, m, n): all singular values between 0.7 and 1.2.
 
-    Computed in bfloat16 where that is fast, which is exact enough; elsewhere in float32.
+    Computed in bfloat16, which is exact enough, where that is fast; elsewhere in float32.
 
     Newton-Schulz iteration X <- a X + (b A + c A A) X with A = X X^T, on matrices scaled to a norm of at most 1.
     """
@@ -37,17 +37,17 @@ def orthogonal(matrices: Tensor, iterations: int = 5) -> Tensor:
 
 
 def shared(matrices: Tensor) -> Tensor:
-    """`orthogonal` of matrices (k, m, n), of which each process works out its share and gets the others' from them.
+    """`orthogonal` of matrices (k, m, n): each process works out its share and gets the rest from the others.
 
-    All must call it with the same matrices. A single one each works out by itself.
+    All must call it with the same matrices. A single matrix is worked out by every process itself.
     """
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     if processes == 1 or len(matrices) == 1:
         return orthogonal(matrices)
     share = -(-len(matrices) // processes)
     own = torch.arange(share, device=matrices.device) + distributed.get_rank() * share
-    made = orthogonal(matrices[own % len(matrices)]).contiguous()  # the last one may have to repeat some
-    bits = made.view(torch.uint8)  # gloo moves bytes of any kind, but not every kind of number
+    made = orthogonal(matrices[own % len(matrices)]).contiguous()  # the last process may have to repeat some
+    bits = made.view(torch.uint8)  # gloo moves bytes, but not every kind of number
     parts = [torch.empty_like(bits) for _ in range(processes)]
     distributed.all_gather(parts, bits)
     return torch.cat(parts)[: len(matrices)].view(made.dtype)
@@ -76,7 +76,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -120,9 +120,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(matrices, others) of a network, by the groups it declares: Muon is for weights between hidden layers alone.
+    """(matrices, others) of a network, by the groups it declares: Muon is only for weights between hidden layers.
 
-    ValueError where a parameter is in no group, or in two.
+    ValueError if a parameter is in no group, or in two.
     """
     groups = network.parameter_groups()  # type: ignore[operator]
     others = [parameter for name, group in groups.items() if name != "matrices" for parameter in group]

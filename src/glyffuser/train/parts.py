@@ -1,4 +1,4 @@
-"""What a run works with, whatever it trains: a denoising network of glyphs, or one of its companions."""
+"""What a run works with, whatever it trains: a denoising network for glyphs, or one of its companions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,15 +20,15 @@ from glyffuser.train.distil import Teacher
 class Parts:
     """What a run works with.
 
-    The accelerator knows device, precision and processes; the batches hold glyphs, and what the network is told of
-    them; the network, on the device, has the initial weights of the seed. A denoising network of glyphs has an encoder,
-    and may have a tower; a student has a teacher, and a network that learns from pairs a reference; what works among
+    The accelerator knows device, precision and processes; the batches hold glyphs and what the network is told about
+    them; the network, on the device, has its initial weights. A denoising network for glyphs has an encoder, and may
+    have a tower; a student has a teacher, a network that learns from pairs has a reference, and one that works on
     latents has an autoencoder. A companion, which reads no text, has none of these.
     """
 
     config: Config
     accelerator: Accelerator
-    batches: Any  # Batches, PairBatches or Crops: draw(first, count), and their length, the number of glyphs
+    batches: Any  # Batches, PairBatches, Crops or Wholes: draw(first, count), and a length, in glyphs or pairs
     network: Any  # a ConditionedNetwork, or one of its companions
     encoder: TextEncoder | None = None
     tower: TextTower | None = None
@@ -43,13 +43,13 @@ class Parts:
 
     @property
     def process(self) -> Process:
-        """The process that a denoiser is trained for; the network's own."""
+        """The process that a denoiser is trained for: the network's own."""
         return self.network.process
 
     def batch(self, first: int, part: int = 0) -> Batch:
-        """The examples of a step for this process: of its share, the part of that number, of `train.accumulate`.
+        """This process's examples in a step: of its share, the part with number `part`, of `train.accumulate` in all.
 
-        `first` is the place in the endless data order at which the step begins: how many glyphs steps have seen before.
+        `first` is the place in the endless data order where the step begins: how many glyphs earlier steps have seen.
         """
         a, c = self.accelerator, self.config.train
         count = c.batch_size // (a.num_processes * c.accumulate)

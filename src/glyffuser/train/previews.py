@@ -40,9 +40,9 @@ STEPS = 20  # at most
 
 
 class Previews:
-    """Writes samples/step-<step>.png, a row a prompt, and a line of scores.jsonl in a run folder.
+    """Writes samples/step-<step>.png, one row per prompt, and a line of scores.jsonl in a run folder.
 
-    examine: gives further scores of a network, if any.
+    examine: returns further scores of a network, if any.
     """
 
     def __init__(self, out: Path, examine: Callable[[ConditionedNetwork], dict[str, float]] = lambda network: {}):
@@ -51,8 +51,8 @@ class Previews:
 
     def __call__(self, pipe: GlyffuserPipeline, step: int) -> dict[str, float]:
         """Draw, write, and return the scores: `radical_hits`, glyphs with the right radical, and `flagged`, implausible
-        ones; both as shares. A model that takes no text draws as many glyphs, and hits by chance. Of a network that
-        learns from pairs also what `train/align.py: PairBatches` examines.
+        ones; both as shares. A model that takes no text draws as many glyphs, and hits by chance. A network that learns
+        from pairs also has the scores that `train/align.py: PairBatches` examines.
         """
         self.judges = self.judges or load_judges()
         texts = ["" if pipe.unconditional else prompt.text for prompt in PROMPTS for _ in range(SEEDS)]
@@ -66,11 +66,11 @@ class Previews:
 
 
 class Comparisons:
-    """Writes samples/step-<step>.png of a companion, a row a glyph it has not seen.
+    """Writes samples/step-<step>.png of a companion, with glyphs that it has not seen.
 
-    Of an upscaler: small, bicubic, drawn, real; the line of scores.jsonl holds `error`, the mean distance in grey, 0 to
-    1, from the real picture, and `bicubic`, that of the small one enlarged by a bicubic curve. Of an autoencoder: real,
-    and decoded; `error` is that of the decoded one.
+    For an upscaler, one row per glyph: small, bicubic, drawn, real; the line of scores.jsonl holds `error`, the mean
+    distance in grey, 0 to 1, from the real picture, and `bicubic`, that of the small one enlarged by a bicubic curve.
+    For an autoencoder, two glyphs per row, each real and decoded; `error` is that of the decoded one.
     """
 
     def __init__(self, out: Path, data: str):
@@ -98,12 +98,12 @@ class Comparisons:
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean distance in grey, 0 to 1, of pictures uint8."""
+    """Mean distance in grey, 0 to 1, between pictures uint8."""
     return float(np.abs(one.astype(int) - other).mean() / 255)
 
 
 def _write(out: Path, step: int, pictures: np.ndarray, scores: dict[str, float]) -> dict[str, float]:
-    """One preview in a run folder: its sheet, four a row, and a line of scores, which are returned."""
+    """Write one preview into a run folder: its sheet, four pictures a row, and a line of scores. Return the scores."""
     with atomic_path(out / "samples" / f"step-{step:08d}.png") as temporary:
         grid([Image.fromarray(picture) for picture in pictures], SEEDS).save(temporary)
     with (out / "scores.jsonl").open("a") as file:
@@ -121,7 +121,7 @@ def build_previews(parts: Parts, out: Path) -> Previews | Comparisons:
 
 
 def read_previews(run: Path) -> dict[int, np.ndarray]:
-    """Step -> its preview, uint8 (prompts, seeds, H, W), of a run folder; others than PROMPTS x SEEDS are left out."""
+    """Step -> preview, uint8 (prompts, seeds, H, W), in a run folder; sheets not of PROMPTS x SEEDS are left out."""
     previews = {}
     for path in sorted((run / "samples").glob("step-*.png")):
         match = re.fullmatch(r"step-(\d+)\.png", path.name)

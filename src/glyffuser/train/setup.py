@@ -1,6 +1,6 @@
 """What a run needs, from its configuration alone.
 
-`setup` reads the data set, loads the text encoder and builds the network. It knows of no run folder, so that a run can
+`setup` reads the data set, loads the text encoder and builds the network. It knows nothing of run folders, so a run can
 be looked at without being changed.
 """
 
@@ -43,8 +43,8 @@ from glyffuser.train.distil import build_teacher
 from glyffuser.train.latents import encoded
 from glyffuser.train.parts import Parts
 
-PATIENCE = timedelta(hours=2)  # of processes that wait for another: the first alone encodes captions
-# What accelerate can also do, but nothing here is made for: they cut weights up, and Muon needs whole matrices.
+PATIENCE = timedelta(hours=2)  # how long processes wait for one another: only the first encodes captions
+# What accelerate can also do but is not supported here: these cut weights up, and Muon needs whole matrices.
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
@@ -54,13 +54,14 @@ def setup(
     tower: TextTower | None = None,
     autoencoder: Autoencoder | None = None,
 ) -> Parts:
-    """Build the parts of a run. Nothing is written but caches beside the data set, of encoded captions and latents.
+    """Build the parts of a run. Writes only caches of encoded captions and latents, beside the data set.
 
     Args:
         config: every setting.
         progress: called as progress(done, total) while captions are encoded, and while a tower is fitted.
-        tower: the run's own, if it has begun; else one is fitted where the settings want one, which takes a minute.
-        autoencoder: the run's own, if it has begun; else that which the settings name, if they do.
+        tower: the run's own, if it has begun; else that of its teacher or of the model it starts from is taken, or one
+            is fitted if the settings want one, which takes a minute.
+        autoencoder: the run's own, if it has begun; else the one that the settings name, if any.
 
     Raises: UserError for a data set, an encoder or settings that cannot be used.
     """
@@ -108,9 +109,9 @@ def setup(
 
 
 def _tower_before(config: Config, encoder: TextEncoder, master: GlyffuserPipeline | None) -> TextTower | None:
-    """The tower of a teacher, or of the model that the run starts from, whose vectors the network knows to read.
+    """The tower of the teacher, or of the model that the run starts from, whose vectors the network can read.
 
-    None where there is none, or where that of the other model does not fit the settings.
+    None if there is none, or if that of the model to start from does not fit the settings.
     """
     if master is not None:
         return master.tower
@@ -125,7 +126,7 @@ def _tower_before(config: Config, encoder: TextEncoder, master: GlyffuserPipelin
 
 
 def _captions(config: Config, data: GlyphFacts) -> Captions:
-    """The captions of all characters, as the settings have them; where a network takes no text, the empty one alone."""
+    """The captions of all characters, as the settings say; if the network takes no text, only the empty one."""
     if config.model.text_route == "none":
         return build_captions([""] * len(data), [[] for _ in data.chars])
     further = [compositions(data.chars, data.senses)] if config.data.composition else []
@@ -137,8 +138,8 @@ def _captions(config: Config, data: GlyphFacts) -> Captions:
 
 
 def begin(mixed_precision: str, cpu: bool) -> Accelerator:
-    """What knows device, precision and processes. Under torchrun every process has the whole network, and they average
-    their gradients. UserError where accelerate is configured to cut networks up.
+    """Make the accelerator, which knows device, precision and processes. Under torchrun every process has the whole
+    network, and they average their gradients. UserError if accelerate is configured to cut networks up.
     """
     handlers = [
         DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
@@ -154,7 +155,7 @@ def begin(mixed_precision: str, cpu: bool) -> Accelerator:
 
 
 def check_shares(config: Config, processes: int) -> None:
-    """UserError unless the glyphs of a step can be shared evenly by the processes, and by the parts of each."""
+    """UserError unless the glyphs of a step can be shared evenly among the processes, and among the parts of each."""
     size, parts = config.train.batch_size, config.train.accumulate
     shares = processes * parts
     if size % shares:
@@ -168,9 +169,9 @@ def check_shares(config: Config, processes: int) -> None:
 
 
 def _autoencoder(config: Config, own: Autoencoder | None) -> Autoencoder | None:
-    """The run's own autoencoder, or that which the settings name; None where they name none.
+    """The run's own autoencoder, or the one that the settings name; None if they name none.
 
-    UserError where there is no such thing, or where it does not fit the other settings.
+    UserError if there is no such autoencoder, or if it does not fit the other settings.
     """
     name = config.model.autoencoder
     if not name:
@@ -193,7 +194,7 @@ def _to_latents(
     accelerator: Accelerator,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Tensor | None, dict[str, int]]:
-    """The latents of all glyphs, and what the network is told of their size; none where there is no autoencoder."""
+    """The latents of all glyphs, and the network's settings for their size; neither without an autoencoder."""
     if autoencoder is None:
         return None, {}
     with accelerator.main_process_first():
@@ -204,13 +205,13 @@ def _to_latents(
 
 
 def _setup_aligned(config: Config, accelerator: Accelerator) -> Parts:
-    """The parts of a run that learns from pairs: all but these are those of the model that it begins as."""
+    """The parts of a run that learns from pairs; all but the pairs come from the model that it begins as."""
     if config.distil.teacher:
         raise UserError("a student learns from its teacher, not from pairs; leave out distil.teacher")
     pairs, pipe = read_pairs(config.align.pairs), load_pipeline(config.align.reference)
     check_pairs(pairs, pipe, config)
     pipe = pipe.to(accelerator.device)
-    # Without dropout, so that it begins as the reference and differs from it by what it has learnt alone.
+    # Without dropout, so that it begins as the reference and differs from it only by what it has learnt.
     network = deepcopy(pipe.unet).train(False).requires_grad_(True)
     cond = conditions(pipe, usable(pairs))
     batches = PairBatches(config, pairs, cond, network.process, accelerator.device)
@@ -219,7 +220,7 @@ def _setup_aligned(config: Config, accelerator: Accelerator) -> Parts:
 
 
 def _setup_companion(config: Config, accelerator: Accelerator) -> Parts:
-    """The parts of a run that trains a network which reads no text."""
+    """The parts of a run that trains a companion, which reads no text."""
     if config.distil.teacher:
         raise UserError(f"an {config.model.kind} has no teacher; leave out distil.teacher")
     pictures, process = read_pictures(config.data.path, "train"), process_of(config)
@@ -231,7 +232,7 @@ def _setup_companion(config: Config, accelerator: Accelerator) -> Parts:
 
 
 def process_of(config: Config) -> Process:
-    """The process that the settings describe; UserError where they contradict one another."""
+    """The process that the settings describe; UserError if they contradict one another."""
     d = config.diffusion
     try:
         return Process(Schedule(d.schedule, d.T, d.shift, d.zero_terminal), d.prediction_type)
@@ -277,7 +278,7 @@ def _read_texts(
 
 
 def precision(wanted: str) -> str:
-    """The precision to train in: bfloat16 becomes "no", float32, where bfloat16 is slower."""
+    """The precision to train in: "bf16" becomes "no", which is float32, where bfloat16 is not fast."""
     return "no" if wanted == "bf16" and not bfloat16_is_fast(default_device()) else wanted
 
 

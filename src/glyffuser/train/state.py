@@ -1,4 +1,4 @@
-"""Where a run stands: all that a checkpoint holds, and that a step changes."""
+"""Where a run stands: everything that a checkpoint holds and a step changes."""
 
 import math
 from copy import deepcopy
@@ -21,12 +21,12 @@ from glyffuser.train.parts import Parts
 
 @dataclass
 class State:
-    """The weights, their averages and the optimiser, how far they are, and how the loss has gone.
+    """The weights, their averages and the optimiser; how far training has come, and how the loss has gone.
 
-    `seen` is the number of glyphs that all steps have seen, with repetitions: the place in the endless data order from
-    which the next step goes on, whatever the number of processes. `minutes` counts the whole run, also what was trained
+    `seen` is the number of glyphs that all steps have seen, repetitions included: the place in the endless data order
+    where the next step begins, whatever the number of processes. `minutes` counts the whole run, including training
     before a restart. `mean_loss` is a running mean, NaN before the first step; `best_loss` is its lowest since the
-    warm-up, infinite before. `beside` are the networks that are trained beside a student of "moments", by name, each
+    warm-up, infinite before. `beside` holds the networks that are trained beside a student of "moments", by name, each
     with an optimiser: "auxiliary", and perhaps "discriminator".
     """
 
@@ -42,9 +42,9 @@ class State:
 
     @classmethod
     def begin(cls, parts: Parts, checkpoints: Path | None = None) -> "State":
-        """The state from which a run goes on: its newest checkpoint's, else the beginning. Only reads.
+        """The state from which a run continues: that of its newest checkpoint, else the beginning. Writes nothing.
 
-        It takes `parts.network` over: what it loads, and what steps change, are that network's weights.
+        It takes over `parts.network`: weights are loaded into that network, and steps change them there.
         """
         c, d = parts.config.train, parts.config.distil
         init = c.init or d.teacher
@@ -64,9 +64,9 @@ class State:
         return state
 
     def load(self, folder: Path, batch_size: int) -> bool:
-        """Take over the newest whole checkpoint in `folder`; False where there is none. UserError as `resume` says.
+        """Load the newest whole checkpoint in `folder`; False if there is none. UserError as in `resume`.
 
-        Older checkpoints do not say how many glyphs they have seen: then every step had `batch_size`.
+        Older checkpoints do not say how many glyphs they have seen; every step is then taken to have had `batch_size`.
         """
         found = resume(folder, self.network, self.ema, self.optimizer, self.beside)
         if found is None:
@@ -77,7 +77,7 @@ class State:
         return True
 
     def save(self, folder: Path, keep: int) -> None:
-        """Write a checkpoint in `folder` and forget all but the newest `keep`."""
+        """Write a checkpoint in `folder` and delete all but the newest `keep`."""
         extra = {name: getattr(self, name) for name in ("seen", "minutes", "mean_loss", "best_loss")}
         try:
             save_checkpoint(folder, self.step, self.network, self.ema, self.optimizer, extra, self.beside)

@@ -1,9 +1,9 @@
 """One optimiser step: noise a batch, ask the network, and move its weights and their averages.
 
-With several processes each has the whole network and takes its share of the step's glyphs; gradients are averaged over
-all (DistributedDataParallel, by accelerate) before anything is made of them. So every process clips the same gradient,
-gets the same matrices from Muon, which shares them out, and the averaged weights are the same everywhere, as if there
-were one process.
+With several processes, each has the whole network and takes its share of the step's glyphs; gradients are averaged over
+all of them (DistributedDataParallel, by accelerate) before they are used. So every process clips the same gradient and
+gets the same matrices from Muon, which shares out the work on them, and the averaged weights are the same everywhere,
+and those of one process but for dropout and rounding.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,13 +28,13 @@ class Stepper:
 
     def __init__(self, parts: Parts, state: State):
         self.parts, self.state, c = parts, state, parts.config.train
-        self.facts: dict[str, float] = {}  # of the last step, for the log, beside the loss
+        self.facts: dict[str, float] = {}  # of the last step, for the log, besides the loss
         self.wrapped, self.optimizer = parts.accelerator.prepare(state.network, state.optimizer)
         self.network = torch.compile(self.wrapped) if c.compile else self.wrapped
 
     def __call__(self, batches: Iterable[Batch], lr: float) -> tuple[float, float]:
-        """One step at the learning rate `lr` from `train.accumulate` batches of equal length, drawn as they are needed;
-        returns the loss, a mean over batches and processes, and the gradient's norm.
+        """Take one step at the learning rate `lr` from `train.accumulate` batches of equal length, drawn as they are
+        needed; return the loss, a mean over batches and processes, and the gradient's norm.
         """
         values = []
         for part, batch in enumerate(batches, start=1):
@@ -45,7 +45,7 @@ class Stepper:
         return self.mean(values), norm
 
     def apart(self, part: int, *networks: torch.nn.Module) -> ExitStack:
-        """A context for part 1, 2 ... of a step: gradients stay with their process until the last one."""
+        """A context for part 1, 2 ... of a step: until the last part, gradients stay with their process."""
         stack = ExitStack()
         if part < self.parts.config.train.accumulate:
             for network in networks:
@@ -53,13 +53,13 @@ class Stepper:
         return stack
 
     def pull(self, value: Tensor) -> Tensor:
-        """Add the gradient of a loss, one of `train.accumulate` that a step has the mean of; returns its share."""
+        """Add the gradient of a loss, one of `train.accumulate` that a step averages; return its share of the mean."""
         value = value / self.parts.config.train.accumulate
         self.parts.accelerator.backward(value)
         return value.detach()
 
     def mean(self, values: list[Tensor]) -> float:
-        """The loss of a step, the mean over processes, from the shares that `pull` gave."""
+        """The loss of a step, a mean over processes, from the shares that `pull` returned."""
         return float(self.parts.accelerator.reduce(torch.stack(values).sum(), "mean"))
 
     def loss(self, batch: Batch) -> Tensor:
@@ -77,10 +77,10 @@ class Stepper:
         return noised(batch.x0, batch.eps, sigma, schedule), sigma
 
     def move(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, lr: float) -> float:
-        """Go down the gradient that was pulled together, at the learning rate `lr`; returns its norm."""
+        """Step down the gradient that `pull` has added up, at the learning rate `lr`; return its norm."""
         for group in optimizer.param_groups:
             group["lr"] = lr
-        self.parts.accelerator.unscale_gradients(optimizer)  # of this one alone: another may not have moved yet
+        self.parts.accelerator.unscale_gradients(optimizer)  # of this one only: another may not have moved yet
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), self.parts.config.train.grad_clip)
         optimizer.step()
         optimizer.zero_grad()
@@ -88,10 +88,10 @@ class Stepper:
 
 
 class AutoencoderStepper(Stepper):
-    """Steps of an autoencoder, which sees no noised glyph."""
+    """Steps of an autoencoder, which sees no noised glyphs."""
 
     def loss(self, batch: Batch) -> Tensor:
-        """How far glyphs come back from where they were, the mean over a batch."""
+        """The mean of `autoencoder_loss` over a batch."""
         with self.parts.accelerator.autocast():
             made = self.network(batch.x0)
         return autoencoder_loss(made, batch.x0).mean()
@@ -105,7 +105,7 @@ class GuidanceStepper(Stepper):
         self.teacher = teacher
 
     def loss(self, batch: Batch) -> Tensor:
-        """As a network's that learns from glyphs, with the teacher's expectation in the place of the glyph."""
+        """The loss of ordinary training, with the teacher's expectation in place of the glyph."""
         xt, sigma = self.noised(batch)
         process, weighting = self.parts.process, self.parts.config.diffusion.weighting
         with self.parts.accelerator.autocast():
@@ -116,7 +116,7 @@ class ConsistencyStepper(GuidanceStepper):
     """Steps of a student that learns to leap to the end of its teacher's path."""
 
     def loss(self, batch: Batch) -> Tensor:
-        """The mean distance of a batch between where the student leaps to and where the paths end."""
+        """The mean distance, in a batch, between where the student's leaps land and where the teacher's paths end."""
         parts, c = self.parts, self.parts.config.distil
         sigma = parts.process.schedule.sigma(batch.t)
         told = (parts.process, batch.eps, sigma, batch.cond, c.steps, c.path_steps)
@@ -125,8 +125,8 @@ class ConsistencyStepper(GuidanceStepper):
 
 
 class PairStepper(Stepper):
-    """Steps of a network that learns from pairs. Its facts are `accuracy`, the share of the pairs of the last batch
-    of which it prefers what was preferred, and `drift`, see `train/align.py: Preference`.
+    """Steps of a network that learns from pairs. Its facts are `accuracy`, the share of the last batch's pairs with a
+    positive margin, and `drift`: see `train/align.py: Preference`.
     """
 
     def __init__(self, parts: Parts, state: State, reference: Reference):
@@ -147,7 +147,7 @@ class PairStepper(Stepper):
 class MomentStepper(Stepper):
     """Steps of a student that learns to draw in few steps, and of the networks that watch it.
 
-    Its facts are, where there is a discriminator, `discriminator`, its loss: 2 log 2 where it can tell nothing.
+    With a discriminator, its facts are `discriminator`, that network's loss: 2 log 2 if it cannot tell real from drawn.
     """
 
     def __init__(self, parts: Parts, state: State, teacher: Teacher):
@@ -156,7 +156,7 @@ class MomentStepper(Stepper):
         self.beside = {name: parts.accelerator.prepare(*each) for name, each in state.beside.items()}
 
     def __call__(self, batches: Iterable[Batch], lr: float) -> tuple[float, float]:
-        """One step of all networks; returns the auxiliary network's loss, and the norm of the student's gradient."""
+        """Take one step of all networks; return the auxiliary network's loss and the norm of the student's gradient."""
         state, values, told = self.state, [], []
         for part, batch in enumerate(batches, start=1):
             with self.apart(part, self.wrapped, *(network for network, _ in self.beside.values())):
@@ -199,7 +199,7 @@ class MomentStepper(Stepper):
         return made.student(trial.pull).mean(), made.watching.mean(), judging.mean()
 
 
-STEPPERS: dict[str, Callable[[Parts, State, Teacher], Stepper]] = {  # one a name of DISTILLATIONS
+STEPPERS: dict[str, Callable[[Parts, State, Teacher], Stepper]] = {  # one per name of DISTILLATIONS
     "guidance": GuidanceStepper,
     "consistency": ConsistencyStepper,
     "moments": MomentStepper,
@@ -207,7 +207,7 @@ STEPPERS: dict[str, Callable[[Parts, State, Teacher], Stepper]] = {  # one a nam
 
 
 def build_stepper(parts: Parts, state: State) -> Stepper:
-    """The stepper of a run, by what it trains and from what."""
+    """The stepper of a run, by what it trains and what that learns from."""
     if isinstance(parts.network, Autoencoder):
         return AutoencoderStepper(parts, state)
     if parts.reference is not None:

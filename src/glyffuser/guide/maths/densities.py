@@ -9,8 +9,8 @@ CELLS = 320  # of a density's grid, each way
 def kernel_density(points: np.ndarray, bandwidth: float, reach: float, cells: int = CELLS) -> np.ndarray:
     """Kernel density estimate with a Gaussian kernel: float64 (cells, cells), rows y upwards, over [-reach, reach]^2.
 
-    Every point is shared among its four nearest cells, then all are blurred at once; what lies outside is lost. The
-    error is of the order (cell side / bandwidth)^2, so the grid is made finer if the bandwidth requires it.
+    Each point is shared among its four nearest cells and all are blurred at once; what falls outside is lost. The error
+    is of the order (cell side / bandwidth)^2, so the grid is refined where the bandwidth requires it.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -27,14 +27,14 @@ def kernel_density(points: np.ndarray, bandwidth: float, reach: float, cells: in
             weight = np.abs(1 - right - part[:, 0]) * np.abs(1 - up - part[:, 1])
             inside = (x >= 0) & (x < n) & (y >= 0) & (y < n)
             np.add.at(counts, (y[inside], x[inside]), weight[inside])
-    # Sharing among cells is itself a small blur, of variance 1/6 cell^2 on average; the kernel makes up for it.
+    # Sharing among cells is itself a small blur, of variance 1/6 cell^2 on average, which the kernel makes up for.
     blur = np.sqrt(max((bandwidth / side) ** 2 - 1 / 6, 0.0))
     heights = gaussian_filter(counts, blur, mode="constant", truncate=5.0) / (len(points) * side**2)
     return heights.reshape(cells, finer, cells, finer).mean(axis=(1, 3))
 
 
 def noised_density(points: np.ndarray, alpha_bar: float, bandwidth: float, reach: float) -> np.ndarray:
-    """Density of q(xt) in closed form, where q(x0) is the kernel density estimate: see `kernel_density` for the grid.
+    """Density of q(xt) in closed form, where q(x0) is the kernel density estimate; `kernel_density` describes the grid.
 
     xt = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, equation 4), so every kernel stays a Gaussian.
     """
@@ -43,7 +43,7 @@ def noised_density(points: np.ndarray, alpha_bar: float, bandwidth: float, reach
 
 
 def mixture_score(x: np.ndarray, points: np.ndarray, sigma: float) -> np.ndarray:
-    """Gradient of log q at x (M, d), exactly, where q is the points (N, d) with Gaussian noise of level sigma: (M, d).
+    """Exact gradient of log q at x (M, d), where q is the points (N, d) with Gaussian noise of level sigma: (M, d).
 
     q is a mixture of N Gaussians; its score is the mean of the pulls (point - x) / sigma^2, each weighted by the
     probability that x came from that point.
@@ -64,10 +64,10 @@ def mixture_log_density(x: np.ndarray, points: np.ndarray, sigma: float) -> np.n
 
 
 def eps_of_draws(points: np.ndarray, sigma: float, n: int, cells: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Average noise of n random draws x = x0 + sigma * eps, cell by cell: two arrays (M, 2).
+    """Average noise, cell by cell, of n random draws x = x0 + sigma * eps: two arrays (M, 2).
 
-    Returns the mean x and the mean eps of each cell of a cells x cells grid that has 200 draws or more. By Tweedie's
-    formula (Efron 2011) the mean eps at x is -sigma * score(x).
+    Returns the mean x and mean eps of each cell, in a cells x cells grid, with 200 draws or more. By Tweedie's formula
+    (Efron 2011) the mean eps at x is -sigma * score(x).
     """
     rng = np.random.default_rng(seed)
     eps = rng.standard_normal((n, 2))

@@ -1,4 +1,4 @@
-"""The atlas: every glyph of the data set as a point in two dimensions, so that similar glyphs stand together.
+"""The atlas: every glyph of the data set as a point in two dimensions, with similar glyphs close together.
 
 A glyph's picture is averaged to 32 x 32 pixels and written in the coordinates of the 50 directions in which glyphs
 differ most (principal components). UMAP (McInnes, Healy and Melville 2018) then lays the glyphs out in a plane. The
@@ -23,11 +23,11 @@ from glyffuser.base.files import atomic_path
 if TYPE_CHECKING:
     from glyffuser.guide.inputs import Inputs
 
-VERSION = 1  # of the way the map is made: raise it, and cached maps are made anew
+VERSION = 1  # of how the map is made; raise it to have cached maps made anew
 SIDE = 32  # pixels
 COMPONENTS = 50
 NEIGHBOURS = 15
-MIN_DIST = 0.1  # of UMAP: how tightly it may pack
+MIN_DIST = 0.1  # UMAP's: how tightly it may pack points
 BLOCK = 2048  # rows of the distance table at a time
 
 
@@ -47,7 +47,7 @@ class Atlas:
 
     @cached_property
     def points(self) -> np.ndarray:
-        """The coordinates moved and scaled to mean 0 and mean variance 1, float64 (N, 2): "data" to be noised."""
+        """The coordinates shifted and scaled to mean 0 and mean variance 1, float64 (N, 2): "data" to be noised."""
         centred = self.coordinates.astype(np.float64) - self.coordinates.mean(axis=0, dtype=np.float64)
         return centred / np.sqrt((centred**2).mean())
 
@@ -58,20 +58,20 @@ class Atlas:
     def project(self, images: np.ndarray, neighbours: int = NEIGHBOURS) -> np.ndarray:
         """Where pictures uint8 (B, H, W) belong on the map: float64 (B, 2), in the units of `points`.
 
-        The mean of the places of the nearest glyphs of the map, in feature space, weighted by 1 / distance^2 (Shepard
-        1968); a glyph of the map itself lands exactly on its own place.
+        The mean place of the map's nearest glyphs in feature space, weighted by 1 / distance^2 (Shepard 1968); a glyph
+        of the map itself lands exactly on its own place.
         """
         nearest, distance = nearest_rows(self.embed(images), self.features, min(neighbours, len(self.features)))
         places = self.points[nearest]  # (B, k, 2)
         weight = 1 / np.maximum(distance.astype(np.float64), 1e-9) ** 2
         mixed = (places * weight[:, :, None]).sum(axis=1) / weight.sum(axis=1)[:, None]
-        # Distances come from float32 products: anything this close is the same picture.
+        # Features come from float32 products: anything this close is the same picture.
         same = distance[:, 0] <= 1e-3
         return np.where(same[:, None], places[:, 0], mixed)
 
 
 def load_or_compute(inputs: "Inputs") -> Atlas:
-    """The atlas of `inputs.data` from the cache folder, or computed (a minute on one core) and cached there."""
+    """Load the atlas of `inputs.data` from the cache folder, or compute (a minute on one core) and cache it there."""
     path = atlas_path(inputs)
     if path.is_file():
         try:
@@ -112,7 +112,7 @@ def compute(images: np.ndarray, codepoints: np.ndarray, seed: int = 0) -> Atlas:
         init="pca" if len(features) < 4 * COMPONENTS else "spectral",  # the spectral start fails on very few points
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed means one thread, and that new points need another method
+        warnings.simplefilter("ignore")  # about a seed meaning one thread, and new points needing another method
         with threads_kept():
             coordinates = reducer.fit_transform(features)
     return Atlas(coordinates.astype(np.float32), features, mean, components, codepoints)
@@ -120,7 +120,7 @@ def compute(images: np.ndarray, codepoints: np.ndarray, seed: int = 0) -> Atlas:
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """Keep the number of threads of torch: numba, which UMAP runs on, sets that of the whole process to all cores."""
+    """Keep torch's number of threads: numba, which UMAP runs on, sets it to all cores for the whole process."""
     import torch
 
     threads = torch.get_num_threads()
@@ -149,7 +149,7 @@ def principal_components(centred: np.ndarray, k: int) -> np.ndarray:
 
 
 def nearest_rows(queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of `rows` (N, K) for each query (B, K), nearest first: numbers int64 (B, k), distances (B, k)."""
+    """The k nearest of `rows` (N, K) for each query (B, K), nearest first: indices int64 (B, k), distances (B, k)."""
     number = np.empty((len(queries), k), np.int64)
     distance = np.empty((len(queries), k), np.float32)
     squares = (rows**2).sum(axis=1)
@@ -157,7 +157,7 @@ def nearest_rows(queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndar
         block = queries[first : first + BLOCK]
         table = (block**2).sum(axis=1)[:, None] + squares - 2 * block @ rows.T  # (BLOCK, N)
         chosen = np.argpartition(table, k - 1, axis=1)[:, :k]
-        # The table's differences cancel for near rows: measure the few that are left directly.
+        # Differences in the table cancel for near rows: measure the few that are left directly.
         exact = np.sqrt(((block[:, None] - rows[chosen]) ** 2).sum(axis=2))
         order = exact.argsort(axis=1, kind="stable")
         number[first : first + BLOCK] = np.take_along_axis(chosen, order, axis=1)
@@ -168,7 +168,7 @@ def nearest_rows(queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndar
 def _umap() -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that TensorFlow is missing
+            warnings.simplefilter("ignore")  # about TensorFlow being missing
             import umap
     except ImportError as error:
         raise UserError("umap-learn is missing; pip install 'glyffuser[guide]'") from error

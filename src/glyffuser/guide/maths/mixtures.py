@@ -1,7 +1,7 @@
-"""Toy distributions whose every noised density, score and best denoiser are known in closed form.
+"""Toy distributions whose noised densities, scores and best denoisers are all known in closed form.
 
-On them a sampler can be watched without a network, and a claim checked to the last digit. All are mixtures of
-round Gaussians; noise of level sigma only widens each Gaussian from spread s to sqrt(s^2 + sigma^2).
+With them a sampler can be watched without a network, and a claim checked to the last digit. Noise of level sigma
+only widens each round Gaussian of a `Mixture` from spread s to sqrt(s^2 + sigma^2).
 """
 
 import math
@@ -32,7 +32,7 @@ class Mixture:
         return self.means[chosen] + self.spread.expand(len(self.weights))[chosen, None] * noise
 
     def log_terms(self, x: Tensor, sigma: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-        """log of each component's share of the density at x (B, d) noised to level sigma: (B, K); its variance (K,)."""
+        """Log of each component's part of the density noised to level sigma, at x (B, d): (B, K); its variance (K,)."""
         x = x.double()
         variance = (self.spread**2 + torch.as_tensor(sigma, dtype=torch.float64) ** 2).expand(len(self.weights))
         squared = (x[:, None, :] - self.means[None]).square().sum(-1)  # (B, K)
@@ -40,7 +40,7 @@ class Mixture:
         return logs, variance
 
     def log_density(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
-        """log q at points x (B, d) of the distribution of x0 + sigma * eps: (B,)."""
+        """log q at x (B, d), where q is the distribution of x0 + sigma * eps: (B,)."""
         return self.log_terms(x, sigma)[0].logsumexp(dim=1)
 
     def score(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
@@ -74,7 +74,7 @@ def ink_mixture(
 
 @dataclass(frozen=True)
 class JointNormal:
-    """A mixture of K correlated normals over (x, y), for the picture of a conditional density.
+    """A mixture of K correlated normals over (x, y), to picture a conditional density.
 
     weights (K,), means (K, 2), covariances (K, 2, 2), numpy float64.
     """

@@ -13,14 +13,14 @@ STRUCTURES = ("one piece", "side by side", "one above another", "surrounding")
 _SIDE = 64  # pixels at which pictures are measured
 _BEND = 0.02  # cost of a step sideways, in pixels of full ink
 _CUT = 0.5  # the most ink that a cut may cross, in pixels, bends included
-_SHARE = 0.12  # of the ink that must be left on either side of a cut
+_SHARE = 0.12  # of the ink: the least that a cut leaves on either side
 _BAND = 0.14  # how close to a side of the ink's box a surrounding stroke runs
-_LONG = (0.8, 0.7)  # how much of that side it covers: left and right, top and bottom
+_LONG = (0.8, 0.7)  # how much of that side it must cover: left and right, top and bottom
 BLOCK = 1024
 
 
 def structures(images: np.ndarray) -> np.ndarray:
-    """A number into STRUCTURES for each picture uint8 (N, H, W), ink 0: int8 (N,)."""
+    """An index into STRUCTURES for each picture uint8 (N, H, W), ink 0: int8 (N,)."""
     from glyffuser.guide.maths.map_layout import shrink
 
     found = np.zeros(len(images), np.int8)

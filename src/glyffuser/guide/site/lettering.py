@@ -1,4 +1,4 @@
-"""The font of the pages: the few hundred characters they use, subset from a CJK font and put into the style sheet."""
+"""The font of the pages: the few hundred characters they use, cut from a CJK font and embedded in the style sheet."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.data.fonts import default_font
 from glyffuser.data.radicals import RADICALS
 
-# Maps write the radicals of their legends into the page by script, where they are not seen from here.
+# The radicals in the legends of maps are written by script, so they do not appear in the HTML.
 ALWAYS = string.printable.strip() + " −" + "".join(radical.form for radical in RADICALS)
 
 
@@ -28,7 +28,7 @@ def font_css(html: str) -> str:
     options.drop_tables += ["vhea", "vmtx", "VORG", "BASE", "GPOS"] if "GPOS" not in font else ["vhea", "vmtx", "VORG"]
     cutter = subset.Subsetter(options)
     seen = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
-    # Quotation marks, dots and root signs of a Chinese font are as wide as its characters: leave them to system fonts.
+    # A Chinese font's quotation marks, dots and root signs are as wide as its characters: leave them to system fonts.
     letters = {char for char in seen if unicodedata.category(char).startswith("L")}
     cutter.populate(text="".join(sorted({*letters, *ALWAYS})))
     cutter.subset(font)

@@ -24,7 +24,7 @@ CHAPTERS = {  # number -> name, what the first page says about it
     2: ("How it works", "Noise, and the way back: how a network that only removes noise comes to draw."),
     3: ("Steering it", "How words get into the strokes: prompts, guidance, attention. And is it new, or copied?"),
 }
-COVER = "denoise"  # the figure whose picture stands on the first page
+COVER = "denoise"  # the figure pictured on the first page
 NOT_ASKED = "It was not requested: build it with glyffuser guide --only"
 
 
@@ -68,7 +68,7 @@ def write_site(built: Iterable[Built], inputs: Inputs, out: Path, command: str) 
 
 
 def _figure(id: str, built: Built | None, out: Path) -> dict[str, Any]:
-    """What the templates need of a figure; its pictures are copied to the site."""
+    """Copy a figure's pictures to the site; returns what the templates need to know of it."""
     spec = FIGURES[id]
     place = [other.id for other in FIGURES.values() if other.chapter == spec.chapter].index(id) + 1
     told: dict[str, Any] = {
@@ -97,7 +97,7 @@ def _sentence(text: str) -> str:
 
 
 def _facts(inputs: Inputs) -> dict[str, Any]:
-    """Facts that the texts state, from the data and the model at hand."""
+    """Facts stated in the text, taken from the data and the model at hand."""
     facts: dict[str, Any] = {
         "n_glyphs": "thousands of",
         "size": "128",
@@ -131,7 +131,7 @@ def _facts(inputs: Inputs) -> dict[str, Any]:
 
 
 def _cover(figure: dict[str, Any]) -> dict[str, Any] | None:
-    """The first page's picture: an animation at about half-way."""
+    """The first page's picture: an animation about half-way through."""
     if figure["missing"] or figure["facts"]["kind"] != "animation":
         return None
     facts = figure["facts"]

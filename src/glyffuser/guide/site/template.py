@@ -30,7 +30,7 @@ _SUBSCRIPT = re.compile(r"(?<![\w_])([a-zA-ZᾱαβγεσρτθμφψωΣ])_(?:\
 
 
 def signs(text: str) -> str:
-    """A caption as HTML, with subscripts set as such: "x_t", "x_(t−1)", and a bar over the alpha of "ᾱ_t"."""
+    """A caption as HTML, with "x_t" and "x_(t−1)" set as subscripts, and a bar over the alpha of "ᾱ_t"."""
     text = _SUBSCRIPT.sub(lambda m: f'<i class="v">{m[1]}</i><sub>{m[2] or m[3]}</sub>', html.escape(text))
     return text.replace("ᾱ", '<span class="over">α</span>')
 

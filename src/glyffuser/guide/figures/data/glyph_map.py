@@ -1,4 +1,4 @@
-"""The interactive map: what the page needs of every glyph, packed small, and a still of it.
+"""The interactive map: what the page needs of every glyph, packed small, and a still of the map.
 
 21,000 glyphs at 40 x 40 pixels and two bits fit in 3.5 MB of PNG sheets; with characters, definitions and places the
 page stays well under 12 MB and loads nothing from elsewhere.
@@ -66,7 +66,7 @@ def atlas_map(inputs: Inputs) -> Page:
 
 
 def invented(inputs: Inputs, each: int) -> tuple[np.ndarray, list[str]]:
-    """Glyphs by the model: uint8 (B, H, W), and the prompt of each; none without a model."""
+    """Glyphs drawn by the model, uint8 (B, H, W), and their prompts; none without a model."""
     try:
         pipe = inputs.pipe
     except Missing:
@@ -81,7 +81,7 @@ def invented(inputs: Inputs, each: int) -> tuple[np.ndarray, list[str]]:
 def pack(inputs: Inputs, points: np.ndarray, pictures: np.ndarray, prompts: list[str], side: int = SIDE) -> str:
     """All that the page knows, as JSON that is safe inside a <script>: points (N + B, 2), B invented pictures last.
 
-    Glyphs are shown from pictures `side` pixels wide.
+    Glyphs are shown as pictures `side` pixels wide.
     """
     data = inputs.data
     low, high = points.min(axis=0), points.max(axis=0)

@@ -1,4 +1,4 @@
-"""Densities over the map of glyphs: the map as heights, melting under noise, and which way is uphill.
+"""Densities over the map of glyphs: the map as heights, and melting under noise.
 
 The map's points (Atlas.points, mean 0 and variance 1) stand for the data: a glyph in two dimensions instead of 16,384.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BANDWIDTH = 0.06  # of the kernel density estimate, in standard deviations of the map
-REACH = 3.2  # of the windows in which the map melts, in its standard deviations
+REACH = 3.2  # of the windows in which the map melts, in standard deviations of the map
 SHOWN_TIMESTEPS = (0, 30, 100, 250, 500, 999)
 NOISING = Schedule("linear")  # of the map: keeps its variance at 1
 
@@ -32,19 +32,19 @@ def common_radicals(radicals: np.ndarray, n: int) -> list[int]:
 
 
 def scatter(ax: "Axes", points: np.ndarray, colours: np.ndarray, reach: float, size: float = 0.6) -> None:
-    """Points (N, 2) as dots in a square window, without axes: their numbers mean nothing."""
+    """Show points (N, 2) as dots in a square window, without axes, whose numbers would mean nothing."""
     ax.scatter(points[:, 0], points[:, 1], s=size, c=colours, linewidths=0, rasterized=True)
     window(ax, reach)
 
 
 def window(ax: "Axes", reach: float) -> None:
-    """A square window around the map's centre."""
+    """Set a square window around the map's centre."""
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     style.bare(ax, style.LINE)
 
 
 def show_density(ax: "Axes", heights: np.ndarray, reach: float, top: float | None = None) -> None:
-    """A density as colours, on a square-root scale, so that low hills show beside high ones."""
+    """Show a density as colours, on a square-root scale, so that low hills show beside high ones."""
     shown = np.sqrt(heights)
     limit = float(np.sqrt(heights.max() if top is None else top))
     ax.imshow(shown, origin="lower", extent=(-reach, reach, -reach, reach), cmap=style.SEQUENTIAL, vmin=0, vmax=limit)
@@ -107,7 +107,7 @@ def figure_forward(points: np.ndarray, colours: np.ndarray, seed: int = 0) -> Fi
 def frames_forward(
     points: np.ndarray, colours: np.ndarray, n: int, seed: int = 0, tick: Callable[[int, int], None] | None = None
 ) -> tuple[list[Image.Image], list[int]]:
-    """The same as n pictures in order of time, more of them early, when more happens; and their timesteps."""
+    """The same as n pictures in time order, more of them early, when more happens; and their timesteps."""
     eps = np.random.default_rng(seed).standard_normal(points.shape)
     shown = np.unique(np.round(np.linspace(0, 1, n) ** 1.5 * (NOISING.T - 1)).astype(int)).tolist()
     frames = []
@@ -140,7 +140,7 @@ def forward(inputs: Inputs) -> Tabs:
 def _forward_pair(
     above: "Axes", below: "Axes", points: np.ndarray, eps: np.ndarray, colours: np.ndarray, t: int, size: float
 ) -> None:
-    """The noised dots and their density at timestep t; t = 0 is shown as the data itself."""
+    """Show the noised dots and their density at timestep t; for t = 0, the data itself."""
     kept = 1.0 if t == 0 else float(NOISING.alpha_bar()[t])
     scatter(above, np.sqrt(kept) * points + np.sqrt(1 - kept) * eps, colours, REACH, size)
     show_density(below, noised_density(points, kept, BANDWIDTH, REACH), REACH)

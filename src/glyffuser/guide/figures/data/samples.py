@@ -27,7 +27,7 @@ PIXELS_CHAR = "木"
 def real_and_invented(
     data: GlyphData, pipe: GlyffuserPipeline, n: int, steps: int, seed: int, tick: Tick = quiet
 ) -> tuple[np.ndarray, np.ndarray]:
-    """n glyphs of the data set at random, and n that the model draws for meanings it was not trained on."""
+    """n random glyphs of the data set, and n that the model draws for meanings it was not trained on."""
     rows = np.random.default_rng(seed).choice(len(data), n, replace=n > len(data))
     return data.images[rows], draw(pipe, unseen_definitions(data, n, seed), Request(steps=steps, seed=seed), tick=tick)
 

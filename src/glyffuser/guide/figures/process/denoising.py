@@ -95,7 +95,7 @@ def figure_prediction(
 
 
 def prediction(inputs: Inputs) -> Still:
-    """What the network predicts at a row of timesteps. Needs the data set and the model."""
+    """What the network predicts at several timesteps. Needs the data set and the model."""
     row, n = inputs.rows.get(CHAR, 0), inputs.count(BATCH, 4)
     rows = np.random.default_rng(inputs.seed).choice(len(inputs.data), min(n, len(inputs.data)), replace=False)
     texts = [inputs.data.definitions[r] for r in rows]
@@ -114,7 +114,7 @@ def prediction(inputs: Inputs) -> Still:
 
 
 def figure_denoise(steps: Sequence[GlyphStep], columns: int = 4) -> list[Image.Image]:
-    """Frames: xt on the left and the predicted clean image on the right, of a batch, one frame a step."""
+    """Frames of a batch, one per step: xt on the left, the predicted clean images on the right."""
     first = sheet(grey(steps[0].x0), columns, GAP)
     titles = [(f"what there is, {style.XT}", style.INK), (f"what the network sees in it, {style.X0}", style.ACCENT)]
     frame = SheetFrame(titles, first.shape)
@@ -127,7 +127,7 @@ def denoise(inputs: Inputs) -> Animation:
     seen = list(steps_of(inputs.pipe, DENOISE_PROMPTS, steps, seed=inputs.seed, tick=inputs.tick))
     frames = figure_denoise(seen)
     order = rhythm(len(frames), hold=12)
-    # When is the glyph settled: when do hardly any pixels of the guess change sides any more?
+    # The glyphs are settled once hardly any pixels of the guess change sides any more.
     final = seen[-1].x0 > 0
     unsettled = [s for s in seen if ((s.x0 > 0) != final).float().mean() >= 0.02]
     settled = seen[len(unsettled) and unsettled[-1].i + 1]
@@ -147,7 +147,7 @@ def denoise(inputs: Inputs) -> Animation:
 def drawn_in(
     pipe: GlyffuserPipeline, prompts: Sequence[str], counts: Sequence[int], seed: int, tick: Tick = quiet
 ) -> np.ndarray:
-    """The same prompts and seeds in each number of steps: uint8 (len(counts), P, H, W)."""
+    """The same prompts and seeds, drawn in each number of steps: uint8 (len(counts), P, H, W)."""
     total, done, sheets = sum(counts), 0, []
     for count in counts:
 
@@ -160,7 +160,7 @@ def drawn_in(
 
 
 def changed(sheets: np.ndarray) -> np.ndarray:
-    """Share of pixels on the other side of grey than in the last sheet: (S, P, H, W) -> (S,)."""
+    """Share of pixels on the other side of grey from the last sheet: (S, P, H, W) -> (S,)."""
     dark = sheets < 128
     return (dark != dark[-1:]).mean(axis=(1, 2, 3))
 

@@ -1,4 +1,4 @@
-"""Chapter 2, the way into noise: what noise is, and a glyph that dissolves in it and another drawn from it."""
+"""Chapter 2, the way into noise: what noise is, a glyph that dissolves in it, and another drawn from it."""
 
 import numpy as np
 import torch

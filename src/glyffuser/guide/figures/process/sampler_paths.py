@@ -27,13 +27,13 @@ TRAILS = 4  # how many of these leave a trail
 SCALE = 1.8  # of the toy, so that it is about as wide as the noise it comes from
 REACH = 2.4  # of the toy's axes
 SHOWN = ("ddpm", "ddim", "euler", "heun", "dpm++2m", "dpm++2m-sde")  # of SAMPLERS: each kind once
-STOCHASTIC = ("ddpm", "dpm++2m-sde")  # add fresh noise at every step
+STOCHASTIC = ("ddpm", "dpm++2m-sde")  # add fresh noise between steps
 
 
 def toy_paths(toy: Mixture, schedule: Schedule, sampler: str, steps: int, n: int, seed: int) -> Tensor:
     """xt of n points at every step of a sampler with the toy's exact denoiser: (steps + 1, n, 2).
 
-    All samplers start from the same noise. xt, not the sampler's own x: it neither grows nor shrinks much.
+    All samplers start from the same noise. xt, and not the sampler's own x, since it hardly grows or shrinks.
     """
     sigmas = schedule.sigmas(steps)
     eps = torch.randn(n, 2, dtype=torch.float64, generator=seeded(seed, 0))
@@ -50,7 +50,7 @@ def toy_paths(toy: Mixture, schedule: Schedule, sampler: str, steps: int, n: int
 
 
 def roughness(path: Tensor) -> float:
-    """Length of the path over the straight line from start to end, median over points: (S, n, 2) -> 1 or more."""
+    """Path length over the straight-line distance, median over points: (S, n, 2) -> 1 or more."""
     length = (path[1:] - path[:-1]).norm(dim=-1).sum(0)
     return float((length / (path[-1] - path[0]).norm(dim=-1).clamp(min=1e-9)).median())
 
@@ -58,7 +58,7 @@ def roughness(path: Tensor) -> float:
 def glyph_paths(
     pipe: GlyffuserPipeline, prompts: tuple[str, ...], steps: int, seed: int, tick: Tick = quiet
 ) -> dict[str, np.ndarray]:
-    """xt of one glyph per prompt, same seeds, at every step of every sampler: name -> uint8 (steps + 1, P, H, W)."""
+    """xt of one glyph per prompt, same seeds, at every step of each of SHOWN: name -> uint8 (steps + 1, P, H, W)."""
     made = {}
     for k, name in enumerate(SHOWN):
         start = noise_source([seeded(seed, i) for i in range(len(prompts))], len(prompts))
@@ -127,7 +127,7 @@ class _Panel:
 
 
 def samplers(inputs: Inputs) -> Animation:
-    """Every sampler from the same seeds, on a toy and on glyphs. Needs the data set and the model."""
+    """The samplers of SHOWN from the same seeds, on a toy and on glyphs. Needs the data set and the model."""
     steps = inputs.count(30, 10)
     row = inputs.rows.get(TOY_CHAR, 0)
     toy = ink_mixture(inputs.data.images[row], seed=inputs.seed, scale=SCALE)

@@ -37,7 +37,7 @@ class Information:
     n: int
 
     def at(self, share: np.ndarray, schedule: Schedule) -> np.ndarray:
-        """A share over the schedule's timesteps 0 ... T-1: (T,)."""
+        """A share, carried over to the schedule's timesteps 0 ... T-1: (T,)."""
         sigma = schedule.sigma(torch.arange(schedule.T)).numpy()
         return np.interp(np.log(sigma), np.log(self.sigmas), share)
 
@@ -45,7 +45,7 @@ class Information:
 def step_variance(schedule: Schedule) -> np.ndarray:
     """Variance that one timestep adds, alpha_t^2 (sigma_t^2 - sigma_(t-1)^2): beta_t, where there is a beta. (T - 1,).
 
-    Any Gaussian process with scales alpha and sigma has this step; flow matching, which names no beta, too.
+    Any Gaussian process with scales alpha and sigma has this step, even flow matching, which names no beta.
     """
     sigma = schedule.sigma(torch.arange(schedule.T))
     return (schedule.alpha(sigma)[1:] ** 2 * (sigma[1:] ** 2 - sigma[:-1] ** 2)).numpy()
@@ -68,7 +68,7 @@ def pixel_information(sigmas: np.ndarray, ink: float) -> np.ndarray:
 
 
 def glyph_information(sigmas: np.ndarray, images: Tensor, tries: int, seed: int) -> np.ndarray:
-    """Share of log2(N) bits, which of N glyphs (N, D) it is, that the best possible reader gets from x at each level.
+    """Share of the log2(N) bits, which of N glyphs (N, D) it is, that the best possible reader gets from x per level.
 
     Bayes' rule over all N, averaged over `tries` noised glyphs. One projection of the noise serves every noise level.
     """
@@ -86,7 +86,7 @@ def glyph_information(sigmas: np.ndarray, images: Tensor, tries: int, seed: int)
 
 
 def measure_information(x0: Tensor, tries: int, seed: int) -> Information:
-    """Both kinds of information of glyphs x0 (N, 1, H, W) in [-1, 1]."""
+    """Both kinds of information about glyphs x0 (N, 1, H, W) in [-1, 1]."""
     ink = float((x0 < 0).float().mean())
     glyph = glyph_information(SIGMAS, x0.flatten(1), tries, seed)
     return Information(SIGMAS, pixel_information(SIGMAS, ink), glyph, len(x0))
@@ -98,7 +98,7 @@ def busy(share: np.ndarray) -> float:
 
 
 def compared(own: Schedule) -> list[Schedule]:
-    """The schedules in the figure: linear, cosine, and the model's own where it is neither."""
+    """The schedules in the figure: linear, cosine, and the model's own if it is neither."""
     names = dict.fromkeys(("linear", "cosine", own.name))
     return [own if name == own.name else Schedule(name, own.T) for name in names]
 

@@ -85,13 +85,13 @@ def score(inputs: Inputs) -> Still:
 
 
 def average(points: np.ndarray, sigma: float, draws: int, seed: int) -> Averages:
-    """Check eps = -sigma * score by drawing."""
+    """Check eps = -sigma * score by random draws."""
     x, eps = eps_of_draws(points, sigma, draws, 36, seed)
     return Averages(eps, -sigma * mixture_score(x, points, sigma))
 
 
 def _arrows(ax: "Axes", points: np.ndarray, sigma: float) -> None:
-    """Density and score of the map noised to sigma, in a window that holds it."""
+    """Draw density and score of the map noised to sigma, in a window that contains it."""
     reach = 2.6 * np.sqrt(1 + sigma**2)
     heights = kernel_density(points, sigma, reach, cells=160)
     show_density(ax, heights, reach, top=3.5 * heights.max())  # pale, so that the arrows stand out
@@ -127,7 +127,7 @@ def _show_averages(ax: "Axes", averages: Averages) -> None:
 def agreement(inputs: Inputs, glyphs: int) -> Agreement:
     """Noise random glyphs to LEVELS and compare the network, without a prompt, with the exact score of the data set.
 
-    Pictures of another size than the model's are resized to it.
+    Pictures that are not of the model's size are resized to it.
     """
     pipe, data = inputs.pipe, inputs.data
     rows = np.random.default_rng(inputs.seed).choice(len(data), size=glyphs, replace=len(data) < glyphs)

@@ -18,13 +18,13 @@ PROMPTS = ("gold", "a kind of fish", "illness", "bamboo basket")
 
 
 def read_losses(run: Path) -> tuple[np.ndarray, np.ndarray, float]:
-    """Steps and losses (N,) of a run's log (of a repeated step, the last entry), and minutes in all."""
+    """Steps and losses (N,) of a run's log (for a repeated step, its last entry), and the total minutes."""
     rows: dict[int, dict] = {}
     for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         try:
             row = json.loads(line)
             rows[int(row["step"])] = row
-        except (ValueError, KeyError, TypeError):  # a line cut off by a kill
+        except (ValueError, KeyError, TypeError):  # a line cut off when the run was killed
             continue
     if not rows:
         raise Missing(f"{run}/metrics.jsonl has no log line yet; train longer")
@@ -37,7 +37,7 @@ def read_losses(run: Path) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def read_samples(run: Path) -> dict[int, np.ndarray]:
-    """Step -> its sheet of samples, uint8 (prompts, seeds, H, W); Missing where the run kept none."""
+    """Step -> its sheet of samples, uint8 (prompts, seeds, H, W); Missing if the run kept none."""
     sheets = read_previews(run)
     if not sheets:
         raise Missing(f"{run}/samples has no sheets yet; train at least train.preview_every steps")

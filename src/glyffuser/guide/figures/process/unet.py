@@ -1,4 +1,4 @@
-"""Chapter 2, the network: its plan as built, what each block costs, and how it gets to know the timestep."""
+"""Chapter 2, the network: its plan as built, what each block costs, and how it is told the timestep."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ class BlockFacts:
 
 @contextmanager
 def counted(network: nn.Module) -> Iterator[dict[nn.Module, int]]:
-    """Count, by hooks, the multiply-adds of every layer while the context lasts: module -> count, whole batch."""
+    """Count, by hooks, every layer's multiply-adds within the context: module -> count for the whole batch."""
     counts: dict[nn.Module, int] = {}
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -68,7 +68,7 @@ def counted(network: nn.Module) -> Iterator[dict[nn.Module, int]]:
 def block_facts(unet: UNet, tokens: int = TOKENS) -> list[BlockFacts]:
     """The network's blocks in the order of computation, with parameters and operations that sum to its totals.
 
-    Done on a copy on the device "meta", which has shapes but no numbers, so that size costs nothing.
+    It runs a copy on the device "meta", which has shapes but no numbers, so that size costs nothing.
     """
     config = unet.config
     with torch.device("meta"):
@@ -119,7 +119,7 @@ def _blocks(unet: UNet) -> Iterator[tuple[str, str, list[nn.Module]]]:
 
 
 def _width(module: nn.Module) -> int:
-    """Channels that a block puts out."""
+    """The number of a block's output channels."""
     if isinstance(module, Stage):
         return module.block.conv1.out_channels
     if isinstance(module, Upsample):
@@ -162,7 +162,7 @@ def _colour(block: BlockFacts) -> str:
 
 
 def _plan(ax: Axes, blocks: list[BlockFacts], image_size: int, patch: int) -> None:
-    """The U: one box a block, in order from left to right; the coarser its grid, the lower, the wider, the taller."""
+    """The U: one box per block, in order from left to right; the coarser its grid, the lower, the wider, the taller."""
     sizes = sorted({block.size for block in blocks}, reverse=True)
     widest = max(block.channels for block in blocks if block.kind != "other")
     places = []

@@ -26,7 +26,7 @@ PART = 0.9  # of T: the timestep at which the network is watched, when much of t
 class Watched:
     """A drawn glyph (H, W) in [-1, 1], the words of its prompt, and where each layer attends to each word.
 
-    `maps`: layer -> (words, h, w); over the words, with start and end marks as the last, it sums to 1 in every place.
+    `maps`: layer -> (words, h, w), summing to 1 over the words in every place; start and end marks are the last word.
     """
 
     glyph: np.ndarray
@@ -35,7 +35,7 @@ class Watched:
 
 
 def word_groups(pipe: GlyffuserPipeline, prompt: str) -> tuple[list[str], list[list[int]]]:
-    """Words of the prompt, then "(marks)", and the token numbers of each; marks are what the tokenizer adds."""
+    """The prompt's words, then "(marks)", and the token indices of each; marks are what the tokenizer adds."""
     offsets = pipe.text_encoder.tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
     words, groups, place = prompt.split(), [], 0
     for word in words:

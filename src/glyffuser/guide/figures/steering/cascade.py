@@ -1,4 +1,4 @@
-"""Chapter 3, the cascade: a small glyph, what is lost in it, the noise that an upscaler is taught with, its answer."""
+"""Chapter 3, the cascade: a small glyph, what is lost in it, the noise that an upscaler is trained with, its answer."""
 
 from dataclasses import dataclass
 
@@ -28,8 +28,8 @@ PART = 0.3  # side of the detail that is shown, as a share of the picture's
 
 @dataclass(frozen=True)
 class Enlarged:
-    """One glyph, all pictures uint8: `small` (h, h), and large ones (S, S): by a bicubic curve without noise and with
-    that of each of LEVELS in the small picture, by diffusion, and the real one; None where there is none.
+    """One glyph in uint8 pictures: `small` (h, h), and large ones (S, S): by a bicubic curve, without noise in the
+    small picture and with each of LEVELS; by diffusion; and the real one, None if there is none.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Enlarged:
 
 
 def mean_small(real: np.ndarray, scale: int) -> np.ndarray:
-    """A large picture (S, S) made small, each pixel a mean: uint8 (S / scale, S / scale)."""
+    """A large picture (S, S) shrunk, each pixel a mean: uint8 (S / scale, S / scale)."""
     side = real.shape[0] // scale
     return real.reshape(side, scale, side, scale).mean((1, 3)).round().astype(np.uint8)
 
@@ -74,7 +74,7 @@ def window(small: np.ndarray) -> tuple[int, int, int]:
 
 @style.styled
 def figure_cascade(rows: list[Enlarged], scale: int) -> Figure:
-    """A row a glyph: the small picture with a frame, then the detail in the frame in each way."""
+    """One row per glyph: the small picture with a frame, then the framed detail in each way."""
     titles = [t for t in rows[0].columns if any(row.columns[t] is not None for row in rows)]
     fig = style.figure(height=1.55 * len(rows) + 0.35)
     axes = fig.subplots(len(rows), 2 + len(titles), squeeze=False)
@@ -100,7 +100,7 @@ def figure_cascade(rows: list[Enlarged], scale: int) -> Figure:
 
 
 def error(made: np.ndarray, real: np.ndarray) -> float:
-    """Mean distance in grey, per cent."""
+    """Mean difference in grey, per cent."""
     return float(100 * np.abs(made.astype(int) - real).mean() / 255)
 
 

@@ -45,7 +45,7 @@ def occlusion(recogniser: Recogniser, images: np.ndarray, radical: int) -> tuple
 
 
 def marked(images: np.ndarray, probability: np.ndarray, fall: np.ndarray) -> np.ndarray:
-    """Glyphs uint8 (N, H, W) in colour (N, H, W, 3): ink in red where hiding it hurts, if they have the radical."""
+    """Glyphs uint8 (N, H, W) in colour (N, H, W, 3): if they have the radical, ink is red where hiding it hurts."""
     size = images.shape[-1]
     smooth: Tensor = F.interpolate(torch.from_numpy(fall)[:, None], (size, size), mode="bilinear")[:, 0]
     peak = smooth.flatten(1).max(dim=1).values.clamp(min=1e-6)
@@ -58,14 +58,14 @@ def marked(images: np.ndarray, probability: np.ndarray, fall: np.ndarray) -> np.
 
 
 def colour_sheet(images: np.ndarray, columns: int) -> np.ndarray:
-    """As `sheet`, of pictures in colour (N, H, W, 3)."""
+    """As `sheet`, for pictures in colour (N, H, W, 3)."""
     return np.stack([sheet(images[..., channel], columns, GAP) for channel in range(3)], axis=-1)
 
 
 def figure_gold(
     noisy: list[np.ndarray], clean: list[np.ndarray], recogniser: Recogniser, radical: int = METAL
 ) -> tuple[list[Image.Image], list[int]]:
-    """Frames of the noised glyphs and what the network sees, the radical marked red; and in how many it was read.
+    """Frames of the noised glyphs and what the network sees, the radical marked red; and how many it was read in.
 
     noisy, clean: uint8 (N, H, W) for each step.
     """

@@ -39,7 +39,7 @@ def first_guesses(pipe: GlyffuserPipeline, prompt: str, n: int, seed: int) -> tu
 
 
 def radical_template(data: GlyphData, radical: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of all glyphs and mean of those with a radical, float (H, W) in [-1, 1]; Missing where none has it."""
+    """Mean of all glyphs and mean of those with a radical, float (H, W) in [-1, 1]; Missing if none has it."""
     chosen = data.radicals == radical
     if not chosen.any():
         raise Missing(f"the data set has no glyph with radical {radical}; build one with more characters")
@@ -115,7 +115,7 @@ def likenesses(changes: np.ndarray, template: np.ndarray) -> list[float]:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's correlation of two pictures; 0 where one does not vary, as of a network that ignores its prompt."""
+    """Pearson's correlation of two pictures; 0 where one does not vary, as when a network ignores its prompt."""
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
 
 
@@ -123,8 +123,8 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 class Guided:
     """Glyphs uint8 (G, N, H, W) under each guidance scale (G), and two measures (G,) of them.
 
-    `fidelity`: mean probability that the recogniser gives to a fitting radical; `variety`: mean distance of two glyphs
-    in its features, as a share of that of the first scale.
+    `fidelity`: mean probability that the recogniser gives to a fitting radical; `variety`: mean distance between
+    two glyphs in its features, as a share of that at the first scale.
     """
 
     scales: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""Chapter 3, latents: a glyph as a few numbers, noise among them beside noise among pixels, and drawing in both."""
+"""Chapter 3, latents: a glyph as a few numbers, noise in latents beside noise in pixels, and drawing in both."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from glyffuser.networks.autoencoder import Autoencoder
 
 CHAR = "锂"  # as in `chain`
-TIMES = (0.0, 0.2, 0.4, 0.6, 0.8)  # of flow matching, as shares of T: how much of what is seen is noise
+TIMES = (0.0, 0.2, 0.4, 0.6, 0.8)  # of flow matching, as shares of T: the share of noise in what is seen
 PROMPT = "gold"
 SHOWN = 6  # moments of drawing
 MEASURED = 64  # held-out glyphs that go through the latents for the caption
@@ -42,7 +42,7 @@ class Noised:
 
 
 def noised_both(network: "Autoencoder", glyph: Tensor, seed: int) -> Noised:
-    """A glyph (1, 1, H, W) in [-1, 1], noised at TIMES among pixels and among latents, each with one noise."""
+    """A glyph (1, 1, H, W) in [-1, 1], noised at TIMES as pixels and as latents, each with one noise."""
     schedule, count = Schedule("flow"), len(TIMES)
     sigma = schedule.sigma(schedule.T * torch.tensor(TIMES))
     shown = []
@@ -61,14 +61,14 @@ def latent_sheets(latents: Tensor) -> np.ndarray:
 
 
 def reconstruction_error(network: "Autoencoder", glyphs: Tensor) -> float:
-    """Mean distance in grey, 0 to 1, of glyphs (N, 1, H, W) and what their latents decode to."""
+    """Mean difference in grey, 0 to 1, between glyphs (N, 1, H, W) and what their latents decode to."""
     made = torch.cat([network.to_images(network.to_latents(part)) for part in glyphs.split(16)])
     return float((made.clamp(-1, 1) - glyphs).abs().mean() / 2)
 
 
 @style.styled
 def figure_noised(shown: Noised) -> Figure:
-    """Three rows: pixels, latents, and what the latents decode to; a column a time."""
+    """Three rows: pixels, latents, and what the latents decode to; one column per time."""
     rows = {"pixels": shown.pixels, "latents": shown.latents, "latents, decoded": shown.decoded}
     fig = style.figure(height=1.72 * len(rows) + 0.3)
     axes = fig.subplots(len(rows), len(TIMES))
@@ -89,7 +89,7 @@ def drawing(pipe: "GlyffuserPipeline", steps: int, seed: int) -> tuple[list[int]
 
 @style.styled
 def figure_drawing(kept: list[int], among_pixels: np.ndarray, among_latents: np.ndarray) -> Figure:
-    """Two rows of glyphs, a column a step."""
+    """Two rows of glyphs, one column per step."""
     fig = style.figure(height=2 * 1.5 + 0.4)
     axes = fig.subplots(2, len(kept), squeeze=False)
     _row(axes[0], "among pixels", list(among_pixels))

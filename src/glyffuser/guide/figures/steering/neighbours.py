@@ -18,8 +18,8 @@ from glyffuser.guide.inputs import Inputs
 
 PROMPTS = ("gold", "a kind of fish", "tree", "illness", "water", "bamboo basket", "silk", "horse")
 UNSEEN = 200  # real glyphs outside the training split that set the yardstick
-SAME = 0.99  # of them are less like their nearest training glyph than what counts as a copy
-COARSE = 16  # pixels, the side of the pictures by which candidates are chosen
+SAME = 0.99  # of them are less like their nearest training glyph than a copy would be
+COARSE = 16  # pixels, the side of the pictures that candidates are chosen by
 CANDIDATES = 64
 
 
@@ -49,9 +49,9 @@ def coarse(images: np.ndarray, size: int = COARSE) -> torch.Tensor:
 
 
 def compare(glyphs: np.ndarray, training: GlyphData, unseen: np.ndarray) -> Compared:
-    """Find the training glyph whose ink overlaps most, of generated and of unseen real glyphs.
+    """Find the training glyph whose ink overlaps most with each generated and each unseen real glyph.
 
-    Candidates are the nearest in coarse pictures: a copy is near in those, whatever it means.
+    Candidates are the nearest in coarse pictures, in which a copy is near whatever it means.
     """
     of_training, candidates = coarse(training.images), min(CANDIDATES, len(training))
 
@@ -111,7 +111,7 @@ def neighbours(inputs: Inputs) -> Still:
     data = inputs.data
     test = np.array([split_of(int(codepoint)) == "test" for codepoint in data.codepoints])
     training = data.select(np.flatnonzero(~test))
-    # If nothing was kept out, training glyphs have to do: they are their own neighbours, and show it.
+    # If nothing was held out, training glyphs have to do: they are their own neighbours, and it shows.
     kept_out = (data.images[test] if test.any() else data.images)[:UNSEEN]
     glyphs = draw(inputs.pipe, PROMPTS, Request(steps=inputs.count(STEPS, 10), seed=inputs.seed), tick=inputs.tick)
     compared = compare(glyphs, training, kept_out)

@@ -29,7 +29,7 @@ class Encoded:
 
 
 def encoded(encoder: TextEncoder, text: str, word: str) -> Encoded:
-    """A text through the encoder; `word`'s tokens are found by where its letters stand."""
+    """Encode a text; the tokens of `word` are found by the place of its letters."""
     found = encoder.tokenizer(text, return_offsets_mapping=True)
     start = text.find(word)
     inside = [start <= a and b <= start + len(word) and b > a for a, b in found["offset_mapping"]]
