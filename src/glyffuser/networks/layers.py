@@ -46,7 +46,10 @@ def build_norm(channels: int, groups: int) -> nn.Module:
 
 
 class ResBlock(nn.Module):
-    """Two 3 x 3 convolutions with a skip; the conditioning vector scales and shifts between them (Dhariwal and Nichol 2021)."""
+    """Two 3 x 3 convolutions with a skip; the conditioning vector scales and shifts between them.
+
+    As in Dhariwal and Nichol 2021, section 3.1, adaptive group normalisation.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, cond_dim: int, groups: int = 32, dropout: float = 0.0):
         super().__init__()
