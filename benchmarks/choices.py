@@ -8,6 +8,7 @@ checkpoint's; without it those rows are left out. `--only` keeps the rows whose 
 """
 
 import argparse
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import NamedTuple
@@ -83,13 +84,16 @@ def main() -> None:
     def guided(scale: float, low: float = INTERVAL[0], high: float = inf) -> Denoiser:
         return classifier_free(plain, scale, empty, (low, high))
 
+    def shifted(shift: float) -> torch.Tensor:
+        return replace(pipe.schedule, shift=shift).sigmas(options.steps)
+
     grid = pipe.schedule.sigmas
     usual = grid(options.steps)
     ways = [
         *(Way(f"{sampler}, guidance {GUIDANCE:g}", guided(GUIDANCE), sampler, usual) for sampler in SAMPLERS),
         *(Way(f"{SAMPLER}, guidance {scale:g}", guided(scale), SAMPLER, usual) for scale in (1, 3, 4, 6)),
         *(Way(f"{SAMPLER}, {n} steps", guided(GUIDANCE), SAMPLER, grid(n)) for n in (10, 20, 60, 100)),
-        *(Way(f"{SAMPLER}, shift {s:g}", guided(GUIDANCE), SAMPLER, grid(options.steps, s)) for s in (1, 2, 5, 8)),
+        *(Way(f"{SAMPLER}, shift {s:g}", guided(GUIDANCE), SAMPLER, shifted(s)) for s in (1, 2, 5, 8)),
         Way(f"{SAMPLER}, Karras", guided(GUIDANCE), SAMPLER, karras_sigmas(options.steps, 0.02, float(usual[0]))),
         *(
             Way(f"{SAMPLER}, sigma {low:g} to {high:g}", guided(GUIDANCE, low, high), SAMPLER, usual)

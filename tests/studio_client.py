@@ -63,10 +63,17 @@ def picture(image: Image.Image, kind: str = "PNG") -> str:
 
 def bomb(width: int, height: int) -> str:
     """A PNG of a few bytes that claims to be that large, as a data URL."""
+    return _png(width, height)
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 9)) + chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+def wordy(length: int) -> str:
+    """A small PNG with a comment that is that long once it is unpacked, as a data URL."""
+    return _png(1, 1, (b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * length)))
+
+
+def _png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> str:
+    head = (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    whole = b"\x89PNG\r\n\x1a\n"
+    for kind, data in (head, *chunks, (b"IDAT", zlib.compress(b"\0" * 9)), (b"IEND", b"")):
+        whole += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return "data:image/png;base64," + base64.b64encode(whole).decode()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from training_runs import towered
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if "```python" in path.read_text("utf-8")
@@ -52,3 +54,14 @@ def test_a_program_runs(name, tiny_model, tiny_config, tmp_path, monkeypatch):
     if name == "TRAINING":
         assert found["progress"].step == tiny_config.train.max_steps
         assert (tmp_path / "runs" / "mine" / "model" / "model_index.json").is_file()
+
+
+def test_the_program_of_training_goes_on_with_its_run(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (text,) = (program(path) for path in DOCUMENTS if path.stem == "TRAINING")
+    found = {"CONFIG": towered(tiny_config)}
+    for steps in (2, 3):
+        tiny_config.train.max_steps = steps
+        exec(text.replace(*SMALLER["TRAINING"][0]), found)
+        assert found["progress"].step == steps
+        monkeypatch.setattr("glyffuser.train.setup.train_tower", None)  # the run's own is taken from now on

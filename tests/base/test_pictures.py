@@ -1,10 +1,11 @@
 """Pictures: from tensors to what people look at."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from glyffuser.base.pictures import MARGIN, grid, levelled, to_output
+from glyffuser.base.pictures import MARGIN, grid, levelled, read_image, to_output
 
 
 def test_paper_is_white_and_ink_is_black():
@@ -28,6 +29,27 @@ def test_levels_have_no_jump_and_leave_the_middle_greys():
     middle = images.abs() < 1 - 4 * MARGIN
     torch.testing.assert_close(grey[middle], images[middle] / 2 + 0.5)
     torch.testing.assert_close(grey, 1 - grey.flip(0))  # ink and paper alike
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+def test_what_is_transparent_shows_white_paper(mode, tmp_path):
+    glyph = Image.new("RGBA", (4, 4))  # black, and all of it transparent
+    glyph.putpixel((1, 1), (0, 0, 0, 255))
+    glyph.convert(mode).save(tmp_path / "glyph.png")
+    for wanted in ("L", "RGB"):
+        grey = np.asarray(read_image(tmp_path / "glyph.png", wanted).convert("L"))
+        assert (grey[1, 1], grey[0, 0], grey.mean()) == (0, 255, 255 * 15 / 16)
+
+
+def test_greys_of_16_bits_become_those_of_8(tmp_path):
+    Image.fromarray(np.array([[0, 257 * 117, 65535]], np.uint16)).save(tmp_path / "deep.png")
+    assert np.asarray(read_image(tmp_path / "deep.png", "L")).tolist() == [[0, 117, 255]]
+
+
+def test_greys_without_a_range_are_refused(tmp_path):
+    Image.fromarray(np.array([[0.25]], np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(OSError, match="no known range"):
+        read_image(tmp_path / "float.tiff", "L")
 
 
 def test_grid_places_pictures_row_by_row():

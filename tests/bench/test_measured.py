@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from glyffuser.base.errors import UserError
-from glyffuser.bench import quality, sampling, training
+from glyffuser.bench import cold, quality, sampling, training
 from glyffuser.bench.cold import run
 from glyffuser.bench.peaks import Peaks, operations
 from glyffuser.config import preset
@@ -78,6 +78,14 @@ def test_a_process_is_watched_for_its_picture(tmp_path):
     assert 0.2 <= found.picture <= found.end - 0.1
     plain = run((sys.executable, "-c", ""))
     assert plain.picture == plain.end > 0
+
+
+def test_cold_starts_are_told_by_the_clock(monkeypatch):
+    monkeypatch.setattr("glyffuser.bench.cold.run", lambda command, picture=None: cold.Run(1.0, 2.0, 3.0))
+    table = cold.cold("bundled", 2)
+    assert [row[0] for row in table.rows] == [*dict(cold.STAGES), "sample -n 1: first picture", "sample -n 1"]
+    assert (table.rows[-2][1], table.rows[-1][1], table.rows[-1][3]) == (1.0, 2.0, 3.0)
+    assert "By the clock" in table.notes[0]
 
 
 def test_a_command_that_fails_says_why(tmp_path):

@@ -1,7 +1,9 @@
 """The command contract: what is printed where, exit status, one line for a mistake."""
 
 import gc
+import io
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -134,6 +136,8 @@ def test_sample_as_json(tiny_model, tmp_path, capsys):
         (["sample", "gold", "--init", "x.png"], ["x.png", "--init"]),
         (["sample", "--with", "Q", "gold"], ["'Q'", "氵"]),
         (["sample", "gold", "--with", "氵", "--with", "馬:right"], ["only one", "--with 氵"]),
+        (["sample", "gold", "--steps", "x"], ["--steps", "from ['x']", "--help"]),
+        (["sample", "gold", "--quick"], ["options: --quick; see glyffuser sample --help"]),
         (["sample", "gold", "--stesp", "3"], ["--stesp", "glyffuser sample --help"]),
         (["smaple", "gold"], ["smaple", "glyffuser --help"]),
     ],
@@ -144,6 +148,23 @@ def test_a_mistake_in_sampling_is_one_line_and_status_2(argv, words, tiny_model,
     line = complaint(capsys)
     assert all(word in line for word in words), line
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_an_option_of_another_command_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")  # however narrow the terminal
+    assert run("evaluate", "--best-of", 4, "--out", "a/folder/whose/name/is/longer/than/such/a/terminal/is/wide") == 2
+    assert "options: --best-of, 4; see glyffuser evaluate --help" in complaint(capsys)
+    assert os.environ["COLUMNS"] == "40"
+
+
+def test_what_a_terminal_cannot_show_is_no_traceback(monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr("sys.stdout", stdout)
+    with pytest.raises(SystemExit) as end:
+        main(["sample", "--help"])
+    stdout.flush()
+    assert end.value.code == 0
+    assert b"a part such as \\u6c35" in stdout.buffer.getvalue()  # 氵
 
 
 def test_model_that_is_missing(tmp_path, capsys):
@@ -234,6 +255,8 @@ def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys):
     assert "420 held-out" in complaint(capsys)
     assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--definitions", 1) == 2
     assert "needs 193 glyphs: raise --definitions 1" in complaint(capsys)
+    assert run("evaluate", "--data", tmp_path / "none.parquet", "--out", tiny_data) == 2
+    assert "is a file, not a folder" in complaint(capsys)  # before anything else
 
 
 def test_inspect_reads_pictures(tmp_path, capsys):
@@ -260,22 +283,3 @@ def test_ideographs_of_a_font_become_a_table(tmp_path, capsys, monkeypatch):
     facts = json.loads(capsys.readouterr().out)
     assert (facts["ideographs"], facts["bytes"]) == (2, (tmp_path / "two.xz").stat().st_size)
     assert load_ideographs(tmp_path / "two.xz").font == facts["font"] == "Noto Sans CJK SC Regular"
-
-
-def test_judges_refuse_no_time(tmp_path, capsys):
-    assert run("train-judges", "--minutes", 0, "--out", tmp_path) == 2
-    assert "--minutes" in complaint(capsys)
-
-
-@pytest.mark.parametrize(
-    ("argv", "words"),
-    [
-        (["bench", "speed"], "choose one of training, sampling, cold, quality"),
-        (["bench", "training", "--preset", "huge"], "unknown preset 'huge'"),
-        (["bench", "sampling", "--steps", "4", "0"], "--steps must be 1 or more, not 0"),
-        (["bench", "--repeats", "0"], "--repeats must be 1 or more, not 0"),
-    ],
-)
-def test_bench_refuses_what_it_cannot_measure(argv, words, capsys):
-    assert run(*argv) == 2
-    assert words in complaint(capsys)

@@ -110,6 +110,34 @@ def test_other_files_are_refused(tmp_path, tiny_data):
         read_pairs(path)
 
 
+def test_files_that_a_tool_joined_are_read(tmp_path):
+    for number in range(2):
+        write_pairs(tmp_path / f"{number}.parquet", [pair(number), pair(2 + number, "bad")])
+    joined, files = tmp_path / "joined.parquet", [tmp_path / f"{number}.parquet" for number in range(2)]
+    wanted = [pair(0), pair(2, "bad"), pair(1), pair(3, "bad")]
+    table = pa.concat_tables([parquet.read_table(file) for file in files]).replace_schema_metadata(None)
+    parquet.write_table(table.append_column("notes", pa.array(["", "", "", "mine"])), joined)
+    assert read_pairs(joined) == wanted
+    pandas = pytest.importorskip("pandas")
+    pandas.concat([pandas.read_parquet(file) for file in files]).to_parquet(joined)
+    assert read_pairs(joined) == wanted
+
+
+def test_a_file_that_is_not_complete_or_damaged_besides_its_rows_is_refused(tmp_path):
+    path = tmp_path / "pairs.parquet"
+    write_pairs(path, [pair(0)])
+    table = parquet.read_table(path)
+    for told, reason in ((b"\xff", "is damaged"), (b"[]", "is damaged"), (b'{"schema_version": 2}', "another schema")):
+        parquet.write_table(table.replace_schema_metadata({b"glyffuser_pairs": told}), path)
+        with pytest.raises(UserError, match=reason):
+            read_pairs(path)
+    for column in ("prompt", "left"):
+        number = table.schema.get_field_index(column)
+        parquet.write_table(table.set_column(number, column, pa.nulls(1, table.schema.field(column).type)), path)
+        with pytest.raises(UserError, match=f"a pair has no {column}; leave it out"):
+            read_pairs(path)
+
+
 @pytest.mark.parametrize("data", [b"", b"no picture", png(np.zeros((4, 4), np.uint8))[:40]])
 def test_a_damaged_picture_is_named(data):
     with pytest.raises(UserError, match="a picture of pair 7 is damaged"):

@@ -1,5 +1,6 @@
 """Meaning: hits counted by prompt, and the real characters that they are compared with."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from glyffuser.base.pictures import to_grey
-from glyffuser.evaluate.artist import Artist, EvaluationSettings
+from glyffuser.evaluate.artist import Artist, EvaluationSettings, work
 from glyffuser.evaluate.meaning import (
     draw_paraphrases,
     mean_states,
@@ -116,6 +117,17 @@ def test_the_radical_is_told_to_the_same_prompts_and_noise(make_pipe, shared_jud
     ]
     assert result["glyphs"] == 2 * len(PROMPTS)
     assert {gold["of"] for gold in result["gold"].values()} == {48}
+
+
+def test_no_more_are_told_than_have_one_from_the_text_alone_beside_them(make_pipe, shared_judges):
+    pipe, settings = make_pipe(num_class_embeds=215), EvaluationSettings(per_prompt=1, told=2, told_seeds=1)
+    artist = Recorded(pipe, settings)
+    result = told(artist, shared_judges)
+    assert result is not None
+    numbers = [number for _, numbers, _, _ in artist.asked[:-2] for number in numbers]
+    assert sorted(numbers) == list(range(len(PROMPTS)))
+    assert result["glyphs"] == len(PROMPTS)
+    assert work(settings, told=True) == work(replace(settings, told=1), told=True)
 
 
 def test_glyphs_that_are_told_stand_beside_their_prompts(make_pipe, shared_judges, monkeypatch):

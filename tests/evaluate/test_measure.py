@@ -233,3 +233,11 @@ def test_data_that_do_not_fit_are_named(pipe, measures, splits):
     large = replace(training, images=training.images.repeat(2, axis=1).repeat(2, axis=2))
     with pytest.raises(UserError, match="16-pixel glyphs"):
         evaluate(pipe, measures, large, held_out, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"), [({"per_prompt": 0}, "--per-prompt must be 1 or more"), ({"seed": -1}, "seed must be between")]
+)
+def test_settings_out_of_range_are_refused_before_anything_is_drawn(wrong, words, pipe, measures, splits):
+    with pytest.raises(UserError, match=words):
+        evaluate(pipe, measures, splits[0], splits[1], replace(SMALL, **wrong), lambda *done: pytest.fail("it drew"))

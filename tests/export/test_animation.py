@@ -116,6 +116,14 @@ def test_films_hold_their_frames(suffix, tmp_path):
     np.testing.assert_allclose(found, shades, atol=6)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_frames_need_not_come_in_whole_numbers_a_second(suffix, tmp_path):
+    write_film([Image.new("L", (64, 48), 50 * k) for k in range(5)], 2.5, tmp_path / f"film{suffix}")
+    with av.open(str(tmp_path / f"film{suffix}")) as film:
+        assert film.streams.video[0].average_rate == 2.5
+        assert film.duration == 2_000_000  # microseconds
+
+
 def test_noise_is_smaller_as_mp4_than_as_gif(pipe, tmp_path):
     frames = denoising(pipe, Request("gold", n=9, steps=30), "xt").frames
     for suffix in ("mp4", "gif"):

@@ -1,6 +1,7 @@
 """Fonts: names, code points, metrics; and what the checkers, HarfBuzz and FreeType make of them."""
 
 import io
+from dataclasses import replace
 
 import freetype
 import numpy as np
@@ -154,6 +155,15 @@ def test_the_name_table_says_whose_it_is(made):
         14: NAMING.licence_url,
     }
     assert "gold, a river of fire" in names.getDebugName(10)
+
+
+def test_a_family_may_have_a_chinese_name():
+    naming, glyph = replace(NAMING, family="黄金"), FontGlyph("gold", "gold", PRIVATE[0], SQUARE)
+    made = build_font([glyph], letters(default_font(), EM), naming, cubic=True)
+    font = TTFont(io.BytesIO(font_bytes(made, None)))
+    assert font["name"].getDebugName(1) == "黄金"
+    assert font["CFF "].cff.fontNames == ["Glyphs-Regular"]
+    assert font["CFF "].cff[0].FamilyName == "Glyphs"
 
 
 def test_same_glyphs_same_bytes(glyphs):

@@ -100,7 +100,7 @@ def test_prompts_are_drawn_first(tiny_model, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr("glyffuser.generate.files.draw", draw)
     prompts = tmp_path / "prompts.txt"
-    prompts.write_text("# mine\nwater\n\ngold\n", encoding="utf-8")
+    prompts.write_text("\ufeff# mine\nwater\n\ngold\n", encoding="utf-8")
     chosen = ["--best-of", 1, "--model", tiny_model]
     last = 2**64 - 1
     assert run("font", "--list", prompts, *chosen, "--seed", last, "--out", tmp_path / "listed.ttf", "--json") == 0
@@ -120,6 +120,10 @@ def test_prompts_are_drawn_first(tiny_model, tmp_path, capsys, monkeypatch):
         (["gold", "Gold!"], ["'gold' and 'Gold!'"]),
         (["gold", "silver", "-n", "4096", "--best-of", "1"], ["8192", "private-use"]),
         (["--from", "nowhere"], ["nowhere"]),
+        (["--from", "nowhere", "-n", "4"], ["--from", "draws none"]),
+        (["gold", "--sampler", "list"], ["glyffuser sample --sampler list"]),
+        (["gold", "--spacing", "list"], ["--spacing list"]),
+        (["gold", "--upscale", "512"], ["leave out --upscale"]),
         (["--list", "nowhere.txt"], ["nowhere.txt"]),
         (["gold", "--out", "/proc/nowhere/mine.ttf"], ["/proc/nowhere", "--out"]),
     ],

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from diffusers import DDIMScheduler
 from PIL import Image
 
 from glyffuser.base.errors import UserError
 from glyffuser.config import GUIDANCE, SAMPLER
-from glyffuser.generate.files import read_record, sample_to_folder, slugs
+from glyffuser.generate.files import read_record, sample_to_folder, slug_of, stems
 from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request, Usual
 from glyffuser.judge.novelty import EXISTS, Match
@@ -75,24 +76,65 @@ def test_progress_counts_every_step_of_every_batch(pipe, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("prompts", "names"),
+    ("prompt", "slug"),
     [
-        (["gold"], ["gold"]),
-        (["A kind of fish"], ["a-kind-of-fish"]),
-        (["gold!", "gold?"], ["gold", "gold-2"]),
-        (["../../etc/passwd"], ["etc-passwd"]),
-        (["..."], ["glyph"]),
-        (["x" * 300], ["x" * 48]),
+        ("gold", "gold"),
+        ("A kind of fish", "a-kind-of-fish"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("...", "glyph"),
+        ("x" * 300, "x" * 48),
     ],
 )
-def test_slugs_are_safe_and_distinct(prompts, names):
-    assert slugs(prompts) == names
+def test_slugs_are_safe(prompt, slug):
+    assert slug_of(prompt) == slug
 
 
-@pytest.mark.parametrize("settings", [{"n": 0}, {"n": 10**6}, {"seed": -1}, {"seed": 2**64}])
+@pytest.mark.parametrize(
+    ("prompts", "seed", "names"),
+    [
+        (["gold!", "gold?"], 0, ["gold-0", "gold-2-0"]),
+        (["gold!", "gold?"], 2, ["gold-2", "gold-3-2"]),  # gold-2-2 is the last glyph of the first
+        (["gold", "gold 0"], 0, ["gold-0", "gold-0-2-0"]),
+        (["gold 0", "gold"], 0, ["gold-0-0", "gold-2-0"]),
+        (["x" * 60, "x" * 50], 0, [f"{'x' * 48}-0", f"{'x' * 48}-2-0"]),
+    ],
+)
+def test_no_request_takes_the_files_of_another(prompts, seed, names):
+    assert stems([replace(FEW, prompt=prompt, seed=seed) for prompt in prompts]) == names
+
+
+def test_pictures_of_one_call_do_not_overwrite_each_other(pipe, tmp_path):
+    made = sample_to_folder(pipe, [Request(word, n=3, steps=1, seed=2) for word in ("gold!", "gold?")], tmp_path)
+    told = [path for one in made for path in (one.grid, one.json, *one.glyphs)]
+    assert sorted(told) == sorted(tmp_path.iterdir())
+    assert len(set(told)) == 10
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"n": 0}, {"n": 10**6}, {"seed": -1}, {"seed": 2**64}),
+        *({"interval": limits} for limits in ((5.0, 0.1), (math.nan, 5.0), (0.0, math.nan), (-math.inf, 5.0))),
+    ],
+)
 def test_settings_out_of_range_are_named(pipe, tmp_path, settings):
     with pytest.raises(UserError, match=r"must be between"):
         sample_to_folder(pipe, [Request("gold", **settings)], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"steps": 0}, {"guidance": math.nan}, {"sampler": "plms"}, {"spacing": "even"}, {"eta": 0.5}),
+        *({"negative": "水"}, {"style": "kai"}, {"style": "sans:-1, serif:2"}, {"radical": 85}),
+    ],
+    ids=str,
+)
+def test_a_request_that_cannot_be_drawn_is_refused_before_any_is(pipe, tmp_path, wrong):
+    good = Request("gold", n=1, steps=1, sampler="euler")
+    with pytest.raises(UserError):
+        sample_to_folder(pipe, [good, replace(good, prompt="fish", **wrong)], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -102,6 +144,15 @@ def test_again_gives_the_same_bytes(pipe, tmp_path):
     )
     (first,) = sample_to_folder(pipe, [request], tmp_path / "first")
     assert read_record(first.json, pipe) == replace(request, new=False)
+    (again,) = sample_to_folder(pipe, [read_record(first.json, pipe)], tmp_path / "again")
+    assert [p.read_bytes() for p in again.glyphs] == [p.read_bytes() for p in first.glyphs]
+
+
+def test_a_model_with_a_scheduler_of_diffusers_repeats_its_records(make_pipe, tmp_path):
+    pipe = make_pipe()
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    (first,) = sample_to_folder(pipe, [replace(FEW, prompt="gold")], tmp_path / "first")
+    assert json.loads(first.json.read_text())["sampler"] == "DDIMScheduler"
     (again,) = sample_to_folder(pipe, [read_record(first.json, pipe)], tmp_path / "again")
     assert [p.read_bytes() for p in again.glyphs] == [p.read_bytes() for p in first.glyphs]
 
@@ -181,3 +232,11 @@ def test_a_model_whose_prompts_the_selector_cannot_read_is_refused_before_drawin
     with pytest.raises(UserError, match="--best-of"):
         sample_to_folder(pipe, [Request("gold", n=1, steps=2, best_of=2)], tmp_path, lambda *_: pytest.fail("drawing"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_takes_no_text_has_none_that_the_selector_cannot_read(make_pipe, tmp_path, monkeypatch, judges):
+    judges.prior.register_to_config(encoder="another")
+    monkeypatch.setattr("glyffuser.generate.files.load_selector", lambda: judges)
+    pipe = make_pipe(text_route="none", sample_size=32)
+    (made,) = sample_to_folder(pipe, [Request(n=1, steps=1, best_of=2, new=False)], tmp_path)
+    assert len(json.loads(made.json.read_text())["kept"]) == 1

@@ -84,6 +84,17 @@ def test_latents_are_computed_once(autoencoder, tmp_path):
     assert not torch.equal(encoded(autoencoder, images, tmp_path), first)
 
 
+@pytest.mark.parametrize("keep", [0, 5, -1])
+def test_a_damaged_file_of_latents_is_made_anew_with_a_warning(autoencoder, tmp_path, keep):
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32), np.uint8)
+    first = encoded(autoencoder, images, tmp_path / "latents")
+    (path,) = (tmp_path / "latents").iterdir()
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged and is rebuilt"):
+        assert torch.equal(encoded(autoencoder, images, tmp_path / "latents"), first)
+    assert torch.equal(encoded(autoencoder, images, tmp_path / "latents"), first)  # without one
+
+
 def test_real_glyphs_come_back_from_the_bundled_autoencoder_nearly_as_they_were():
     rasteriser, network = Rasteriser(default_font(), 128), load_companion(AUTOENCODER, Autoencoder)
     real = np.stack([rasteriser.render(char) for char in "鋰鰻病籃"])

@@ -22,11 +22,14 @@ MakePipe = Callable[..., GlyffuserPipeline]
 @pytest.fixture(scope="module")
 def saved(make_pipe: MakePipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saved") / "model"
-    make_pipe().save_pretrained(folder)
+    pipe = make_pipe(pooled_dim=8)
+    pipe.register_modules(tower=TextTower(16, 8, components="金"))
+    pipe.save_pretrained(folder)
     return folder
 
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+TOWER = "tower/diffusion_pytorch_model.safetensors"
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -71,6 +74,10 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     "a weight missing": (
         lambda f: change_weights(f / WEIGHTS, lambda w: w.pop("conv_out.bias")),
         ["1 differ", "conv_out.bias (is None, should be (16,))"],
+    ),
+    "a weight of the tower missing": (
+        lambda f: change_weights(f / TOWER, lambda w: w.pop("body.0.bias")),
+        ["tower do not fit its config: 1 differ", "body.0.bias (is None, should be (1024,))"],
     ),
     "a weight too many": (
         lambda f: change_weights(f / WEIGHTS, lambda w: w.update(extra=torch.zeros(3))),

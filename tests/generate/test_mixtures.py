@@ -41,6 +41,10 @@ def test_mixtures(prompt, texts, weights):
         "fire:1, water",
         "water at the left, every at the right: sea",
         "fire:hot, water:cold",
+        "fire:1, water:1,",
+        "fire:1, water:1, :2",
+        "fire:1, water\nand ice:1",
+        pytest.param("fire:1, " * 200 + "water", id="many"),  # read at once, however many texts there may be
     ],
 )
 def test_other_prompts_are_plain(prompt):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from glyffuser.base.errors import UserError
 from glyffuser.diffusion.samplers import PATHWISE, SAMPLERS
@@ -29,6 +30,13 @@ def test_a_path_begins_and_ends_at_the_glyphs_of_its_requests(make_pipe, sampler
     if sampler not in PATHWISE:
         steps = np.abs(np.diff(glyphs, axis=0)).mean(axis=(1, 2))
         assert np.median(steps) < 0.6 * np.abs(glyphs[0] - glyphs[-1]).mean()  # neighbours are alike
+
+
+@pytest.mark.parametrize("seed", [GOLD.seed, 3])
+def test_half_way_noise_is_standard_normal(seed):
+    end = replace(GOLD, prompt="fish", seed=seed)
+    (stretch,) = path(GOLD, end, [(0.5, number) for number in range(4)])
+    assert stretch.noise(torch.empty(4, 1, 32, 32)).std() == pytest.approx(1, abs=0.05)  # four standard errors
 
 
 def test_glyphs_of_several_numbers_go_each_its_own_way(make_pipe):

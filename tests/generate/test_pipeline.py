@@ -242,6 +242,7 @@ def test_output_types(pipe):
         ({"prompt": []}, ["prompt is empty"]),
         ({"prompt": ["gold", " "]}, ["prompt is empty"]),
         ({"prompt": "水"}, ["cannot read '水'"]),
+        ({"negative_prompt": "水"}, ["cannot read '水'"]),
         ({"num_images_per_prompt": 0}, ["glyphs must be 1 or more", "0"]),
         ({"num_inference_steps": 0}, ["between 1 and 1000", "0"]),
         ({"num_inference_steps": 1001}, ["between 1 and 1000", "1001"]),
@@ -257,6 +258,14 @@ def test_a_mistake_is_named_in_one_line(pipe, settings, words):
         draw(pipe, **{"prompt": "gold"} | settings)
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_text_cannot_be_steered(make_pipe):
+    pipe = make_pipe(text_route="none")
+    assert draw(pipe, "").shape == (1, 1, SIZE, SIZE)
+    for settings in ({"negative_prompt": "fish"}, {"guidance_scale": 2.0}):
+        with pytest.raises(UserError, match="takes no text to steer by"):
+            draw(pipe, "", **settings)
 
 
 def test_seeded_generators_share_no_noise():

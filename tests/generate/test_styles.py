@@ -81,6 +81,12 @@ def test_every_prompt_has_the_style_that_is_given_for_it(styled):
         assert_close(given[k], alone[0], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("styles", [[], ["serif"], ["sans", "serif", "sans"]])
+def test_styles_that_are_not_one_per_prompt_are_refused(styled, styles):
+    with pytest.raises(UserError, match=f"{len(styles)} styles for 2 prompts; pass one, or one per prompt"):
+        styled(["gold", "fish"], style=styles, num_inference_steps=1)
+
+
 def test_a_path_goes_from_one_style_to_the_other(styled):
     start, end = (Request("gold", steps=3, style=style) for style in HANDS)
     way = draw_path(styled, start, end, [0.0, 0.5, 1.0], [2])[:, 0].astype(int)

@@ -1,5 +1,7 @@
 """The inputs of figures: a data set in shards gives those of one file."""
 
+import shutil
+
 import numpy as np
 
 from glyffuser.data.dataset import build_dataset
@@ -21,3 +23,12 @@ def test_shards_give_what_a_file_gives(tmp_path):
     assert folder.data.chars == file.data.chars
     assert folder.info["rows"] == len(folder.data)
     assert folder.data_hash == inputs("a", 2).data_hash != more.data_hash
+
+
+def test_a_model_that_was_cloned_is_the_same_model(tiny_model, tmp_path):
+    cloned = shutil.copytree(tiny_model, tmp_path / "cloned")
+    for folder in (".git/objects", ".cache/huggingface"):
+        (cloned / folder).mkdir(parents=True)
+    assert Inputs("glyphs", cloned).key("model") == Inputs("glyphs", tiny_model).key("model")
+    (cloned / "unet" / "config.json").write_text("{}")
+    assert Inputs("glyphs", cloned).key("model") != Inputs("glyphs", tiny_model).key("model")

@@ -1,5 +1,7 @@
 """Reading files: real glyphs are read correctly, flaws are marked, and what is not a glyph is refused."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +50,19 @@ def test_larger_pictures_are_judged_alike(bundled, folder, tmp_path):
     Image.open(folder / "銀.png").convert("RGB").resize((512, 512)).save(tmp_path / "large.png")
     (verdict,) = inspect_files(bundled, [tmp_path / "large.png"])
     assert (verdict.radical, verdict.flagged) == (167, False)
+
+
+def test_heat_maps_replace_neither_each_other_nor_the_glyphs(shared_judges, folder, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copy(folder / "銀.png", tmp_path / name / "silver.png")
+    with pytest.raises(UserError, match=r"two pictures would become .*silver-flaws.png"):
+        inspect_files(shared_judges, [tmp_path / "one", tmp_path / "two"], tmp_path / "maps")
+    assert not (tmp_path / "maps").exists()
+    for _ in range(2):  # the second time, a heat map lies among the glyphs
+        (verdict,) = inspect_files(shared_judges, [tmp_path / "one"], tmp_path / "one")
+        assert verdict.file == str(tmp_path / "one" / "silver.png")
+    assert len(inspect_files(shared_judges, [tmp_path / "one", tmp_path / "two"])) == 2
 
 
 def test_grids_of_sample_are_no_glyphs(bundled, folder, tmp_path):

@@ -121,6 +121,15 @@ def test_too_few_to_calibrate_is_said_before_training(material):
         train_form(few, replace(FORM, held_out=0.01), lambda done, text: pytest.fail("training began"))
 
 
+def test_what_plausibility_cannot_learn_from_is_said_before_the_recogniser_is_trained(material, monkeypatch):
+    monkeypatch.setattr("glyffuser.judge.training.train_recogniser", lambda *words: pytest.fail("training began"))
+    small = replace(material, data=replace(material.data, images=material.data.images[:, ::2, ::2]))
+    with pytest.raises(UserError, match="128-pixel glyphs, not 64"):
+        train_judges(small, READER, FORM, lambda done, text: None)
+    with pytest.raises(UserError, match="calibration needs 200"):
+        train_judges(material, READER, replace(FORM, held_out=0.01), lambda done, text: None)
+
+
 def test_every_kind_of_flaw_is_measured(material):
     form = train_form(material.data, FORM, lambda done, text: None)
     assert set(measure_plausibility(form, material.test.images)) == {*FLAWS, "real_flagged"}

@@ -9,6 +9,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.config import override, preset
 from glyffuser.networks.autoencoder import INK, KL, Autoencoder, Reconstruction, autoencoder_loss
 from glyffuser.networks.build import load_companion
+from glyffuser.train.forecast import forecast
 from glyffuser.train.optimizer import split_parameters
 from training_runs import Run, finish, resumed_exactly
 
@@ -81,6 +82,13 @@ def test_a_run_leaves_a_normalised_model_and_goes_on_exactly(config, tmp_path):
     assert 0.8 < float(latents.std()) < 1.2
     scores = [json.loads(line) for line in (tmp_path / "whole" / "scores.jsonl").read_text().splitlines()]
     assert [set(line) for line in scores] == [{"step", "error"}] * 2
+
+
+def test_a_run_is_foretold(config, tmp_path):
+    run = Run(config, tmp_path)
+    told = forecast(run.parts, run.state)
+    assert told.parameters == sum(parameter.numel() for parameter in run.parts.network.parameters())
+    assert told.multiply_adds > 0
 
 
 def test_it_learns(config, tmp_path):

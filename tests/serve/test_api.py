@@ -46,6 +46,7 @@ def pictures(result: dict) -> np.ndarray:
     [
         ({"start": "湖", "strength": 0.5, "keep": "left"}, {"init": "湖", "strength": 0.5, "keep": "left"}),
         ({"component": "氵"}, {"parts": ("氵",)}),
+        ({"component": "氵", "strength": 0.5}, {"parts": ("氵",), "strength": 0.5}),
         (STEERED, {**STEERED, "guidance": 3.0}),
     ],
 )
@@ -78,6 +79,18 @@ def test_a_model_with_styles_and_parts_is_told_them(closed, artist, tmp_path):
     assert [value for _, value in labels["Style"].choices] == ["", "sans"]
 
 
+def test_a_model_without_text_draws_and_nine_glyphs_are_usual(make_pipe, artist, monkeypatch):
+    silent, drawn = Artist(make_pipe(text_route="none"), artist.judges, artist.table, artist.finder), []
+
+    def read(self, images: np.ndarray) -> list:
+        drawn.append(images)
+        return []
+
+    monkeypatch.setattr(Artist, "read", read)
+    Api(silent).draw("", seed=3, steps=1)
+    assert np.array_equal(drawn[0], draw(silent.pipe, [""] * 9, Request(seed=3, steps=1)))
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -92,6 +105,7 @@ def test_a_model_with_styles_and_parts_is_told_them(closed, artist, tmp_path):
         (wish("gold", keep=[]), "must be a text, not a list"),
         (wish("gold", start="湖", strength="half"), "must be a number, not a text"),
         (wish("gold", start="/etc/passwd"), "a single character"),
+        (wish("gold", keep="left"), "give the picture with the start"),
         (wish("gold", component="../../etc/passwd"), "etc/passwd"),
         (wish("gold", drawing=bomb(20_000, 20_000)), "no picture that can be read"),
         (wish("gold", drawing=bomb(5_000, 5_000)), "at most 2048"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,15 @@ def test_the_first_frame_is_the_noise_of_the_seed(artist):
     first = next(artist.draw(Request(prompt="gold", n=2, steps=2, seed=9)))
     noise = torch.cat([torch.randn(1, 1, 16, 16, generator=seeded(9, k)) for k in range(2)])
     assert np.array_equal(first.images, grey(noise))
+
+
+def test_frames_of_a_latent_model_are_decoded(artist, make_pipe, small_autoencoder):
+    pipe = make_pipe(sample_size=8, in_channels=3, patch_size=1)
+    pipe.register_modules(vae=small_autoencoder())
+    request = Request(prompt="gold", n=2, steps=2)
+    frames = [frame.images for frame in replace(artist, pipe=pipe).draw(request)]
+    assert [images.shape for images in frames] == [(2, 32, 32)] * 3
+    assert np.array_equal(frames[-1], draw(pipe, ["gold"] * 2, request))
 
 
 def test_a_real_character_is_known_and_a_blot_is_not(artist):

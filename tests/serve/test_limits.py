@@ -8,7 +8,7 @@ from PIL import Image
 from glyffuser.base.errors import UserError
 from glyffuser.generate.edits import EMBEDDED
 from glyffuser.serve.limits import LARGEST_SEED, in_words, read_request
-from studio_client import bomb, picture
+from studio_client import bomb, picture, wordy
 
 
 def test_a_wish_becomes_the_request_of_sample(artist):
@@ -38,6 +38,7 @@ def test_a_wish_becomes_the_request_of_sample(artist):
         ({"prompt": "gold", "steps": 10**400}, "between 1 and 100"),
         ({"prompt": "gold", "guidance": float("nan")}, "guidance must be between 0 and 12, not nan"),
         ({"prompt": "gold", "guidance": float("inf")}, "not inf"),
+        ({"prompt": "gold", "guidance": 10**400}, "guidance must be between 0 and 12, not so large a number"),
         ({"prompt": "gold", "seed": -1}, "the seed must be between"),
         ({"prompt": "gold", "seed": LARGEST_SEED + 1}, "the seed must be between"),
         ({"prompt": "gold", "sampler": "magic"}, "the sampler can be one of: "),
@@ -45,11 +46,16 @@ def test_a_wish_becomes_the_request_of_sample(artist):
         ({"prompt": "gold", "start": "/etc/passwd"}, "a single character"),
         ({"prompt": "gold", "start": "湖", "keep": "/etc/passwd"}, "can be one of: left, right"),
         ({"prompt": "gold", "start": "湖", "strength": 2}, "between 0.05 and 1"),
+        ({"prompt": "gold", "strength": 0.5}, "give the picture with"),
+        ({"prompt": "gold", "keep": "left"}, "give the picture with"),
+        ({"prompt": "gold", "component": "氵", "keep": "left"}, "give the picture with"),
         ({"prompt": "gold", "component": "a b c d"}, "at most 3 components"),
         ({"prompt": "gold", "drawing": "/etc/passwd"}, "as a data URL"),
         ({"prompt": "gold", "drawing": "https://example.org/a.png"}, "as a data URL"),
         ({"prompt": "gold", "drawing": 5}, "as a data URL"),
         ({"prompt": "gold", "drawing": "data:image/png;base64,%%%"}, "no picture that can be read"),
+        ({"prompt": "gold", "drawing": "data:image/png;base64,é"}, "no picture that can be read"),
+        ({"prompt": "gold", "drawing": wordy(2**21)}, "no picture that can be read"),
         ({"prompt": "gold", "drawing": "data:image/svg+xml;base64,PHN2Zz4="}, "no picture that can be read"),
         ({"prompt": "gold", "drawing": "data:image/png;base64," + "A" * 2_000_000}, "larger than 1 MiB"),
         ({"prompt": "gold", "drawing": bomb(20_000, 20_000)}, "no picture that can be read"),
@@ -62,6 +68,23 @@ def test_what_cannot_be_met_is_said_in_words(artist, wish, said):
     with pytest.raises(UserError, match=r"^[^\n]*$") as caught:
         read_request(wish, artist.pipe)
     assert said in str(caught.value)
+
+
+def test_on_the_page_strength_and_side_wait_for_something_to_start_from(artist):
+    slid = {"prompt": "gold", "strength": 0.75, "keep": "left"}
+    for wish in (slid, slid | {"component": "氵", "start": " "}):
+        request = read_request(wish, artist.pipe, page=True)
+        assert (request.strength, request.keep) == (None, None)
+    request = read_request(slid | {"start": "湖"}, artist.pipe, page=True)
+    assert (request.strength, request.keep) == (0.75, "left")
+
+
+def test_a_model_without_text_takes_the_empty_meaning(make_pipe):
+    pipe = make_pipe(text_route="none")
+    request = read_request({"prompt": " ", "n": 1}, pipe)
+    assert (request.prompt, request.guidance) == ("", 1.0)
+    with pytest.raises(UserError, match="takes no text"):
+        read_request({"prompt": "gold"}, pipe)
 
 
 def test_a_drawing_becomes_a_grey_picture_on_white(artist):

@@ -227,6 +227,14 @@ def test_denoising_streams_and_stops_and_the_next_drawing_begins(page, monkeypat
     page.keyboard.press("Tab")
     page.click("#draw")
     page.wait_for_selector("button.tile")
+    page.fill("#how input[type=number] >> nth=0", "100")
+    page.keyboard.press("Tab")
+    page.click("#draw")
+    page.wait_for_selector(".tiles.drawing")
+    page.click("#stop")
+    page.wait_for_selector("#status :text('Stopped.')")
+    page.wait_for_selector("button.tile")  # the drawing before it is there again
+    page.wait_for_selector("#keep-all")
 
 
 def test_hostile_prompts_stay_text(page):

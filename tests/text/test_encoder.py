@@ -125,6 +125,11 @@ def test_characters_that_cannot_be_read_are_named(minilm):
         minilm.check("a 🐟 like \U0002a700")
 
 
+def test_half_a_surrogate_pair_is_refused(tiny_encoder):
+    with pytest.raises(UserError, match=r"cannot read '\\ud800'; describe the meaning in English"):
+        TextEncoder(str(tiny_encoder)).check("gold \ud800")
+
+
 @pytest.mark.parametrize("encoder", ["nowhere/nothing", "/nowhere"])
 def test_an_unknown_encoder_is_named(encoder):
     with pytest.raises(UserError, match=f"cannot load the text encoder '{encoder}'.*text.download=true"):

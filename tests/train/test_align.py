@@ -194,6 +194,7 @@ def test_pairs_that_cannot_be_learnt_from_are_refused(aligned, tmp_path, pairs):
     small = png(np.zeros((16, 16), np.uint8))
     small_pairs = [replace(pair, left=small, right=small) for pair in found]
     refused(aligned, tmp_path / "small.parquet", small_pairs, "16 pixels, .* 32")
+    refused(aligned, tmp_path / "one.parquet", [*found, small_pairs[7]], "of pair 7 in .* 16 pixels, .* leave that")
 
 
 def test_a_student_is_not_aligned_while_it_learns(aligned, tmp_path, tiny_model):

@@ -19,7 +19,17 @@ from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
 from glyffuser.train import checkpoint
-from glyffuser.train.checkpoint import FILES, SUMS, flatten, list_checkpoints, prune, resume, save_checkpoint, trim_log
+from glyffuser.train.checkpoint import (
+    FILES,
+    SUMS,
+    flatten,
+    list_checkpoints,
+    prune,
+    resume,
+    save_checkpoint,
+    start_from,
+    trim_log,
+)
 
 
 class Run(NamedTuple):
@@ -247,3 +257,20 @@ def test_log_is_cut_where_training_goes_on(tmp_path):
         path.write_bytes(content)
         trim_log(path, 2)
         assert path.read_text() == "".join(lines[:2])
+
+
+def test_styles_and_parts_keep_their_rows_whatever_their_numbers(tmp_path, make_pipe, small_unet):
+    pipe = make_pipe(styles=("sans", "serif"), components="氵金")
+    pipe.save_pretrained(tmp_path)
+    network = small_unet(pipe.unet.process, styles=("kai", "sans"), components="金火氵")  # as many styles, not the same
+    with pytest.warns(UserWarning, match="start anew") as told:
+        start_from(network, tmp_path)
+    assert [str(warning.message) for warning in told] == [
+        "1 of 2 styles start anew, for example kai",
+        "1 of 3 components start anew, for example 火",
+    ]
+    styles, before = network.style_embedding.weight, pipe.unet.style_embedding.weight
+    assert torch.equal(styles, torch.stack([before[0], torch.zeros_like(before[0]), before[1]]))
+    parts, before = network.part_embedding.weight, pipe.unet.part_embedding.weight
+    assert torch.equal(parts, torch.stack([before[0], before[2], torch.zeros_like(before[0]), before[1]]))
+    assert torch.equal(network.stem.weight, pipe.unet.stem.weight)

@@ -27,6 +27,7 @@ from glyffuser.train.distil import (
     student_config,
 )
 from glyffuser.train.forecast import forecast
+from glyffuser.train.step import MomentStepper, build_stepper
 from training_runs import Run, assert_same, finish
 
 MEAN, DEVIATION = 0.3, 0.5  # of the Gaussian that the toy networks know
@@ -175,6 +176,21 @@ def test_a_student_that_agrees_with_its_guided_teacher_has_no_loss(make_pipe):
         assert_close(both[i : i + 1], teacher(xt[i : i + 1], mixed[i : i + 1], cond[i : i + 1]), rtol=1e-4, atol=1e-4)
 
 
+def test_a_teacher_is_guided_within_the_style_of_each_glyph(make_pipe, make_styled):
+    """The oracle is the guided denoiser that sampling uses, in each style."""
+    pipe = make_styled(make_pipe())
+    teacher = Teacher(pipe.unet, pipe.condition([""]), DistilConfig(guidance=3.0, lowest=0.3, highest=10.0))
+    x, sigma = torch.randn(3, 1, 16, 16), torch.tensor(1.0, dtype=torch.float64)
+    styles = ["serif", None, "sans"]
+    conds = [pipe.condition(["gold"], style=style) for style in styles]
+    together = conds[0].cat(conds[1]).cat(conds[2])
+    with fast_matmul(pipe.device):
+        found = teacher(x / 2, sigma.expand(3), together)
+        for row, (style, cond) in enumerate(zip(styles, conds, strict=True)):
+            wanted = pipe.denoiser(3.0, guidance_interval=(0.3, 10.0), style=style)(x[row : row + 1], sigma, cond)
+            assert_close(found[row : row + 1], wanted, rtol=1e-3, atol=1e-3)
+
+
 @pytest.fixture
 def student(tiny_config, tiny_model):
     """A factory for configurations of a student of the tiny model: 12 steps, by a given method."""
@@ -197,6 +213,19 @@ def test_a_forecast_counts_all_networks(student, tmp_path, method, networks, tra
     own = 4 * told.parameters
     assert (told.memory.weights, told.memory.averages) == (networks * own, own)
     assert told.memory.optimizer == pytest.approx(2 * trained * own, rel=0.01)
+
+
+def test_a_forecast_counts_what_all_networks_of_a_step_keep(student, tmp_path):
+    run = Run(student("moments", "distil.adversarial=0.3"), tmp_path)
+    stepper, batch = build_stepper(run.parts, run.state), run.parts.batch(0)
+    assert isinstance(stepper, MomentStepper)
+    torch.manual_seed(0)
+    whole = stepper.loss(batch)
+    torch.manual_seed(0)
+    assert_close(whole, sum(value for value in stepper.losses(batch) if value is not None))
+    whole.backward()
+    for network in (run.state.network, *(other.network for other in run.state.beside.values())):
+        assert any(parameter.grad is not None for parameter in network.parameters())
 
 
 @pytest.mark.parametrize(
@@ -240,7 +269,11 @@ def test_a_discriminator_goes_with_moments_alone(student, tmp_path):
         Run(student("guidance", "distil.adversarial=0.3"), tmp_path)
 
 
-def test_a_teacher_must_be_told_what_the_student_is_told(tiny_config, tiny_model, make_pipe, small_unet):
+def test_a_teacher_must_be_told_what_the_student_is_told(make_pipe, make_styled, small_unet):
     c = DistilConfig(teacher="a folder")
     with pytest.raises(UserError, match="a folder has num_class_embeds = 0, the student 215"):
         build_teacher(make_pipe(), small_unet(num_class_embeds=215), c)
+    reason = r"styles = \['sans', 'serif'\], the student \['serif', 'sans'\]; name with --data what the teacher learnt"
+    with pytest.raises(UserError, match=reason):
+        build_teacher(make_styled(make_pipe()), small_unet(styles=("serif", "sans")), c)
+    build_teacher(make_styled(make_pipe()), small_unet(styles=("sans", "serif")), c)

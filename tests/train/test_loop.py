@@ -170,6 +170,20 @@ def test_run_folder_holds_what_it_promises(tiny_config, tmp_path):
     assert_close([event.value for event in events.Scalars("lr")], [line["lr"] for line in log(tmp_path)])
 
 
+def test_tensorboard_shows_no_step_twice(tiny_config, tmp_path):
+    tiny_config.train.tensorboard, tiny_config.train.max_steps = True, 8
+    steps = Run(tiny_config, tmp_path).steps()
+    while next(steps).step < 7:
+        pass
+    steps.close()  # like a kill: its last checkpoint is of step 5
+    finish(Run(tiny_config, tmp_path))
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == list(range(1, 9))
+
+
 def test_checkpoints_are_written_and_forgotten(tiny_config, tmp_path):
     tiny_config.train.checkpoint_every, tiny_config.train.keep_checkpoints = 2, 3
     finish(Run(tiny_config, tmp_path))

@@ -1,7 +1,10 @@
 """How runs end, well and badly, and which are not begun."""
 
 import errno
+import json
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +18,7 @@ from glyffuser.train import checkpoint
 from glyffuser.train import loop as train
 from glyffuser.train.checkpoint import list_checkpoints
 from glyffuser.train.loop import Diverged
+from glyffuser.train.parts import Parts
 from training_runs import Run, assert_same, finish, listing, log, told
 
 
@@ -121,6 +125,31 @@ def test_a_closed_loop_leaves_what_a_killed_one_would(tiny_config, tmp_path):
     assert Run(tiny_config, tmp_path).state.step == 5
 
 
+def test_a_preview_that_a_kill_prevented_is_drawn_on_resuming(tiny_config, tmp_path, monkeypatch):
+    tiny_config.train.preview_every, tiny_config.train.max_steps = 5, 6
+    killed = False
+
+    def build(parts: Parts, out: Path) -> Callable[[object, int], dict[str, float]]:
+        def previews(pipe: object, step: int) -> dict[str, float]:
+            nonlocal killed
+            if not killed:
+                killed = True
+                raise KeyboardInterrupt
+            with (out / "scores.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step}) + "\n")
+            return {}
+
+        return previews
+
+    monkeypatch.setattr("glyffuser.train.loop.build_previews", build)
+    with pytest.raises(KeyboardInterrupt):
+        finish(Run(tiny_config, tmp_path))
+    for _ in range(2):
+        finish(Run(tiny_config, tmp_path))
+        lines = (tmp_path / "scores.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [5]
+
+
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(tiny_config, tmp_path):
     whole = Run(tiny_config, tmp_path)
     finish(whole)
@@ -154,14 +183,20 @@ def test_a_run_can_be_looked_at_without_being_changed(tiny_config, tmp_path, rad
 
 @pytest.mark.parametrize(
     ("section", "field", "value"),
-    [("model", "mlp_ratio", 3.0), ("diffusion", "shift", 2.0), ("data", "drop", 0.2), ("text", "max_length", 50)],
+    [
+        ("model", "mlp_ratio", 3.0),
+        ("diffusion", "shift", 2.0),
+        ("data", "drop", 0.2),
+        ("text", "max_length", 50),
+        ("train", "optimizer", "muon"),
+    ],
 )
 def test_a_folder_holds_one_run(tiny_config, tmp_path, section, field, value):
     tiny_config.train.max_steps = 1
     finish(Run(tiny_config, tmp_path))
     before = getattr(getattr(tiny_config, section), field)
     setattr(getattr(tiny_config, section), field, value)
-    with pytest.raises(UserError, match=rf"{section}\.{field} = {before}, not {value}; choose another --out"):
+    with pytest.raises(UserError, match=rf"{section}\.{field} = {before!r}, not {value!r}; choose another --out"):
         Run(tiny_config, tmp_path)
     assert getattr(getattr(load_config(tmp_path / "config.toml"), section), field) == before
 

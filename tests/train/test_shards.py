@@ -11,6 +11,7 @@ from glyffuser.commands.cli import main
 from glyffuser.config import Config, override
 from glyffuser.data.dataset import build_dataset, load_dataset, read_info
 from glyffuser.data.fonts import default_font, load_font
+from glyffuser.data.pairs import read_pairs, read_senses
 from glyffuser.data.pictures import open_stream
 from glyffuser.data.unihan import read_unihan
 from glyffuser.train.setup import setup
@@ -74,6 +75,7 @@ def test_shards_give_the_captions_tower_and_network_of_a_file(config, two_fonts)
     config.data.path = str(two_fonts[0])
     file = setup(config)
     assert shards.batches.captions.texts == file.batches.captions.texts
+    assert shards.batches.digest != file.batches.digest  # another order
     assert len(set(file.batches.captions.owners)) < len(file.batches)  # fonts share the captions of a character
     assert shards.tower is not None
     assert file.tower is not None
@@ -85,6 +87,17 @@ def test_shards_give_the_captions_tower_and_network_of_a_file(config, two_fonts)
         for i in file.batches.captions.draw(np.full(99, glyph), (1,), 0, np.random.default_rng(0))
     }
     assert texts == {load_dataset(two_fonts[0], "train").definitions[glyph]}
+
+
+def test_meanings_to_label_come_from_shards_too(two_fonts, tiny_model, tmp_path):
+    out = tmp_path / "pairs.parquet"
+    options = ["--by", "flaws", "-n", "1", "--steps", "1", "--out", str(out)]
+    assert main(["label", "--model", str(tiny_model), "--data", str(two_fonts[1]), *options]) == 0
+    (pair,) = read_pairs(out)
+    senses = read_senses(two_fonts[1], "train")
+    assert pair.prompt in senses
+    assert sorted(senses) == sorted(read_senses(two_fonts[0], "train"))
+    assert read_senses(two_fonts[1], "test") == []
 
 
 @pytest.mark.parametrize("kind", ["upscaler", "autoencoder"])

@@ -1,15 +1,19 @@
 """Training on several fonts: each glyph with its own style, and a run that stops and resumes, exact to the last bit."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
+from glyffuser.base.errors import UserError
 from glyffuser.config import preset
 from glyffuser.data.dataset import build_dataset, load_dataset
 from glyffuser.data.fonts import default_font, load_font
 from glyffuser.data.unihan import read_unihan
 from glyffuser.generate.load import load_pipeline
+from glyffuser.train.distil import student_config
 from glyffuser.train.setup import setup
-from training_runs import resumed_exactly
+from training_runs import Run, finish, resumed_exactly
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,18 @@ def test_a_styled_run_resumes_exactly_and_its_model_knows_the_styles(config, tmp
     _, resumed = resumed_exactly(config, tmp_path, stop_at=5)
     assert resumed.state.network.style_embedding.weight.abs().sum() > 0  # it learns
     assert load_pipeline(tmp_path / "stopped").styles == ["hand", "sans"]
+
+
+def test_a_styled_model_teaches_from_a_data_set_of_its_styles_alone(config, tiny_data, tmp_path):
+    config.train.max_steps = 1
+    finish(Run(config, tmp_path / "styled"))
+    student = student_config(load_pipeline(tmp_path / "styled"), deepcopy(config))
+    student.distil.teacher = str(tmp_path / "styled")
+    finish(Run(student, tmp_path / "student"))
+    assert load_pipeline(tmp_path / "student").styles == ["hand", "sans"]
+    student.data.path = str(tiny_data)
+    with pytest.raises(UserError, match=r"has styles = \['hand', 'sans'\], the student \['sans'\]; name with --data"):
+        setup(student)
 
 
 def test_a_run_without_styles_is_told_none(config):

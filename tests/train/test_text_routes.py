@@ -79,6 +79,12 @@ def test_a_model_that_takes_text_wants_a_prompt(tiny_model, tmp_path, capsys):
     assert "give at least one English meaning" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("setting", ["num_class_embeds=215", "components=5"])
+def test_labels_that_would_never_be_told_are_refused(tiny_config, tmp_path, setting):
+    with pytest.raises(UserError, match=rf"text_route=none there is none: .*--set model\.{setting.split('=')[0]}=0"):
+        trained(tiny_config, "none", tmp_path, f"model.{setting}")
+
+
 def test_a_tower_beside_attention_alone_is_refused(tiny_config, tmp_path):
     with pytest.raises(UserError, match=r"--set text\.tower=0"):
         trained(tiny_config, "attention", tmp_path, "text.tower=8", "text.tower_steps=2")

@@ -1,6 +1,6 @@
 /* The explorer: the real model in the page, and its ideas under the reader's hands. */
 
-import { Bench, type From, type Seen } from "./bench";
+import { Bench, type Course, type From, type Seen } from "./bench";
 import { get, painted } from "./dom";
 import { Engine } from "./engine";
 import type { Facts } from "./facts";
@@ -12,16 +12,17 @@ const MOST_SEED = 2 ** 32;
 const COLOURS = ["--accent", "--cool"]; // of the two lanes, on the map and at their names
 
 const say = (what: string) => (get("status").textContent = what);
-const seconds = (since: number) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 
 class Explorer {
   private readonly bench: Bench;
   private readonly lab: Lab;
   private map: { root: AtlasRoot; walk: Walk; projection: Projection } | null = null;
-  private paths: Place[][] = [];
+  private paths: Place[][] = []; // of each lane, by step; steps that were not shown have no place
+  private start: number | null = null; // of the newest drawing, unless it was stopped on its way
+  private given: From[] = [];
 
   constructor(readonly engine: Engine) {
-    this.bench = new Bench(engine, () => (this.paths = []), (seen) => this.follow(seen));
+    this.bench = new Bench(engine, () => (this.paths = []), (seen) => this.follow(seen), (course) => this.told(course));
     this.lab = new Lab(engine, (x, sigma, { prompt, radical }) => void this.draw([{ prompt, radical, x, sigma }]));
     get("ask").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -39,19 +40,22 @@ class Explorer {
     return texts.filter((text, k) => k === 0 || text).map((prompt) => ({ prompt }));
   }
 
-  async draw(from: From[]): Promise<void> {
-    const start = performance.now();
-    document.body.dataset.state = "drawing";
-    say("drawing");
-    if (!(await this.bench.draw(from))) {
-      say("stopped");
-      return;
-    }
-    say(`drawn in ${seconds(start)}`);
-    document.body.dataset.seconds = String((performance.now() - start) / 1000);
-    document.body.dataset.state = "drawn";
+  draw(from: From[]): Promise<void> {
+    this.start = performance.now();
+    this.given = from;
+    return this.bench.draw(from);
+  }
+
+  /** Say what has become of the newest drawing; its time counts if nothing stopped it. */
+  private told(course: Course): void {
+    if (course === "stopped") this.start = null;
+    const took = course === "drawn" && this.start !== null ? (performance.now() - this.start) / 1000 : null;
+    say(took === null ? course : `drawn in ${took.toFixed(1)} s`);
+    if (took !== null) document.body.dataset.seconds = String(took);
+    document.body.dataset.state = course;
+    if (course !== "drawn") return;
     get<HTMLButtonElement>("take").disabled = false;
-    if (from.every(({ x }) => !x)) this.take();
+    if (this.given.every(({ x }) => !x)) this.take();
   }
 
   /** The first lane's predicted clean glyph, to be noised by hand. */
@@ -69,9 +73,11 @@ class Explorer {
     walk.show(
       seen.map(({ view, step }, k) => {
         const { place, nearest } = projection.place(view.x0, this.engine.facts.levels.margin, root.atlas);
-        this.paths[k] = [...(this.paths[k] ?? []).slice(0, step), place];
+        const path = (this.paths[k] ??= []);
+        path.length = step; // what lay beyond may change
+        path[step] = place;
         said.push(k ? "; " : "", sign(root.atlas, nearest), root.atlas.definitions[nearest]);
-        return { places: this.paths[k], head: get<HTMLCanvasElement>(`lane-${k}-x0`), colour: css.getPropertyValue(COLOURS[k]) };
+        return { places: path.filter(Boolean), head: get<HTMLCanvasElement>(`lane-${k}-x0`), colour: css.getPropertyValue(COLOURS[k]) };
       }),
     );
     get("nearest").replaceChildren(...said);
@@ -99,8 +105,8 @@ class Explorer {
       void this.lab.take({ name, prompt: atlas.definitions[row], radical: atlas.radicals[row], x0: character(atlas, row, size) });
       get("noise").scrollIntoView();
     });
-    const view = this.bench.view();
-    if (view) this.follow([{ view, step: 0 }]);
+    const seen = this.bench.seen();
+    if (seen.length) this.follow(seen);
   }
 }
 

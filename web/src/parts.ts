@@ -17,7 +17,10 @@ export async function part(name: string): Promise<Uint8Array<ArrayBuffer>> {
     const script = document.createElement("script");
     waiting.set(name, done);
     script.src = `data/${name}.js`;
-    script.onload = () => script.remove();
+    script.onload = () => {
+      script.remove();
+      failed(new Error(`data/${name}.js is damaged; copy the page again`)); // too late if it has handed over its text
+    };
     script.onerror = () => failed(new Error(`data/${name}.js is missing; write the page again`));
     document.head.append(script);
   });

@@ -1,6 +1,7 @@
 """From pictures to films: MP4 and WebM with PyAV, which is optional; animated WebP and GIF with Pillow."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def _encode(
         raise UserError("MP4 and WebM need PyAV; pip install 'glyffuser[export]', or choose .webp or .gif") from error
     width, height = (n // 2 * 2 for n in frames[0].size)  # 4:2:0 colour needs even sides
     with av.open(str(path), "w", format=kind) as container:
-        stream: Any = container.add_stream(codec, rate=round(fps), options=options)
+        rate = Fraction(fps).limit_denominator(1001)  # exact for halves and the like, and for 24000/1001
+        stream: Any = container.add_stream(codec, rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
             picture = np.asarray(frame.convert("RGB"))[:height, :width]

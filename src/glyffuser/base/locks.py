@@ -18,7 +18,8 @@ def take_lock(path: Path) -> int | None:
     """
     if fcntl is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(path))
-    descriptor = os.open(path, os.O_RDONLY)
+    # Over NFS, only what is open for writing can be locked; folders cannot be opened so.
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -19,7 +19,7 @@ LARGEST = 4096  # pixels: longest side of a picture that is read; a small file c
 
 
 def read_image(source: Path | BinaryIO, mode: str) -> Image.Image:
-    """A picture from a file, converted to one of Pillow's modes.
+    """A picture from a file, converted to one of Pillow's modes; what is transparent shows white paper.
 
     Raises OSError if the file is missing, not a picture, damaged, or larger than LARGEST.
     """
@@ -27,7 +27,14 @@ def read_image(source: Path | BinaryIO, mode: str) -> Image.Image:
         with Image.open(source, formats=FORMATS) as picture:
             if max(picture.size) > LARGEST:
                 raise OSError(f"it is {picture.width} x {picture.height} pixels, more than {LARGEST}")
-            return picture.convert(mode)
+            if picture.mode.startswith("I;16"):  # Pillow would cut off what is above 255
+                return Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8)).convert(mode)
+            if picture.mode in ("I", "F"):
+                raise OSError("its greys have no known range; save it with 8 bits")
+            if not picture.has_transparency_data:
+                return picture.convert(mode)
+            clear = picture.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert(mode)
     except OSError:
         raise
     except (*DAMAGED, Image.DecompressionBombError) as error:

@@ -63,6 +63,7 @@ def cold(model: str, repeats: int, progress: Callable[[int, int], None] = lambda
         if name == "sample -n 1":
             table.add(f"{name}: first picture", first.median, first.spread, "")
         table.add(name, end.median, end.spread, work.median)
+    table.notes = ["By the clock, whatever --processor-time says; only the last column is the processor's time."]
     return table
 
 

@@ -60,6 +60,9 @@ class Bench:
         self._check(names)
         if "quality" in names:
             need_extra("guide", "matplotlib", "pyarrow")
+            from glyffuser.base.files import output_folder
+
+            output_folder(self.out)  # which must be of use before hours are spent
         with importing():
             from glyffuser.bench.timing import clock
             from glyffuser.commands.info import collect
@@ -92,6 +95,10 @@ class Bench:
             for value in values:
                 if value is not None and value < 1:
                     raise UserError(f"--{option} must be 1 or more, not {value}")
+        changed = {"run": self.run_folder is not None, "n": self.n != Bench.n, "out": self.out != Bench.out}
+        idle = [option for option in changed if changed[option] and "quality" not in names]
+        if idle:
+            raise UserError(f"--{idle[0]} is for quality; name that too: glyffuser bench quality --{idle[0]} ...")
 
     def _training(self, progress: Progress) -> "tuple[list[Table], list[Path]]":
         from glyffuser.bench.timing import clock

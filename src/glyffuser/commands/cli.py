@@ -7,8 +7,12 @@ that `glyffuser --help` is quick.
 
 import contextlib
 import io
+import itertools
+import os
+import re
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -80,12 +84,15 @@ Command = (
 )
 
 SHARING = (Sample, Train, Distil, Align, Evaluate)  # commands that several processes can share
+WIDE = 10**6  # columns: more than any line that tyro writes
 COMMANDS = [command.__metadata__[0].name for command in get_args(Command)]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a character gets its number, as on stderr
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with heeding_sigterm():
             command = _parse(sys.argv[1:] if argv is None else argv)
@@ -116,23 +123,43 @@ def _parse(argv: list[str]) -> Any:
     """The command that `argv` names. tyro reports a mistake in a box; here it becomes one line."""
     if any("\ud800" <= sign <= "\udfff" for word in argv for sign in word):  # bytes that Python could not decode
         raise UserError("an argument is not valid UTF-8; write it in UTF-8, or rename the file that it names")
-    box = io.StringIO()
+    box, argv = io.StringIO(), argv or ["--help"]
+    wide = contextlib.nullcontext() if {"-h", "--help"} & {*argv} else _wide()  # help is for the terminal as it is
     try:
-        with contextlib.redirect_stderr(box):
+        with contextlib.redirect_stderr(box), wide:
             return tyro.cli(
                 Command,
-                args=argv or ["--help"],
+                args=argv,
                 prog="glyffuser",
                 description="Invent Chinese glyphs from English meanings.",
             )
     except SystemExit as end:
         if end.code:
-            lines = [line.strip("│╭╮╰╯─|+- \n") for line in box.getvalue().splitlines()]
-            words = [line for line in lines if line]
-            mistake = words[1] if len(words) > 1 else "cannot read the command"
-            command = f"glyffuser {argv[0]}" if argv and argv[0] in COMMANDS else "glyffuser"
-            raise UserError(f"{mistake}; see {command} --help") from None
+            command = f"glyffuser {argv[0]}" if argv[0] in COMMANDS else "glyffuser"
+            raise UserError(f"{_mistake(box.getvalue())}; see {command} --help") from None
         raise
+
+
+@contextlib.contextmanager
+def _wide() -> Iterator[None]:
+    """Let tyro, which fits its box to the terminal, write each sentence on a line of its own."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(WIDE)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def _mistake(box: str) -> str:
+    """What tyro's box says first, below its title: a sentence, or one that ends in a colon and a list."""
+    rows = [line.strip("│ ") for line in box.splitlines()[1:]]
+    ruled = itertools.dropwhile(lambda row: not row.strip("─-"), rows)
+    words, *listed = [*itertools.takewhile(lambda row: row.strip("─-"), ruled)] or ["cannot read the command"]
+    return " ".join([words, ", ".join(re.sub(r" \(applied to .*\)$", "", option) for option in listed)]).strip()
 
 
 def _complain(text: str) -> int:

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
 from glyffuser.base.names import DISTILLATIONS
 from glyffuser.commands.shared import Flag, open_pipeline
 from glyffuser.commands.train import adjusted, begun, run
-from glyffuser.config import DATA, STUDENTS, Config, preset, set_field
+from glyffuser.config import DATA, STUDENTS, Config, named_model, preset, set_field
 
 
 @dataclass
@@ -19,12 +19,15 @@ class Distil:
     Example: glyffuser distil --model runs/mine --method guidance --out runs/folded
              glyffuser distil --model runs/mine --method consistency --steps 4 --out runs/fast
 
-    The student starts from its teacher's weights. Ctrl-C stops it cleanly; the same --out resumes it exactly.
+    The student starts from its teacher's weights. Ctrl-C stops it cleanly; the same --out resumes it exactly, with what
+    it was begun with.
     """
 
-    model: str = "bundled"
+    model: str | None = None
     """The teacher: a model folder or run folder; default: the bundled model."""
-    method: Annotated[str, arg(help=f"One of {', '.join(DISTILLATIONS)}.")] = DISTILLATIONS[0]
+    method: Annotated[
+        str | None, arg(help=f"One of {', '.join(DISTILLATIONS)}; default: {DISTILLATIONS[0]}, or that of the run.")
+    ] = None
     steps: int | None = None
     """Steps in which a student of "consistency" or "moments" is to draw; default: 4."""
     guidance: float | None = None
@@ -49,24 +52,28 @@ class Distil:
         run(*self.settings(), self.dry_run, self.json)
 
     def settings(self) -> tuple[Config, Path]:
-        """The complete configuration and the run folder; a run that has begun keeps its own."""
-        out = self.out or Path("runs") / self.method
-        return adjusted(begun(out, self.begin), self.set, self.data, self.max_minutes, self.max_steps), out
+        """The complete configuration and the run folder; a run that has begun keeps what no option names."""
+        out = self.out or Path("runs") / (self.method or DISTILLATIONS[0])
+        named: dict[str, Any] = {
+            "distil.teacher": None if self.model is None else str(named_model(self.model).resolve()),
+            "distil.method": self.method,
+            "distil.steps": self.steps,
+            "distil.guidance": self.guidance,
+            "distil.adversarial": self.adversarial,
+        }
+        config = begun(out, self.begin, named)
+        return adjusted(config, self.set, self.data, self.max_minutes, self.max_steps), out
 
     def begin(self) -> Config:
         """The configuration of a new student."""
-        config = preset("cpu")
-        set_field(config, "distil.method", self.method)
-        pipe = open_pipeline(self.model)
-        from glyffuser.config import named_model
+        config, model, method = preset("cpu"), self.model or "bundled", self.method or DISTILLATIONS[0]
+        set_field(config, "distil.method", method)
+        pipe = open_pipeline(model)
         from glyffuser.train.distil import student_config
 
         student_config(pipe, config)
-        for key, value in STUDENTS[self.method].items():
+        for key, value in STUDENTS[method].items():
             set_field(config, key, value)
-        set_field(config, "distil.teacher", str(named_model(self.model).resolve()))
-        set_field(config, "distil.guidance", pipe.usual.guidance if self.guidance is None else self.guidance)
-        for name, value in (("steps", self.steps), ("adversarial", self.adversarial)):
-            if value is not None:
-                set_field(config, f"distil.{name}", value)
+        set_field(config, "distil.teacher", str(named_model(model).resolve()))
+        set_field(config, "distil.guidance", pipe.usual.guidance)
         return config

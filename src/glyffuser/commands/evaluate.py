@@ -54,6 +54,7 @@ class Evaluate:
     """Print the numbers as JSON."""
 
     def run(self) -> None:
+        from glyffuser.base.files import output_folder
         from glyffuser.base.processes import Crew
         from glyffuser.data.dataset import load_dataset
         from glyffuser.evaluate.artist import DRAWN, QUICK, EvaluationSettings
@@ -64,6 +65,7 @@ class Evaluate:
         from glyffuser.judge.novelty import known_ideographs
 
         crew = Crew.joined()
+        output_folder(self.out)  # which must be of use before minutes are spent
         pipe, judges = open_pipeline(self.model), load_judges(self.judges or BUNDLED_JUDGES)
         training, held_out = load_dataset(self.data, "train"), load_dataset(self.data, "test")
         asked = {k: getattr(self, k) for k in ("per_prompt", "definitions", *DRAWN, "seed")}

@@ -10,9 +10,11 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from glyffuser.base.errors import UserError
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, need_extra, open_pipeline, print_results
-from glyffuser.generate.request import Request
+from glyffuser.generate.lists import read_list
+from glyffuser.generate.request import LIST, Request
 
 OUTLINES = ("contourpy", "pathops", "fontTools", "brotli")  # of the extra `export`, what outlines and fonts need
+DRAWN = Request(n=1, best_of=4)  # how a font's glyphs are drawn by default
 
 
 @dataclass
@@ -53,9 +55,9 @@ class Font:
 
     prompts: Positional[tuple[str, ...]] = ()
     """English meanings, each in quotes."""
-    request: OmitArgPrefixes[Request] = field(default_factory=lambda: Request(n=1, best_of=4))
+    request: OmitArgPrefixes[Request] = field(default_factory=lambda: DRAWN)
     prompt_list: Annotated[Path | None, arg(name="list")] = None
-    """A text file with one meaning per line."""
+    """A text file (UTF-8) with one meaning per line; lines that begin with # are left out."""
     source: Annotated[Path | None, arg(name="from")] = None
     """A folder that `glyffuser sample` wrote: take the glyphs in it, draw none."""
     out: Path = Path("MyGlyphs.ttf")
@@ -70,6 +72,12 @@ class Font:
     def run(self) -> None:
         if (self.source is not None) + (self.prompt_list is not None) + bool(self.prompts) != 1:
             raise UserError('give either meanings, or --list FILE, or --from FOLDER: glyffuser font "gold"')
+        if self.source is not None and self.request != DRAWN:
+            raise UserError("--from takes glyphs as they are and draws none; leave out the options that say how")
+        if LIST in (self.request.sampler, self.request.spacing):
+            raise UserError("font lists no samplers or spacings; see glyffuser sample --sampler list, --spacing list")
+        if self.request.upscale is not None:
+            raise UserError("font traces glyphs as they are drawn; leave out --upscale, or give larger ones by --from")
         need_extra("export", *OUTLINES)
         with importing():
             from glyffuser.export.collect import collect, records_in
@@ -88,11 +96,11 @@ class Font:
 
     def _drawn(self) -> list[Path]:
         """The records of glyphs drawn for the prompts, in their order, in a folder beside the font."""
-        from glyffuser.export.collect import check_prompts, read_list
+        from glyffuser.export.collect import check_prompts
         from glyffuser.generate.files import sample_to_folder
 
         self.request.check()
-        prompts = self.prompts if self.prompt_list is None else tuple(read_list(self.prompt_list))
+        prompts = self.prompts if self.prompt_list is None else tuple(read_list(self.prompt_list).values())
         pipe = open_pipeline(self.model)
         prompts = tuple(pipe.read(prompt) for prompt in prompts)
         check_prompts(prompts, self.request.n)

@@ -55,9 +55,8 @@ class Guide:
         from glyffuser.guide.site.pages import write_site
 
         specs = check_names(self.only)
-        inputs = inputs_of(
-            self.data, self.model, self.run_folder, self.judges, self.quick, self.seed, self.latent, self.upscaler
-        )
+        asked = (self.run_folder, self.judges, self.quick, self.seed, self.latent, self.upscaler)
+        inputs = inputs_of(self.data, self.model, *asked, pixels=True)
         with Progress("figures") as progress:
             built = build(specs, inputs, progress.at)
         others = [made_before(spec, inputs) for spec in FIGURES.values() if spec not in specs]
@@ -108,9 +107,8 @@ class Figures:
         from glyffuser.guide.build import build, check_names, export
 
         specs = check_names(self.names)
-        inputs = inputs_of(
-            self.data, self.model, self.run_folder, self.judges, self.quick, self.seed, self.latent, self.upscaler
-        )
+        asked = (self.run_folder, self.judges, self.quick, self.seed, self.latent, self.upscaler)
+        inputs = inputs_of(self.data, self.model, *asked, pixels=True)
         with Progress("figures") as progress:
             built = build(specs, inputs, progress.at)
         files = [str(file) for one in built if one.folder for file in export(one, self.out)]
@@ -162,8 +160,13 @@ def inputs_of(
     seed: int = 0,
     latent: Path | None = None,
     upscaler: Path = UPSCALER,
+    *,
+    pixels: bool = False,
 ) -> Any:
-    """The inputs of the figures. If the default data set is missing, it is built first, which takes some seconds."""
+    """The inputs of the figures. If the default data set is missing, it is built first, which takes some seconds.
+
+    pixels: whether the model must work on pixels, as what most figures show happens to these.
+    """
     from glyffuser.generate.load import model_folder
     from glyffuser.guide.inputs import Inputs
 
@@ -175,6 +178,8 @@ def inputs_of(
     folder = model_folder(folder)
     if not (folder / "model_index.json").is_file() and model != "bundled":
         raise UserError(f"{folder} is not a model folder (it has no model_index.json); name one that `train` wrote")
+    if pixels and (folder / "vae").is_dir():
+        raise UserError(f"{folder} holds a latent model, and the figures need one on pixels; give it as --latent")
     if not data.exists():
         if data != DATA:
             raise UserError(f"{data} does not exist; build it with `glyffuser dataset build --out {data}`")

@@ -20,7 +20,7 @@ class Inspect:
     pictures: Positional[tuple[Path, ...]]
     """Square grey pictures, or folders of them."""
     out: Path | None = None
-    """Folder for heat maps of the flaws, one per picture."""
+    """Folder for heat maps of the flaws, one per picture: *-flaws.png, which are left out when a folder is read."""
     judges: Path | None = None
     """A folder that `glyffuser train-judges` wrote; default: the bundled judges."""
     json: Flag = False

@@ -37,7 +37,8 @@ class Label:
     model: str = "bundled"
     """A model folder or run folder; default: the bundled model."""
     prompts: Path | None = None
-    """A text file of meanings, one per line; default: senses of the training characters in --data."""
+    """A text file of meanings, one per line; lines that begin with # are left out; default: senses of the training
+    characters in --data."""
     data: Annotated[Path, arg(help=f"The data set for meanings; default: {DATA}.")] = DATA
     out: Path = Path("pairs.parquet")
     """The Parquet file; if it already holds pairs, labelling goes on from there."""
@@ -85,7 +86,7 @@ class Label:
             from glyffuser.generate.pairs import PairSource, known_meanings, read_prompts
 
         pipe = open_pipeline(self.model)
-        if self.prompts is None and not self.data.is_file():
+        if self.prompts is None and not self.data.exists():
             raise UserError(f"{self.data} does not exist; name a file of meanings with --prompts, or another --data")
         prompts = (
             known_meanings(self.data, pipe, self.seed) if self.prompts is None else read_prompts(self.prompts, pipe)

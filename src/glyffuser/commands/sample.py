@@ -14,6 +14,7 @@ from glyffuser.commands.export import OUTLINES
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, need_extra, open_pipeline, print_results
 from glyffuser.config import SAMPLER, UPSCALER
+from glyffuser.generate.lists import read_list
 from glyffuser.generate.request import LIST, Request
 
 ENGINES = ("torch", "onnx")
@@ -33,7 +34,7 @@ class Sample:
     prompts: Positional[tuple[str, ...]] = ()
     """English meanings, each in quotes; none for a model that takes no text."""
     listed: Annotated[Path | None, arg(name="list")] = None
-    """A text file (UTF-8) with more meanings, one per line."""
+    """A text file (UTF-8) with more meanings, one per line; lines that begin with # are left out."""
     request: OmitArgPrefixes[Request] = field(default_factory=Request)
     new: Flag = False
     """Leave out glyphs that exist as characters, and draw others in their place; the default with --best-of."""
@@ -60,7 +61,7 @@ class Sample:
         if LIST in (self.request.sampler, self.request.spacing):
             self._list()
             return
-        prompts = [*self.prompts, *([] if self.listed is None else read_list(self.listed))]
+        prompts = [*self.prompts, *([] if self.listed is None else read_list(self.listed).values())]
         if self.again is not None and (prompts or self.request != Request() or self.new or self.no_new):
             raise UserError("--again takes prompt and settings from its file; leave out all others")
         if self.new and self.no_new:
@@ -134,19 +135,6 @@ class Sample:
             from glyffuser.export.engine import with_onnx
 
         return with_onnx(open_pipeline(self.model), self.onnx)
-
-
-def read_list(path: Path) -> list[str]:
-    """The meanings in a file, one per line; UserError for a file that cannot be read or holds none."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text in UTF-8"
-        raise UserError(f"cannot read the list {path}: {reason}") from error
-    prompts = [line.strip() for line in lines if line.strip()]
-    if not prompts:
-        raise UserError(f"the list {path} holds no meanings; write one a line")
-    return prompts
 
 
 def existing(chars: list[str]) -> str:

@@ -5,17 +5,17 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
 from glyffuser.base.processes import rank
 from glyffuser.commands.progress import Progress
-from glyffuser.commands.shared import Flag, importing, print_results
+from glyffuser.commands.shared import Flag, importing, need_extra, print_results
 from glyffuser.config import DATA, PRESETS, Config, load_config, override, preset, set_field
 
 if TYPE_CHECKING:
@@ -70,10 +70,12 @@ class Train:
         return adjusted(config, self.set, self.data, self.max_minutes, self.max_steps), out
 
 
-def begun(out: Path, begin: Callable[[], Config]) -> Config:
-    """The configuration of the run in the folder `out`, or the one that `begin` makes if there is none."""
+def begun(out: Path, begin: Callable[[], Config], named: Mapping[str, Any]) -> Config:
+    """The configuration of the run in the folder `out`, or the one that `begin` makes if there is none; in either case
+    with the settings that options named. `RunFolder` refuses those that a run which has begun cannot change.
+    """
     path = out / "config.toml"
-    return load_config(path) if path.is_file() else begin()
+    return _changed(load_config(path) if path.is_file() else begin(), named)
 
 
 def adjusted(
@@ -82,7 +84,12 @@ def adjusted(
     """The configuration as changed by the options --set, --data, --max-minutes and --max-steps."""
     override(config, list(assignments))
     path = None if data is None else str(data)
-    for key, value in {"data.path": path, "train.max_minutes": max_minutes, "train.max_steps": max_steps}.items():
+    return _changed(config, {"data.path": path, "train.max_minutes": max_minutes, "train.max_steps": max_steps})
+
+
+def _changed(config: Config, named: Mapping[str, Any]) -> Config:
+    """The configuration with some settings changed; None leaves one as it is."""
+    for key, value in named.items():
         if value is not None:
             set_field(config, key, value)
     return config
@@ -90,6 +97,8 @@ def adjusted(
 
 def run(config: Config, out: Path, dry_run: bool, as_json: bool) -> None:
     """Train in the folder `out` as the settings say, or report what that would take."""
+    if config.train.tensorboard:
+        need_extra("train", "tensorboard")
     with importing():
         from glyffuser.base.files import output_folder
         from glyffuser.train.folder import RunFolder

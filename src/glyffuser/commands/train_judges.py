@@ -27,8 +27,8 @@ class TrainJudges:
     """The data set of the model."""
     unseen: Path | None = None
     """A data set in a font that --fonts does not hold, to measure with."""
-    out: Path = Path("judges")
-    """Folder for the networks."""
+    out: Path | None = None
+    """Folder for the networks; default: judges, or judges/selector with --selector."""
     minutes: float = 100.0
     """For all of them; fewer make them less exact."""
     selector: Flag = False
@@ -46,16 +46,22 @@ class TrainJudges:
     def run(self) -> None:
         if not self.minutes > 0:
             raise UserError(f"--minutes must be above 0, not {self.minutes:g}")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed must be between 0 and 2^63 - 1, not {self.seed}")
         if self.selector and self.contrastive:
             raise UserError("--selector and --contrastive train different networks; give one of them")
-        from glyffuser.base.files import write_text
+        out = self.out or Path("judges/selector" if self.selector else "judges")
+        if self.selector and (out / "prior").is_dir():
+            raise UserError(f"{out} holds the judges, which a selector would replace; choose another --out")
+        from glyffuser.base.files import output_folder, write_text
 
-        measured = self._contrastive() if self.contrastive else self._judges()
+        output_folder(out)
+        measured = self._contrastive(out) if self.contrastive else self._judges(out)
         name = "contrastive.json" if self.contrastive else "judges.json"
-        write_text(self.out / name, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+        write_text(out / name, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
         print_results(self.json, measured)
 
-    def _judges(self) -> dict[str, Any]:
+    def _judges(self, out: Path) -> dict[str, Any]:
         """Train or load the judges or the selector, and measure them."""
         from dataclasses import replace
 
@@ -69,17 +75,17 @@ class TrainJudges:
         if self.selector:
             reader, form = selector_settings(self.seed)
         if self.measure:
-            judges = load_selector(self.out) if self.selector else load_judges(self.out)
+            judges = load_selector(out) if self.selector else load_judges(out)
         else:
             reader = replace(reader, max_minutes=0.6 * self.minutes)
             form = replace(form, max_minutes=0.38 * self.minutes)
             prior = load_part(BUNDLED_JUDGES, "prior") if self.selector else None
             with Progress("training") as progress:
                 judges = train_judges(material, reader, form, progress.at, prior)
-            judges.save(self.out, PAIR if self.selector else tuple(PARTS))
+            judges.save(out, PAIR if self.selector else tuple(PARTS))
         return measure_judges(judges, material, reader.held_out)
 
-    def _contrastive(self) -> dict[str, Any]:
+    def _contrastive(self, out: Path) -> dict[str, Any]:
         """Train or load the contrastive model, and measure it."""
         from glyffuser.data.dataset import load_dataset
         from glyffuser.judge.contrastive import ContrastiveSettings, captions_of, measure_contrastive
@@ -94,11 +100,11 @@ class TrainJudges:
             with Progress("reading captions") as progress:
                 captions = captions_of(load_dataset(self.data, "train"))
                 texts = encode_cached(encoder, captions.texts, self.data.parent / "text", progress)
-            recogniser, settings = load_recogniser(self.out), ContrastiveSettings(seed=self.seed)
+            recogniser, settings = load_recogniser(out), ContrastiveSettings(seed=self.seed)
             with Progress("training") as progress:
                 made = fit_contrastive(load_dataset(self.data), recogniser, encoder, texts, settings, progress.at)
-            save_contrastive(*made, self.out / "contrastive")
-        return measure_contrastive(*load_contrastive(self.out), held_out, encoder)
+            save_contrastive(*made, out / "contrastive")
+        return measure_contrastive(*load_contrastive(out), held_out, encoder)
 
     def _material(self) -> Any:
         """What they are trained on. Captions are read only if a prior is to be fitted to them."""

@@ -1,7 +1,7 @@
 """Pairs of glyphs of one meaning, and which of the two was preferred: one Parquet file (docs/ALIGN.md has its schema).
 
 `glyffuser label` writes it, `glyffuser align` learns from it. Each row is complete in itself, so files from
-several people can be joined with any Parquet tool.
+several people can be joined with any Parquet tool: only the columns count, not what the tool writes beside them.
 """
 
 import io
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glyffuser.base.errors import UserError
+from glyffuser.base.errors import DAMAGED, UserError
 from glyffuser.base.files import atomic_path
-from glyffuser.data.dataset import Split, read_info
+from glyffuser.data.dataset import Split, opened
+from glyffuser.data.schema import damaged
 
 SCHEMA_VERSION = 1
 CHOICES = ("left", "right", "bad")  # the last: neither is any good
@@ -112,18 +113,26 @@ def write_pairs(path: str | Path, pairs: Sequence[Pair]) -> None:
 
 def read_pairs(path: str | Path) -> list[Pair]:
     """The pairs in a file. UserError if it is missing, damaged, or not one of ours."""
-    import pyarrow as pa
     from pyarrow import parquet
 
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist; make it with `glyffuser label --out {path}`")
     try:
         table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        told = (table.schema.metadata or {}).get(_METADATA_KEY)
+        # Tools that join files leave it out.
+        version = json.loads(told)["schema_version"] if told else SCHEMA_VERSION
+    except DAMAGED as error:  # pyarrow's errors are among these
         raise UserError(f"{path} is damaged or not a Parquet file; make one with `glyffuser label`") from error
-    raw = (table.schema.metadata or {}).get(_METADATA_KEY)
-    if raw is None or json.loads(raw) != {"schema_version": SCHEMA_VERSION} or not table.schema.equals(schema()):
-        raise UserError(f"{path} is a Parquet file of another schema; make one with `glyffuser label`")
+    other = UserError(f"{path} is a Parquet file of another schema; make one with `glyffuser label`")
+    if version != SCHEMA_VERSION:
+        raise other
+    try:
+        table = table.select(schema().names).cast(schema())  # pandas, for one, writes another kind of string
+    except DAMAGED as error:
+        raise other from error
+    if empty := [name for name in table.column_names if name != "time" and table[name].null_count]:
+        raise UserError(f"{path} is damaged: a pair has no {empty[0]}; leave it out")
     rows = [row | {side: row[side]["bytes"] for side in ("left", "right")} for row in table.to_pylist()]
     pairs = [Pair(**row) for row in rows]
     if wrong := [pair for pair in pairs if pair.choice not in CHOICES]:
@@ -164,12 +173,16 @@ def picture(data: bytes, what: str) -> np.ndarray:
 
 
 def read_senses(path: str | Path, split: Split) -> list[str]:
-    """The distinct senses in one split of a data set, in its order. UserError as `read_info`."""
-    read_info(path)
-    from pyarrow import parquet
-
-    table = parquet.read_table(path, columns=["senses", "split"], filters=[("split", "==", split)])
-    return list(dict.fromkeys(sense for senses in table["senses"].to_pylist() for sense in senses))
+    """The distinct senses in one split of a data set, in its order. UserError as `opened`, and for damage."""
+    found: dict[str, None] = {}
+    for file_path, file in opened(path, split)[1]:
+        try:
+            for row in file.read(columns=["senses", "split"]).to_pylist():
+                if row["split"] == split:
+                    found |= dict.fromkeys(row["senses"])
+        except DAMAGED as error:  # pyarrow's errors are among these
+            raise damaged(file_path, error) from error
+    return list(found)
 
 
 def _features() -> bytes:

@@ -1,8 +1,9 @@
 """Pictures of a data set that would not fit in memory: kept as PNGs, or left in shards; each is decoded on demand."""
 
+import hashlib
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,16 @@ def read_pictures(path: str | Path, split: Split) -> Pictures:
     if not pngs:
         raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
     return Pictures(pngs, chars, radicals, info["size"])
+
+
+def digest(*columns: Iterable[object]) -> str:
+    """The first 16 hex digits of a SHA-256 over columns of a data set, each row by row."""
+    found = hashlib.sha256()
+    for column in columns:
+        for value in column:
+            found.update(f"{value}\n".encode())
+        found.update(b"\0")
+    return found.hexdigest()[:16]
 
 
 TEXTS = ("char", "definition", "senses")  # the same whichever font draws a character

@@ -95,19 +95,11 @@ def noised(x0: Tensor, eps: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor
     return (schedule.alpha(sigma) * (x0 + sigma * eps)).to(x0.dtype)
 
 
-def posterior(x0: Tensor, xt: Tensor, t: int, schedule: Schedule) -> tuple[Tensor, Tensor]:
-    """Mean (shape of x0) and variance (scalar) of q(x(t-1) given xt, x0), t >= 1 (Ho et al. 2020, equations 6, 7)."""
-    beta, alpha_bar = schedule.betas()[t], schedule.alpha_bar()
-    before, now = alpha_bar[t - 1], alpha_bar[t]
-    mean = before.sqrt() * beta / (1 - now) * x0 + (1 - beta).sqrt() * (1 - before) / (1 - now) * xt
-    return mean.to(x0.dtype), (1 - before) / (1 - now) * beta
-
-
 def renoised(x0: Tensor, xt: Tensor, sigma: Tensor, then: Tensor, noise: Tensor, schedule: Schedule) -> Tensor:
     """A draw of the noised image at lower noise levels `then` (B,), given x0 and xt at noise levels sigma (B,).
 
-    q(xs given xt, x0), of which `posterior` is the case s = t - 1 (Kingma et al. 2021, Variational diffusion models,
-    appendix A.2); `noise` is standard normal, shape of x0.
+    q(xs given xt, x0) (Kingma et al. 2021, Variational diffusion models, appendix A.2), for s = t - 1 the posterior of
+    Ho et al. 2020, equations 6 and 7; `noise` is standard normal, shape of x0.
     """
     now, low = per_image(sigma, x0), per_image(then, x0)
     ratio = (low / now).square()
@@ -120,12 +112,6 @@ def to_eps(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
     """The noise in xt if its clean image is x0."""
     alpha, s = scales(sigma, xt, schedule)
     return ((xt - alpha * x0) / s).to(xt.dtype)
-
-
-def convert(prediction: Tensor, source: str, to: str, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:
-    """Convert one prediction type into another, at xt and noise levels sigma (B,)."""
-    x0 = Process(schedule, source).to_x0(prediction, xt, sigma)
-    return Process(schedule, to).target(x0, to_eps(x0, xt, sigma, schedule), sigma)
 
 
 def score(x0: Tensor, xt: Tensor, sigma: Tensor, schedule: Schedule) -> Tensor:

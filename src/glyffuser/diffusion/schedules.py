@@ -19,6 +19,7 @@ from glyffuser.base.names import SCHEDULES, SPACINGS, TIMESTEPS
 
 BETA_START, BETA_END = 1e-4, 0.02  # Ho et al. 2020, section 4
 FLOW_T_MIN, FLOW_T_MAX = 1e-3, 1 - 1e-3  # sigma stays finite and above zero
+RHO = 7.0  # Karras et al. 2022, appendix D.1
 LAST_SIGNAL = 1e-5  # signal scale of the last timestep with zero_terminal, instead of 0: sigma stays finite here too
 
 
@@ -149,14 +150,14 @@ class Schedule:
             return self.T * shifted(u, self.shift)
         return (u * self.T).floor()
 
-    def sigmas(self, steps: int, shift: float | None = None, spacing: str = "linspace") -> Tensor:
+    def sigmas(self, steps: int, spacing: str = "linspace") -> Tensor:
         """A falling grid of noise levels for `steps` sampling steps, 1 to T: float64 (steps + 1,), the last of them 0.
 
         `spacing` is one of SPACINGS (the first three as in Lin et al. 2024, Common diffusion noise schedules, table 2):
         "linspace", evenly from timestep T-1 to 0; "trailing", T/steps apart from T-1 down; "leading", T/steps apart
         from 0 up, which misses the highest levels; "log_snr", evenly in log sigma; "karras", evenly in sigma^(1/7).
         For flow matching, whose timesteps need not be whole numbers, the first two are the same, evenly from T-1 down;
-        `shift` (default: the schedule's own) moves the first three, except for the highest level, sigma_max.
+        `shift` moves the first three, except for the highest level, sigma_max.
         """
         if spacing not in SPACINGS:
             raise ValueError(f"unknown spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
@@ -166,11 +167,10 @@ class Schedule:
             ends = torch.tensor([self.sigma_max(), self._lowest()], dtype=torch.float64).log()
             levels = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps, dtype=torch.float64)).exp()
         elif self.name == "flow":
-            shift = self.shift if shift is None else shift
-            start = self.sigma_max() / (self.sigma_max() + shift)  # the flow time that the shift moves to sigma_max
+            start = self.sigma_max() / (self.sigma_max() + self.shift)  # the flow time that is shifted to sigma_max
             missed = int(spacing == "leading")
             u = torch.linspace(start, 0, steps + 1 + missed, dtype=torch.float64)[missed:-1]
-            levels = shift * u / (1 - u)
+            levels = self.shift * u / (1 - u)
         else:
             k = torch.arange(steps, dtype=torch.float64)
             timesteps = {
@@ -186,11 +186,11 @@ class Schedule:
         return float(self.sigmas(self.T)[-2])
 
 
-def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
-    """Noise levels evenly spaced in sigma^(1/rho), then 0: float64 (steps + 1,) (Karras et al. 2022, equation 5)."""
+def karras_sigmas(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
+    """Noise levels evenly spaced in sigma^(1/7), then 0: float64 (steps + 1,) (Karras et al. 2022, equation 5)."""
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
-    return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
+    low, high = sigma_min ** (1 / RHO), sigma_max ** (1 / RHO)
+    return torch.cat([(high + ramp * (low - high)) ** RHO, torch.zeros(1, dtype=torch.float64)])
 
 
 def shifted(u: Tensor, shift: float) -> Tensor:

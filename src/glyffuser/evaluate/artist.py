@@ -31,7 +31,7 @@ class EvaluationSettings:
     per_prompt: int = 4  # glyphs for each of the 80 prompts
     gold_seeds: int = 4  # seeds of 16 glyphs for each of the gold prompts
     paraphrases: int = 2  # glyphs for each of the 81 paraphrases, and of the 100 by another writer
-    told: int = 2  # glyphs for each prompt that are told its radical, if the network takes one
+    told: int = 2  # glyphs for each prompt, at most per_prompt, that are told its radical, if the network takes one
     told_seeds: int = 2  # seeds of 16 glyphs, told the radical, for each of the gold prompts
     definitions: int = 420  # held-out definitions, one glyph each, for the distribution
     references: int = 100_000  # most training definitions among which those nearest to a prompt are sought
@@ -43,6 +43,11 @@ class EvaluationSettings:
     seed: int = 0
     curve_steps: tuple[int, ...] = (1, 4, 8, 40)
     curve_guidance: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
+
+    @property
+    def told_each(self) -> int:
+        """Glyphs for each prompt that are told its radical: each has one drawn from the text alone beside it."""
+        return min(self.told, self.per_prompt)
 
 
 QUICK = EvaluationSettings(
@@ -129,6 +134,6 @@ def work(settings: EvaluationSettings, told: bool) -> int:
     glyphs = len(PROMPTS) * s.per_prompt + len(GOLD) * GOLD_GLYPHS * s.gold_seeds
     glyphs += (len(PARAPHRASES) + len(OTHER_PARAPHRASES)) * s.paraphrases + s.definitions
     if told:
-        glyphs += len(PROMPTS) * s.told + len(GOLD) * GOLD_GLYPHS * s.told_seeds
+        glyphs += len(PROMPTS) * s.told_each + len(GOLD) * GOLD_GLYPHS * s.told_seeds
     points = sum({*s.curve_steps} - {s.steps}) + s.steps * len({*s.curve_guidance} - {s.guidance})
     return glyphs * s.steps + len(curve_rows(s.per_prompt)) * points

@@ -50,18 +50,18 @@ def told(artist: Artist, judges: Judges) -> dict[str, Any] | None:
 
     Each glyph starts from the noise of the one drawn from the text alone.
     """
-    s = artist.settings
+    s, each = artist.settings, artist.settings.told_each
     if not takes_radical(artist.pipe):
         return None
-    images = [np.empty(0)] * (len(PROMPTS) * s.told)
+    images = [np.empty(0)] * (len(PROMPTS) * each)
     for radical in sorted({prompt.radicals[0] for prompt in PROMPTS}):
-        rows = [(i, k) for i, p in enumerate(PROMPTS) if p.radicals[0] == radical for k in range(s.told)]
+        rows = [(i, k) for i, p in enumerate(PROMPTS) if p.radicals[0] == radical for k in range(each)]
         texts, numbers = [PROMPTS[i].text for i, _ in rows], [i * s.per_prompt + k for i, k in rows]
         for (i, k), image in zip(rows, artist.draw(texts, numbers, radical=radical), strict=True):
-            images[i * s.told + k] = image
+            images[i * each + k] = image
     glyphs = judges(np.stack(images))
     gold = {prompt.text: judges(artist.gold(prompt.text, s.told_seeds, prompt.radicals[0])) for prompt in GOLD}
-    rate = float(prompt_hits(glyphs, s.told).double().mean())
+    rate = float(prompt_hits(glyphs, each).double().mean())
     return {"rate": rate, "glyphs": len(glyphs), "gold": gold_hits(gold)}
 
 

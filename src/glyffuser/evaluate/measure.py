@@ -43,6 +43,7 @@ from glyffuser.evaluate.paper import crispness, drawn_and_levelled
 from glyffuser.generate.cascade import plan
 from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
+from glyffuser.generate.request import Request
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.judges import PAIR, Judged, Judges
 from glyffuser.judge.novelty import EXISTS, Ideographs, Match
@@ -177,7 +178,12 @@ def facts(
 
 
 def check(wanted: int, training: GlyphData, held_out: GlyphData, settings: EvaluationSettings, judges: Judges) -> None:
-    """UserError if the data are not of the glyphs' size, or too few for distances between the judges' features."""
+    """UserError for settings out of range, and for data that are not of the glyphs' size, or too few for distances
+    between the judges' features.
+    """
+    Request(seed=settings.seed).check()
+    if settings.per_prompt < 1:
+        raise UserError(f"--per-prompt must be 1 or more, not {settings.per_prompt}")
     size, features = training.images.shape[1], judges.recogniser.config.feature_dim
     if size != wanted:
         raise UserError(f"the model draws {wanted}-pixel glyphs, the data set holds {size}-pixel ones; build another")

@@ -13,7 +13,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.export.font import PRIVATE, FontGlyph, check
 from glyffuser.export.outline import Outline
 from glyffuser.export.svg import trace_file
-from glyffuser.generate.files import slugs
+from glyffuser.generate.files import slug_of
 from glyffuser.judge.reading import read_picture
 
 
@@ -27,25 +27,13 @@ class Collected:
     record: dict[str, Any]
 
 
-def read_list(path: Path) -> list[str]:
-    """The prompts in a text file, one per line; empty lines and those that begin with # are left out."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the list {path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from error
-    prompts = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not prompts:
-        raise UserError(f"the list {path} has no prompts; write one meaning a line")
-    return prompts
-
-
 def named(prompts: Sequence[str], outlines: Sequence[Outline]) -> list[FontGlyph]:
     """The glyphs of a font: a name and a code point for each outline, in order.
 
     The first glyph of a prompt is named by its slug, the second by the slug with -2, and so on. UserError for two
     prompts with the same slug, and for more glyphs than the private-use area holds.
     """
-    slug = {prompt: slugs([prompt])[0] for prompt in dict.fromkeys(prompts)}
+    slug = {prompt: slug_of(prompt) for prompt in dict.fromkeys(prompts)}
     seen: Counter[str] = Counter()
     glyphs = []
     for codepoint, (prompt, outline) in enumerate(zip(prompts, outlines, strict=True), PRIVATE.start):

@@ -59,10 +59,14 @@ class Naming:
     version: str
 
     @property
+    def plain(self) -> str:
+        """The family's name in ASCII letters and digits."""
+        return "".join(char for char in self.family if char.isascii() and char.isalnum())[:50] or "Glyphs"
+
+    @property
     def postscript(self) -> str:
-        """The family's name for PostScript: ASCII letters, digits and hyphens, with the style."""
-        plain = "".join(char for char in self.family if char.isascii() and char.isalnum())
-        return f"{plain[:50] or 'Glyphs'}-Regular"
+        """The family's name for PostScript, with the style."""
+        return f"{self.plain}-Regular"
 
 
 def build_font(glyphs: Sequence[FontGlyph], letters: Sequence[Letter], naming: Naming, cubic: bool = False) -> TTFont:
@@ -182,7 +186,8 @@ def _cubic(
         pen = T2CharStringPen(widths[name], None)
         draw(pen)
         shapes[name] = pen.getCharString()
-    info = {"FullName": naming.family, "FamilyName": naming.family, "Notice": naming.copyright, "Weight": "Regular"}
+    # CFF knows Latin letters alone; programs show the family's name from the name table.
+    info = {"FullName": naming.plain, "FamilyName": naming.plain, "Notice": naming.copyright, "Weight": "Regular"}
     builder.setupCFF(naming.postscript, info, shapes, {})
     bounds = {name: shape.calcBounds(None) or (0, 0, 0, 0) for name, shape in shapes.items()}
     return {name: (round(left), round(high)) for name, (left, _, _, high) in bounds.items()}

@@ -2,6 +2,7 @@
 
 import io
 import math
+from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,6 +12,7 @@ from glyffuser.export.specimen import Entry, Specimen
 PAPER, INK, MUTED, RULE, SEAL = "#faf7f0", "#1d1a17", "#8a8278", "#e3dccf", "#b8382a"
 CELL, MARGIN, HEAD, FOOT = 400, 160, 420, 150  # pixels
 GLYPH = 248  # pixels per em
+MOST = 200  # glyphs on a poster: more would take gigabytes of memory, and nobody would see them
 
 
 class Fonts:
@@ -18,19 +20,20 @@ class Fonts:
 
     def __init__(self, data: bytes):
         self.data, self.face = data, default_font()
+        self.own, self.text = cache(self._own), cache(self._text)  # once a size: `_own` copies the file
 
-    def own(self, size: int) -> ImageFont.FreeTypeFont:
+    def _own(self, size: int) -> ImageFont.FreeTypeFont:
         """The invented glyphs."""
         return ImageFont.truetype(io.BytesIO(self.data), size, layout_engine=ImageFont.Layout.BASIC)
 
-    def text(self, size: int) -> ImageFont.FreeTypeFont:
+    def _text(self, size: int) -> ImageFont.FreeTypeFont:
         """Captions, and real characters."""
         return ImageFont.truetype(str(self.face.path), size, self.face.index, layout_engine=ImageFont.Layout.BASIC)
 
 
 def poster(specimen: Specimen, font: bytes) -> bytes:
-    """The specimen as a PNG file. `font`: the file of the font, TrueType or CFF."""
-    fonts, entries = Fonts(font), specimen.entries
+    """The specimen, or the first MOST glyphs of it, as a PNG file. `font`: the file of the font, TrueType or CFF."""
+    fonts, entries = Fonts(font), specimen.entries[:MOST]
     columns = min(len(entries), max(4, round(math.sqrt(len(entries) / 1.25))))
     rows = math.ceil(len(entries) / columns)
     width = 2 * MARGIN + max(columns, 4) * CELL
@@ -40,11 +43,17 @@ def poster(specimen: Specimen, font: bytes) -> bytes:
     left = (width - columns * CELL) // 2
     for i, entry in enumerate(entries):
         _cell(draw, entry, fonts, left + i % columns * CELL, HEAD + i // columns * CELL)
-    foot = f"{len(entries)} characters that glyffuser invented from English meanings. Small: the nearest real ones."
-    draw.text((width // 2, sheet.height - FOOT // 2), foot, fill=MUTED, font=fonts.text(30), anchor="mm")
+    below, at = foot(len(specimen.entries)), (width // 2, sheet.height - FOOT // 2)
+    draw.text(at, below, fill=MUTED, font=fonts.text(30), anchor="mm")
     buffer = io.BytesIO()
     sheet.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def foot(count: int) -> str:
+    """The line below the glyphs, of a font of `count`."""
+    many = f"{count}" if count <= MOST else f"The first {MOST} of {count}"
+    return f"{many} characters that glyffuser invented from English meanings. Small: the nearest real ones."
 
 
 def _head(draw: ImageDraw.ImageDraw, specimen: Specimen, fonts: Fonts, width: int) -> None:

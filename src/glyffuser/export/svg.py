@@ -10,7 +10,7 @@ from PIL import Image
 from glyffuser.base.errors import UserError
 from glyffuser.base.files import output_folder, write_text
 from glyffuser.export.outline import Outline, trace
-from glyffuser.judge.reading import open_picture, pictures_in
+from glyffuser.judge.reading import open_picture, pictures_in, targets
 
 LARGEST = 1024  # pixels: a larger picture is first reduced to this, and loses nothing that an outline shows
 
@@ -32,18 +32,15 @@ def write_svgs(paths: Sequence[Path], out: Path | None = None) -> list[Traced]:
     two SVGs would have the same name.
     """
     files = [file for path in paths for file in pictures_in(path)]
-    targets = [(file.parent if out is None else out) / f"{file.stem}.svg" for file in files]
-    twice = next((target for i, target in enumerate(targets) if target in targets[:i]), None)
-    if twice is not None:
-        raise UserError(f"two pictures would become {twice}; trace them into different folders with --out")
+    places = targets(files, ".svg", out)
     outlines = [trace_file(file) for file in files]
-    for target in targets:
-        output_folder(target.parent)
-    for file, target, outline in zip(files, targets, outlines, strict=True):
-        write_text(target, outline.svg(file.stem))
+    for place in places:
+        output_folder(place.parent)
+    for file, place, outline in zip(files, places, outlines, strict=True):
+        write_text(place, outline.svg(file.stem))
     return [
-        Traced(file, target, outline.points, len(outline.contours))
-        for file, target, outline in zip(files, targets, outlines, strict=True)
+        Traced(file, place, outline.points, len(outline.contours))
+        for file, place, outline in zip(files, places, outlines, strict=True)
     ]
 
 

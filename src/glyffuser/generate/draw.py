@@ -10,9 +10,13 @@ from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import to_grey
 from glyffuser.base.processes import LONE, Crew
 from glyffuser.generate.edits import edit_settings
+from glyffuser.generate.hands import shares_of
+from glyffuser.generate.mixtures import together
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
+from glyffuser.generate.schedulers import check_sampler
 from glyffuser.generate.steady import in_calls
+from glyffuser.generate.told import check_told
 
 BATCH = 16  # glyphs denoised at a time: more is no faster on a CPU and takes more memory
 USUAL = Request()
@@ -28,6 +32,15 @@ def taken(settings: dict[str, Any]) -> int:
     """How many steps these settings of `GlyffuserPipeline.stream` take."""
     edit, steps = settings.get("edit"), settings["num_inference_steps"]
     return steps if edit is None else edit.taken(steps)
+
+
+def check_request(pipe: GlyffuserPipeline, request: Request) -> None:
+    """UserError, before anything is drawn, for a request with a setting out of range or unknown to the model."""
+    request.check()
+    asked, edit = request.settled(pipe.usual), edit_settings(pipe, request)
+    pipe.check(together([asked.prompt])[0], asked.n, asked.steps or 0, asked.guidance or 0.0, asked.negative)
+    check_sampler(asked.sampler, pipe.sampler_name, asked.spacing, asked.eta, "edit" in edit)
+    check_told(pipe.unet.config, shares_of(asked.style, 1)[0], asked.radical or 0, edit.get("parts", ()))
 
 
 def decoded(pipe: GlyffuserPipeline, x: Tensor) -> Tensor:

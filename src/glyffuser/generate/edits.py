@@ -138,16 +138,15 @@ def _contents(source: str, hint: str) -> str:
         return source
     path = Path(source)
     try:
-        clear = read_image(path, "RGBA")
+        picture = read_image(path, "L")
     except (OSError, ValueError) as error:  # also for a name that no file can have
         reason = "it is not a picture" if isinstance(error, UnidentifiedImageError) else None
         shown = source if len(source) <= 200 else f"{source[:200]}..."
         raise UserError(
             f"cannot read {shown}: {reason or getattr(error, 'strerror', None) or error}; {hint}"
         ) from error
-    paper = Image.new("RGBA", clear.size, "white")
     buffer = io.BytesIO()
-    Image.alpha_composite(paper, clear).convert("L").save(buffer, "PNG")
+    picture.save(buffer, "PNG")
     return EMBEDDED + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -16,9 +16,10 @@ from glyffuser.base.files import atomic_path, output_folder, write_text
 from glyffuser.base.pictures import grid
 from glyffuser.base.processes import LONE, Crew
 from glyffuser.base.weights import weights_hash
+from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.generate.cascade import enlarge, plan
 from glyffuser.generate.choose import choose, steps_of
-from glyffuser.generate.draw import BATCH, Tick, draw, quiet
+from glyffuser.generate.draw import BATCH, Tick, check_request, draw, quiet
 from glyffuser.generate.edits import embedded
 from glyffuser.generate.mixtures import read_mixture
 from glyffuser.generate.pipeline import GlyffuserPipeline
@@ -63,16 +64,14 @@ def sample_to_folder(
     out = output_folder(out)
     requests = [embedded(replace(r, prompt=pipe.read(r.prompt))).settled(pipe.usual) for r in requests]
     for request in requests:
-        request.check()
-        for text in read_mixture(request.prompt).texts:
-            pipe.read(text)
+        check_request(pipe, request)
     selector = load_selector() if any(request.best_of > 1 for request in requests) else None
-    if selector is not None:
+    if selector is not None and not pipe.unconditional:  # there are no texts to read where the model takes none
         selector.check(pipe.text_encoder)
     chains = [chain_of(pipe, request, upscalers) for request in requests]
     table = load_ideographs()
     works = [request.n * request.best_of * steps_of(pipe, request) for request in requests]
-    model, names, results = weights_hash(pipe.unet), slugs([r.prompt for r in requests]), []
+    model, names, results = weights_hash(pipe.unet), stems(requests), []
     for group in groups(requests, crew.size * BATCH):
 
         def tick(done: int, total: int, group: range = group) -> None:
@@ -100,7 +99,7 @@ def sample_to_folder(
             }
             if crew.writes:
                 glyphs = [Image.fromarray(image) for image in large]
-                results.append(_write(out, f"{names[i]}-{request.seed}", glyphs, facts))
+                results.append(_write(out, names[i], glyphs, facts))
     return results
 
 
@@ -152,12 +151,13 @@ def read_record(path: Path, pipe: GlyffuserPipeline, upscalers: Sequence[Upscale
     if before != [weights_hash(upscaler) for upscaler in chain_of(pipe, request, upscalers)]:
         known = ", ".join(map(str, before)) if isinstance(before, list) else before
         raise UserError(f"{path} was enlarged by other upscalers, {known or 'unnamed ones'}; pass them with --upscaler")
+    if request.sampler == pipe.sampler_name and request.sampler not in SAMPLERS:
+        return replace(request, sampler=None)  # the model's own diffusers scheduler, which cannot be asked for by name
     return request
 
 
 def _write(out: Path, stem: str, images: list[Image.Image], facts: dict[str, Any]) -> Sampled:
-    glyphs = [out / f"{stem}-{k}.png" for k in range(len(images))]
-    sheet = out / f"{stem}.png"
+    sheet, *glyphs = (out / f"{name}.png" for name in picture_names(stem, len(images)))
     for path, image in zip([*glyphs, sheet], [*images, grid(images)], strict=True):
         with atomic_path(path) as temporary:
             image.save(temporary)
@@ -168,13 +168,26 @@ def _write(out: Path, stem: str, images: list[Image.Image], facts: dict[str, Any
     return Sampled(facts["prompt"], sheet, glyphs, existing, record, facts["seconds"])
 
 
-def slugs(prompts: list[str]) -> list[str]:
-    """A file name for each prompt: lower-case ASCII words joined by hyphens, numbered if two would be the same."""
-    names: list[str] = []
-    for prompt in prompts:
-        stem = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:SLUG_LENGTH].strip("-") or "glyph"
-        name, i = stem, 2
-        while name in names:
-            name, i = f"{stem}-{i}", i + 1
-        names.append(name)
-    return names
+def stems(requests: Sequence[Request]) -> list[str]:
+    """How the files of each request begin: slug and seed, and between them a number if any file would be taken."""
+    chosen: list[str] = []
+    taken: set[str] = set()
+    for request in requests:
+        slug, i = slug_of(request.prompt), 2
+        stem = f"{slug}-{request.seed}"
+        while any(name in taken for name in picture_names(stem, request.n)):
+            stem, i = f"{slug}-{i}-{request.seed}", i + 1
+        taken.update(picture_names(stem, request.n))
+        chosen.append(stem)
+    return chosen
+
+
+def picture_names(stem: str, n: int) -> Iterator[str]:
+    """The files of n glyphs without their endings: the grid, with which the record shares its name, and each glyph."""
+    yield stem
+    yield from (f"{stem}-{k}" for k in range(n))
+
+
+def slug_of(prompt: str) -> str:
+    """What file names call a prompt: lower-case ASCII words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:SLUG_LENGTH].strip("-") or "glyph"

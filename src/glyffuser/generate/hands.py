@@ -19,10 +19,13 @@ from glyffuser.generate.mixtures import read_mixture
 def shares_of(style: str | Sequence[str] | None, glyphs: int) -> tuple[list[str | None], Tensor]:
     """The S distinct styles of some glyphs, and the share of each that every glyph has (S, glyphs), 1 in all.
 
-    `style`: one for all glyphs, or one for each; None is no style in particular. UserError for a share below 0.
+    `style`: one for all glyphs, or one for each; None is no style in particular. UserError for a share below 0, or for
+    more or fewer styles than glyphs.
     """
     if style is None:
         return [None], torch.ones(1, glyphs)
+    if not isinstance(style, str) and len(style) != glyphs:
+        raise UserError(f"{len(style)} styles for {glyphs} prompts; pass one, or one per prompt")
     asked = [read_mixture(one) for one in ([style] * glyphs if isinstance(style, str) else style)]
     names: list[str | None] = list(dict.fromkeys(name for mixture in asked for name in mixture.texts))
     shares = torch.zeros(len(names), glyphs)

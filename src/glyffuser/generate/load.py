@@ -13,8 +13,10 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.schedulers import GlyffuserScheduler, check_sampler
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.build import saved_class
+from glyffuser.text.tower import TextTower
 
 LIBRARIES = ("glyffuser", "diffusers")  # where the parts of a model may come from
+OPTIONAL = {"tower": TextTower, "vae": Autoencoder}  # networks that a model may have besides the one that denoises
 
 
 def model_folder(folder: str | Path) -> Path:
@@ -36,8 +38,9 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
             raise UserError(f"{folder} holds a {name}, not a {GlyffuserPipeline.__name__}")
         _check_parts(index, facts)
         check_weights(folder / "unet", saved_class(folder / "unet"))
-        if (folder / "vae").is_dir():
-            check_weights(folder / "vae", Autoencoder)
+        for part, network in OPTIONAL.items():
+            if (folder / part).is_dir():
+                check_weights(folder / part, network)
         disable_progress_bar()
         pipe = GlyffuserPipeline.from_pretrained(folder)
         _check_usual(folder, pipe)

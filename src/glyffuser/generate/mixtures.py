@@ -1,8 +1,8 @@
 """Mixtures of prompts: "fire:1, water:0.5" asks for both at once, the second half as strongly.
 
 A prompt is a mixture if it is made of at least two texts, each followed by a colon and a number, with commas between
-them; any other is a plain text, colons and all. A text may hold commas. Where a colon before a number is meant
-literally, it is written with a backslash: "at a ratio of 2\\:1".
+them; any other is a plain text, colons and all. A text may hold commas, but no line breaks. Where a colon before a
+number is meant literally, it is written with a backslash: "at a ratio of 2\\:1".
 """
 
 import re
@@ -14,10 +14,9 @@ from torch import Tensor
 
 from glyffuser.base.errors import UserError
 
-WEIGHT = r"[-+]?(?:\d+\.?\d*|\.\d+)"
-ENTRY = rf"\s*(.*?\S)\s*(?<!\\):\s*({WEIGHT})\s*"
+WEIGHT = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
+END = re.compile(rf"(?<!\\):\s*({WEIGHT})\s*(,|\Z)")  # of a text: its weight, and the comma before the next one
 HEAVIEST = 100.0
-MIXTURE = re.compile(rf"{ENTRY}(?:,{ENTRY})+")
 
 
 class Mixture(NamedTuple):
@@ -29,13 +28,17 @@ class Mixture(NamedTuple):
 
 def read_mixture(prompt: str) -> Mixture:
     """What a prompt asks for; UserError for weights that are all 0, or above 100."""
-    if not MIXTURE.fullmatch(prompt):
+    found, start = [], 0
+    for end in END.finditer(prompt):
+        if text := prompt[start : end.start()].strip():  # otherwise it belongs to the next text
+            found.append((text, *end.groups()))
+            start = end.end()
+    if len(found) < 2 or found[-1][2] or any("\n" in text for text, _, _ in found):
         return Mixture((literal(prompt),), (1.0,))
-    found = re.findall(rf"{ENTRY}(?:,|$)", prompt)
-    weights = tuple(float(weight) for _, weight in found)
+    weights = tuple(float(weight) for _, weight, _ in found)
     if not any(weights) or max(map(abs, weights)) > HEAVIEST:
         raise UserError(f"the weights in {prompt!r} must not all be 0, nor above {HEAVIEST:g}; 1 is usual")
-    return Mixture(tuple(literal(text) for text, _ in found), weights)
+    return Mixture(tuple(literal(text) for text, _, _ in found), weights)
 
 
 def literal(text: str) -> str:

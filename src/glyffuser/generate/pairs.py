@@ -14,11 +14,11 @@ from glyffuser.base.weights import weights_hash
 from glyffuser.data.order import GlyphOrder
 from glyffuser.data.pairs import Pair, picture, read_senses
 from glyffuser.data.schema import png
-from glyffuser.generate.draw import Tick, draw, quiet
+from glyffuser.generate.draw import Tick, check_request, draw, quiet
+from glyffuser.generate.lists import read_list
 from glyffuser.generate.mixtures import read_mixture
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
-from glyffuser.generate.schedulers import check_sampler
 from glyffuser.judge.plausibility import Plausibility
 from glyffuser.judge.prompts import GOLD, PROMPTS
 
@@ -39,11 +39,9 @@ class PairSource:
     """
 
     def __init__(self, pipe: GlyffuserPipeline, prompts: Sequence[str], request: Request, judge: str = PERSON):
-        request.check()
-        check_sampler(request.sampler, pipe.sampler_name, request.spacing, request.eta)
         self.pipe, self.prompts, self.judge = pipe, list(prompts), judge
         self.request = request.settled(pipe.usual)
-        pipe.check(self.prompts[:1], 1, self.request.steps or 0, self.request.guidance or 0.0)
+        check_request(pipe, replace(self.request, prompt=self.prompts[0]))
         self.order = GlyphOrder(np.zeros(len(self.prompts)), 0.0, request.seed)
         self.model = weights_hash(pipe.unet)
         record = self.request.record() | {"sampler": request.sampler or pipe.sampler_name}
@@ -68,20 +66,12 @@ class PairSource:
 
 
 def read_prompts(path: Path, pipe: GlyffuserPipeline) -> list[str]:
-    """The meanings in a text file, one per line. UserError if one cannot be used, or there is none."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from error
-    prompts = []
-    for number, line in enumerate(lines, 1):
-        if text := line.strip():
-            if reason := unfit(text, pipe):
-                raise UserError(f"line {number} of {path}: {reason}")
-            prompts.append(text)
-    if not prompts:
-        raise UserError(f"{path} holds no meanings; write one a line")
-    return list(dict.fromkeys(prompts))
+    """The meanings in a text file, see `read_list`, each once. UserError if one cannot be used, or there is none."""
+    meanings = read_list(path)
+    for number, text in meanings.items():
+        if reason := unfit(text, pipe):
+            raise UserError(f"line {number} of {path}: {reason}")
+    return list(dict.fromkeys(meanings.values()))
 
 
 def known_meanings(path: Path, pipe: GlyffuserPipeline, seed: int) -> list[str]:

@@ -3,7 +3,8 @@
 Prompts and styles become mixtures, with weights that move from one to the other (generate/mixtures.py, hands.py): what
 the denoiser predicts for each is mixed, not what it is told, since half a radical number means nothing. Noise moves
 along the sphere from one seed's to the other's (Shoemake 1985), at the start and in every step, so that it stays
-standard normal and neighbouring glyphs are alike; except with dpm-sde, which draws a new path for each.
+standard normal and neighbouring glyphs are alike; except with dpm-sde, which draws a new path for each. Requests of one
+seed share their noise.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,11 +46,12 @@ def path(start: Request, end: Request, places: Sequence[tuple[float, int]]) -> I
         raise UserError("a path between styles needs one at both ends")
     for first in range(0, len(places), BATCH):
         part = places[first : first + BATCH]
-        ends = [noise_source([seeded(r.seed, number) for _, number in part], len(part)) for r in (start, end)]
+        near, far = (noise_source([seeded(r.seed, number) for _, number in part], len(part)) for r in (start, end))
         shares = [share for share, _ in part]
+        noise = near if start.seed == end.seed else between(near, far, shares)  # which is for independent sources
         prompts = [_mixed(start.prompt, end.prompt, share) for share in shares]
         styles = [_mixed(start.style, end.style, share) for share in shares] if start.style and end.style else None
-        yield Stretch(prompts, between(ends[0], ends[1], shares), styles)
+        yield Stretch(prompts, noise, styles)
 
 
 def draw_path(

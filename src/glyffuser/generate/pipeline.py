@@ -17,7 +17,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.names import SPACINGS
 from glyffuser.base.noise import Generators, noise_source
 from glyffuser.base.pictures import to_output
-from glyffuser.config import BUNDLED, INTERVAL, SAMPLER
+from glyffuser.config import BUNDLED, INTERVAL
 from glyffuser.data.components import Part
 from glyffuser.diffusion.brownian import brownian_path
 from glyffuser.diffusion.conditions import Condition
@@ -30,7 +30,7 @@ from glyffuser.generate.mixtures import together
 from glyffuser.generate.request import Usual
 from glyffuser.generate.schedulers import GlyffuserScheduler, GlyphStep, check_sampler, scheduler_steps
 from glyffuser.generate.steady import steady
-from glyffuser.generate.told import condition, part_numbers, style_number, wished
+from glyffuser.generate.told import check_told, condition, part_numbers, style_number, wished
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.text.encoder import TextEncoder
@@ -181,9 +181,10 @@ class GlyffuserPipeline(DiffusionPipeline):
         eta = usual.eta_of(sampler) if eta is None else eta
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         texts, weights = together(prompts)
-        self.check(texts, num_images_per_prompt, num_inference_steps, guidance_scale)
-        check_sampler(sampler, self.sampler_name, spacing, eta)
+        self.check(texts, num_images_per_prompt, num_inference_steps, guidance_scale, negative_prompt)
+        check_sampler(sampler, self.sampler_name, spacing, eta, edit is not None or callable(generator))
         styles, shares = shares_of(style, len(prompts))
+        check_told(config, styles, radical or 0, parts)
         cond = self.condition(texts, num_images_per_prompt, styles[0])
         several = weights.repeat_interleave(num_images_per_prompt, dim=1) if len(weights) > 1 else None
         guided = partial(self.denoiser, guidance_scale, negative_prompt, guidance_interval, several, alike=alike)
@@ -194,14 +195,12 @@ class GlyffuserPipeline(DiffusionPipeline):
         shape = (len(cond) // len(weights), config.in_channels, config.sample_size, config.sample_size)
         noise = noise_source(generator, shape[0])
         x = noise(torch.empty(shape, device=self.device))  # drawn in any case: later draws depend on it
-        if latents is not None:
-            x = latents.to(self.device)
+        x = x if latents is None else latents.to(self.device)
         cond = replace(cond, radical=wished(cond, radical or 0))
         if parts:
             cond = replace(cond, parts=part_numbers(config, parts).to(self.device).expand(len(cond), -1, -1))
         if sampler is None and not isinstance(self.scheduler, GlyffuserScheduler):
-            if edit is not None or callable(generator):
-                raise UserError(f"a diffusers scheduler cannot edit; choose one of our samplers, such as {SAMPLER}")
+            assert not callable(generator)  # refused above
             highest = self.schedule.sigma_max()
             yield from scheduler_steps(self.scheduler, D, highest, x, num_inference_steps, cond, generator)
             return
@@ -284,12 +283,12 @@ class GlyffuserPipeline(DiffusionPipeline):
             raise UserError("this model takes no text: it was trained without; leave the prompt out")
         return ""
 
-    def check(self, prompts: list[str], images: int, steps: int, guidance: float) -> None:
+    def check(self, prompts: list[str], images: int, steps: int, guidance: float, negative: str | None) -> None:
         """UserError for a prompt that cannot be read or a setting out of range."""
-        for prompt in prompts or [""]:
-            self.read(prompt)
-        if self.unconditional and guidance != 1:
-            raise UserError("this model takes no text that guidance could strengthen; leave --guidance out, or at 1")
+        if self.unconditional and (guidance != 1 or negative):
+            raise UserError("this model takes no text to steer by; leave --negative out, and --guidance out or at 1")
+        for text in [*(prompts or [""]), *([negative] if negative else [])]:
+            self.read(text)
         if images < 1:
             raise UserError(f"the number of glyphs must be 1 or more, not {images}")
         if not 1 <= steps <= self.schedule.T:

@@ -109,7 +109,7 @@ class Request:
             raise UserError("--strength says how far glyphs go from a picture; give the picture with --init")
 
     def check(self) -> None:
-        """UserError for too few or too many glyphs, or for a seed out of range."""
+        """UserError for too few or too many glyphs, or for a seed or an interval out of range."""
         if not 1 <= self.n <= MAX_GLYPHS:
             raise UserError(
                 f"-n must be between 1 and {MAX_GLYPHS}, not {self.n}; for more, run again with another --seed"
@@ -119,6 +119,9 @@ class Request:
             raise UserError(f"--best-of must be between 1 and {most} for {self.n} glyphs, not {self.best_of}")
         if not 0 <= self.seed < 2**64:
             raise UserError(f"the seed must be between 0 and 2^64 - 1, not {self.seed}")
+        low, high = self.interval
+        if not 0 <= low <= high:
+            raise UserError(f"--interval must be between 0 and inf, the lower level first, not {low:g} {high:g}")
 
     def settled(self, usual: Usual) -> "Request":
         """The request with a model's own steps, guidance and eta where it leaves them open."""

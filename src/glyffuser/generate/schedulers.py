@@ -133,8 +133,10 @@ def takes(function: Callable, parameter: str) -> bool:
     return parameter in inspect.signature(function).parameters
 
 
-def check_sampler(sampler: str | None, usual: str, spacing: str = SPACINGS[0], eta: float | None = None) -> None:
-    """UserError for an unknown sampler or spacing, and for an eta that the sampler does not take.
+def check_sampler(
+    sampler: str | None, usual: str, spacing: str = SPACINGS[0], eta: float | None = None, edits: bool = False
+) -> None:
+    """UserError for an unknown sampler or spacing, and for an eta or an edit that the sampler does not take.
 
     If no sampler is named, it is the `usual` one, which may be the class of a diffusers scheduler.
     """
@@ -142,6 +144,8 @@ def check_sampler(sampler: str | None, usual: str, spacing: str = SPACINGS[0], e
         raise UserError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
     if spacing not in SPACINGS:
         raise UserError(f"unknown spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
+    if edits and (sampler or usual) not in SAMPLERS:
+        raise UserError(f"a diffusers scheduler cannot edit; choose one of our samplers, such as {SAMPLER}")
     if eta is None:
         return
     if (name := sampler or usual) not in ETAS:

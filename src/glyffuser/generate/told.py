@@ -69,12 +69,20 @@ def part_numbers(config: Mapping[str, Any], parts: Sequence[Part]) -> Tensor:
 
 def wished(cond: Condition, radical: int) -> Tensor | None:
     """The radical that a user wishes for, 1 ... 214, or 0 for none, once for each row of the condition; None where the
-    network takes none. UserError for a number out of range, and for a radical that cannot be told.
+    network takes none.
     """
-    if cond.radical is None:
-        if radical:
-            raise UserError("this model takes no radical; it was trained without one")
-        return None
+    return None if cond.radical is None else torch.full_like(cond.radical, radical)
+
+
+def check_told(
+    config: Mapping[str, Any], styles: Sequence[str | None], radical: int = 0, parts: Sequence[Part] = ()
+) -> None:
+    """UserError for styles, a radical or parts that a network of that configuration cannot be told."""
+    for style in styles:
+        style_number(config, style)
+    if radical and not config["num_class_embeds"]:
+        raise UserError("this model takes no radical; it was trained without one")
     if not 0 <= radical <= len(RADICALS):
         raise UserError(f"the radical must be between 1 and {len(RADICALS)}, or 0 for none, not {radical}")
-    return torch.full_like(cond.radical, radical)
+    if parts:
+        part_numbers(config, parts)

@@ -41,11 +41,10 @@ class Inputs:
 
     Args:
         data: the data set; if it has several fonts, figures use the first.
-        model: a model folder in diffusers' layout.
+        model: a model folder in diffusers' layout, of a model on pixels; for the map alone, a latent one will do.
         run: a run folder with metrics.jsonl and samples/, for the figure of training; or none.
         judges: a folder that `glyffuser train-judges` wrote, for figures that read glyphs; default: the bundled ones.
-        latent: a latent model, or an autoencoder, for the figure of latent diffusion; default: `model`, if it is
-            latent, or the bundled autoencoder.
+        latent: a latent model, or an autoencoder, for the figure of latent diffusion; default: the bundled autoencoder.
         upscaler: what `glyffuser train --preset upscale512` wrote, for the figure of the cascade; default: the bundled
             one.
         quick: fewer steps and samples; see `count`.
@@ -149,10 +148,8 @@ class Inputs:
 
     @cached_property
     def latent_pipe(self) -> "GlyffuserPipeline | None":
-        """The latent model that was named, or the guide's own; None without one; Missing if it works on pixels."""
-        if self.latent_path is None:
-            return self.pipe if self.pipe.vae is not None else None
-        if not (model_folder(self.latent_path) / "model_index.json").is_file():
+        """The latent model that was named; None without one; Missing if it works on pixels."""
+        if self.latent_path is None or not (model_folder(self.latent_path) / "model_index.json").is_file():
             return None
         pipe = load_pipeline(self.latent_path)
         if pipe.vae is None:
@@ -215,7 +212,7 @@ class Inputs:
         """What a figure with these `needs`, keys of `hashes`, is made from: part of its cache name."""
         hashes = {
             "data": lambda: self.data_hash,
-            "model": lambda: files_hash(self.model_path.glob("*/*")),
+            "model": lambda: files_hash(network_files(self.model_path)),
             "run": lambda: files_hash([] if self.run_path is None else self.run_path.glob("metrics.jsonl")),
             "judges": lambda: files_hash(self.judges_path.glob("recogniser/*")),
             "latent": lambda: files_hash(network_files(self.latent_path or AUTOENCODER)),

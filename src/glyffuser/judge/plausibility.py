@@ -115,15 +115,20 @@ def cells(changed: np.ndarray) -> np.ndarray:
     return (counts >= 3).astype(np.float32)
 
 
+def check_size(data: GlyphData) -> None:
+    """UserError unless the network can be trained on these glyphs: they must have 128 pixels."""
+    if data.images.shape[1] != SIZE:
+        raise UserError(
+            f"plausibility is trained on {SIZE}-pixel glyphs, not {data.images.shape[1]}; build such a data set"
+        )
+
+
 def train_plausibility(data: GlyphData, settings: PlausibilitySettings) -> Iterator[tuple[Plausibility, Epoch]]:
     """Train on the glyphs of `data` (128 pixels), yielding the network and an Epoch every few steps.
 
     Loss: cross-entropy per cell, and that of the score as a verdict on the whole glyph.
     """
-    if data.images.shape[1] != SIZE:
-        raise UserError(
-            f"plausibility is trained on {SIZE}-pixel glyphs, not {data.images.shape[1]}; build such a data set"
-        )
+    check_size(data)
     torch.manual_seed(settings.seed)
     generator, rng = torch.Generator().manual_seed(settings.seed), np.random.default_rng(settings.seed)
     images = data.images[~held_out_characters(data.codepoints, settings.held_out)]

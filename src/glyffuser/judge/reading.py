@@ -1,5 +1,6 @@
 """Reading pictures from files: what the judges read in each, and where they see flaws."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.files import atomic_path, output_folder
+from glyffuser.base.files import atomic_path
 from glyffuser.base.pictures import heat, read_image
 from glyffuser.data.radicals import RADICALS
 from glyffuser.judge.judges import Judges
 
 SMALLEST = 32  # pixels; below this, strokes run together
 SIZE = 128  # pixels, the judges' own size; other sizes are resized to it
+MAP = "-flaws.png"  # how the names of heat maps end
 GREY = 12  # most by which the channels of a grey picture may differ: JPEG does that
 
 
@@ -36,17 +38,17 @@ class Verdict:
 def inspect_files(judges: Judges, paths: Sequence[Path], out: Path | None = None) -> list[Verdict]:
     """Read picture files, or all PNGs in folders. With `out`, write a heat map of the flaws of each there.
 
-    Raises UserError for what is not a picture, not square, coloured or too small, and for a folder without pictures.
+    Raises UserError for what is not a picture, not square, coloured or too small, for a folder without pictures, and
+    for two pictures whose heat maps would have the same name.
     """
     files = [file for path in paths for file in pictures_in(path)]
+    places = [None] * len(files) if out is None else targets(files, MAP, out)
     judged = judges(np.stack([read_picture(file) for file in files]))
     chances, radicals = judged.radical.exp().max(dim=1)
     verdicts = []
-    for i, file in enumerate(files):
+    for i, (file, place) in enumerate(zip(files, places, strict=True)):
         likeliest = RADICALS[int(radicals[i])]
-        place = None
-        if out is not None:
-            place = output_folder(out) / f"{file.stem}-flaws.png"
+        if place is not None:
             with atomic_path(place) as temporary:
                 heat(judged.images[i], judged.maps[i]).save(temporary)
         verdicts.append(
@@ -65,13 +67,29 @@ def inspect_files(judges: Judges, paths: Sequence[Path], out: Path | None = None
 
 
 def pictures_in(path: Path) -> list[Path]:
-    """A file itself, or a folder's PNGs except grids, which have a JSON beside them. UserError if there are none."""
+    """A file itself, or a folder's PNGs except grids, which have a JSON beside them, and heat maps.
+
+    UserError if there are none.
+    """
     if not path.is_dir():
         return [path]
-    files = [file for file in sorted(path.glob("*.png")) if not (file.parent / f"{file.stem}.json").exists()]
+    pictures = [file for file in sorted(path.glob("*.png")) if not file.name.endswith(MAP)]
+    files = [file for file in pictures if not file.with_suffix(".json").exists()]
     if not files:
         raise UserError(f"{path} has no PNG pictures of glyphs; name files, or a folder that `glyffuser sample` wrote")
     return files
+
+
+def targets(files: Sequence[Path], ending: str, out: Path | None = None) -> list[Path]:
+    """For each picture, the file to make of it, in `out` or beside the picture: its name with another ending.
+
+    UserError if two would be the same.
+    """
+    places = [(file.parent if out is None else out) / f"{file.stem}{ending}" for file in files]
+    twice = next((place for place, count in Counter(places).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(f"two pictures would become {twice}; give each a folder of its own with --out")
+    return places
 
 
 def read_picture(path: Path) -> np.ndarray:

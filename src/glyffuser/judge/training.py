@@ -16,7 +16,14 @@ from glyffuser.judge.contrastive import Contrastive, ContrastiveSettings, Pairs,
 from glyffuser.judge.dictionary import Dictionary, build_dictionary
 from glyffuser.judge.flaws import FLAWS, flawed
 from glyffuser.judge.judges import Judges
-from glyffuser.judge.plausibility import CALIBRATION, Plausibility, PlausibilitySettings, auc, train_plausibility
+from glyffuser.judge.plausibility import (
+    CALIBRATION,
+    Plausibility,
+    PlausibilitySettings,
+    auc,
+    check_size,
+    train_plausibility,
+)
 from glyffuser.judge.prompts import PROMPTS
 from glyffuser.judge.recogniser import Recogniser, RecogniserSettings, held_out_characters, train_recogniser
 from glyffuser.text.cache import EncodedTexts
@@ -63,7 +70,11 @@ def train_judges(
     report: Report,
     prior: RadicalPrior | None = None,
 ) -> Judges:
-    """Train recogniser and plausibility, and the prior if none is given; `report(fraction, text)` tells how far."""
+    """Train recogniser and plausibility, and the prior if none is given; `report(fraction, text)` tells how far.
+
+    UserError, before anything is trained, for data on which plausibility cannot be trained or calibrated.
+    """
+    calibrating(material.data, plausibility)
     for reader, epoch in train_recogniser(material.fonts, recogniser):  # noqa: B007
         report(0.6 * epoch.done, f"recogniser, loss {epoch.loss:.2f}, {epoch.speed:.0f} glyphs/s")
     form = train_form(material.data, plausibility, lambda done, text: report(0.6 + 0.35 * done, text))
@@ -81,13 +92,23 @@ def fit_prior(material: Material) -> RadicalPrior:
 
 def train_form(data: GlyphData, settings: PlausibilitySettings, report: Report) -> Plausibility:
     """The plausibility network, calibrated on characters of `data` that it was not trained on."""
-    real = data.images[held_out_characters(data.codepoints, settings.held_out)]
-    if len(real) < CALIBRATION:
-        raise UserError(f"calibration needs {CALIBRATION} real glyphs kept from training, but there are {len(real)}")
+    real = calibrating(data, settings)
     for network, epoch in train_plausibility(data, settings):  # noqa: B007
         report(epoch.done, f"plausibility, loss {epoch.loss:.3f}, {epoch.speed:.0f} glyphs/s")
     network.calibrate(real)
     return network
+
+
+def calibrating(data: GlyphData, settings: PlausibilitySettings) -> np.ndarray:
+    """The glyphs uint8 (N, 128, 128) that are kept from training, to calibrate with.
+
+    UserError for too few of them, and for glyphs of another size.
+    """
+    check_size(data)
+    real = data.images[held_out_characters(data.codepoints, settings.held_out)]
+    if len(real) < CALIBRATION:
+        raise UserError(f"calibration needs {CALIBRATION} real glyphs kept from training, but there are {len(real)}")
+    return real
 
 
 def read_pairs(

@@ -6,7 +6,7 @@ import gradio as gr
 
 from glyffuser.base.errors import UserError
 from glyffuser.serve.drawing import Artist
-from glyffuser.serve.limits import read_request
+from glyffuser.serve.limits import in_words, read_request
 from glyffuser.serve.results import data_url
 
 
@@ -19,7 +19,7 @@ class Api:
     def draw(
         self,
         prompt: str,
-        n: int = 4,
+        n: int | None = None,
         seed: int = 0,
         steps: int | None = None,
         guidance: float | None = None,
@@ -43,7 +43,7 @@ class Api:
             request = read_request(wish | {"keep": keep, "component": component}, self.artist.pipe)
             (*_, last) = self.artist.draw(request)
         except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(in_words(error), print_exception=False) from error
         glyphs: list[dict[str, Any]] = [
             {"png": data_url(seen.image), **seen.facts()} for seen in self.artist.read(last.images)
         ]

@@ -14,7 +14,7 @@ from glyffuser.base.pictures import grey, heat, to_grey
 from glyffuser.base.weights import weights_hash
 from glyffuser.config import BUNDLED
 from glyffuser.data.radicals import RADICALS
-from glyffuser.generate.draw import taken
+from glyffuser.generate.draw import decoded, taken
 from glyffuser.generate.edits import edit_settings
 from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.pipeline import GlyffuserPipeline
@@ -107,12 +107,13 @@ class Artist:
         """
         settings = request.settled(self.pipe.usual).settings() | edit_settings(self.pipe, request)
         steps, generators = taken(settings), [seeded(request.seed, k) for k in range(request.n)]
-        side = self.pipe.unet.config.sample_size
+        channels, side = self.pipe.unet.config.in_channels, self.pipe.unet.config.sample_size
         noise = noise_source([seeded(request.seed, k) for k in range(request.n)], request.n)
-        yield Frame(0, steps, grey(noise(torch.empty(request.n, 1, side, side))))
+        yield Frame(0, steps, grey(decoded(self.pipe, noise(torch.empty(request.n, channels, side, side)))))
         for step in self.pipe.stream([request.prompt] * request.n, generator=generators, alike=True, **settings):
             last = step.i + 1 == steps
-            yield Frame(step.i + 1, steps, to_grey(step.x) if last else to_grey(step.x0, PREVIEW))
+            images = decoded(self.pipe, step.x if last else step.x0)
+            yield Frame(step.i + 1, steps, to_grey(images) if last else to_grey(images, PREVIEW))
 
     def read(self, images: np.ndarray) -> list[Seen]:
         """Read finished glyphs, uint8 (N, H, W)."""

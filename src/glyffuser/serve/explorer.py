@@ -36,7 +36,7 @@ SIDE = 64  # pixels of a character on the map, and of the picture to noise when 
 STEPS = (8, 12, 16, 24, 40)  # that the page offers
 USUAL = 16  # a glyph then takes seconds in one thread, where 40 take a quarter of a minute
 LEVELS = 100  # positions of the noise slider
-MARK = "explorer.json"  # marks a folder that was written here and may be overwritten
+MARK = "explorer.json"  # names the files of a folder that was written here, which may be overwritten
 
 Report = Callable[[float, str], None]
 
@@ -82,9 +82,15 @@ def write_explorer(inputs: Inputs, out: str | Path, report: Report = lambda part
 
 
 def check_folder(out: Path) -> None:
-    """Raise UserError if `out` holds anything but an explorer: nothing else is ever replaced."""
-    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise UserError(f"{out} holds other files, which would be lost; choose another --out")
+    """Raise UserError if `out` holds anything but the files of an explorer: nothing else is ever replaced."""
+    try:
+        ours = {MARK, *json.loads((out / MARK).read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, LookupError, TypeError):  # there is none, or it is not ours
+        ours = set()
+    there = (path for path in sorted(out.rglob("*")) if path.is_symlink() or not path.is_dir())
+    other = next((name for path in there if (name := path.relative_to(out).as_posix()) not in ours), None)
+    if other is not None:
+        raise UserError(f"{out} holds other files, such as {other}, which would be lost; choose another --out")
 
 
 def page_facts(facts: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
@@ -131,7 +137,9 @@ def write_page(folder: Path, inputs: Inputs, facts: dict[str, Any]) -> None:
     for name, source_folder in {"explorer.js": static, "site.js": guide, "map.js": guide}.items():
         (folder / "assets" / name).write_bytes((source_folder / name).read_bytes())
     (folder / "index.html").write_text(html, encoding="utf-8")
-    (folder / MARK).write_text(json.dumps({"glyffuser": facts["glyffuser"], "model": facts["model"]}), encoding="utf-8")
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    mark = {"glyffuser": facts["glyffuser"], "model": facts["model"], "files": names}
+    (folder / MARK).write_text(json.dumps(mark), encoding="utf-8")
 
 
 class Isolated(SimpleHTTPRequestHandler):

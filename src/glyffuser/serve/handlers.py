@@ -15,7 +15,7 @@ from glyffuser.base.weights import weights_hash
 from glyffuser.generate.request import Request
 from glyffuser.serve import results, tray
 from glyffuser.serve.drawing import Artist, Seen
-from glyffuser.serve.limits import in_words, read_request
+from glyffuser.serve.limits import USUAL_GLYPHS, in_words, read_request
 from glyffuser.serve.tray import Item
 
 KEPT = 12  # drawings that a session remembers
@@ -36,7 +36,8 @@ class Drawn:
     @property
     def label(self) -> str:
         """Its name in the history."""
-        return f"{self.request.prompt[:40]} · seed {self.request.seed}"
+        seed = f"seed {self.request.seed}"
+        return f"{self.request.prompt[:40]} · {seed}" if self.request.prompt else seed  # a model may take no text
 
 
 class Session:
@@ -65,7 +66,7 @@ class Handlers:
     def draw(self, session: Session, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Draw; yields (status, stage, detail, history, keeping row)."""
         try:
-            request = read_request(dict(zip(FIELDS, values, strict=True)), self.artist.pipe)
+            request = read_request(dict(zip(FIELDS, values, strict=True)), self.artist.pipe, page=True)
             last = yield from self._frames(request)
             drawn = Drawn(request, self.artist.read(last))
         except UserError as error:
@@ -86,9 +87,13 @@ class Handlers:
                 yield status, results.frame(frame), "", gr.skip(), HIDE
         return last
 
-    def cancelled(self) -> tuple[str, str]:
-        """The page after a drawing was stopped: (status, stage)."""
-        return results.message("Stopped."), results.waiting(9)
+    def cancelled(self, session: Session) -> tuple[Any, ...]:
+        """The page after Stop, with the drawing shown before, if there is one; as `draw` yields it."""
+        stopped = results.message("Stopped.")
+        if not session.history:
+            return stopped, results.waiting(USUAL_GLYPHS), "", gr.skip(), HIDE
+        _, stage, detail = self._shown(session)
+        return stopped, stage, detail, self._choices(session), SHOW
 
     def open(self, session: Session, event: gr.EventData) -> tuple[str, str, Any]:
         """Show what was read in the clicked glyph: (stage, detail, button that puts it into the tray)."""

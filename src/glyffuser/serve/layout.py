@@ -13,7 +13,7 @@ from glyffuser.serve import results
 from glyffuser.serve.api import Api
 from glyffuser.serve.drawing import Artist
 from glyffuser.serve.handlers import Handlers, Session, dice
-from glyffuser.serve.limits import LONGEST, MOST_GLYPHS, MOST_GUIDANCE, MOST_STEPS
+from glyffuser.serve.limits import LONGEST, MOST_GLYPHS, MOST_GUIDANCE, MOST_STEPS, USUAL_GLYPHS
 
 STATIC = Path(__file__).parent / "static"
 WAITING = 64  # drawings in the queue; later visitors are told that it is full
@@ -79,7 +79,7 @@ def build_page(artist: Artist, folder: Path) -> gr.Blocks:
             for on in (draw.click, wish[0].submit)
         ]
         stopped = stop.click(None, cancels=events, queue=False, **PRIVATE)
-        stopped.then(act.cancelled, None, [place.status, place.stage], queue=False, show_progress="hidden", **PRIVATE)
+        stopped.then(act.cancelled, session, outputs, queue=False, show_progress="hidden", **PRIVATE)
         place.stage.click(
             act.open, session, [place.stage, place.detail, place.keep_one], show_progress="hidden", **PRIVATE
         )
@@ -98,7 +98,7 @@ def _wish(artist: Artist) -> tuple[list[Any], gr.Button, gr.Button]:
     with gr.Row(elem_classes="go"):
         draw = gr.Button("Draw", variant="primary", elem_id="draw")
         stop = gr.Button("Stop", elem_id="stop")
-    n = gr.Slider(1, MOST_GLYPHS, 9, step=1, label="How many", elem_id="number")
+    n = gr.Slider(1, MOST_GLYPHS, USUAL_GLYPHS, step=1, label="How many", elem_id="number")
     with gr.Row(elem_classes="seed"):
         seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed", scale=3)
         roll = gr.Button("Another seed", elem_id="dice", min_width=48, scale=0)
@@ -123,7 +123,7 @@ def _wish(artist: Artist) -> tuple[list[Any], gr.Button, gr.Button]:
 def _result() -> Place:
     """Where glyphs appear, with what was read in them."""
     status = gr.HTML(results.message("Type a meaning and press Draw."), js_on_load=None, elem_id="status")
-    stage = gr.HTML(results.waiting(9), js_on_load=CLICKED, elem_id="stage")
+    stage = gr.HTML(results.waiting(USUAL_GLYPHS), js_on_load=CLICKED, elem_id="stage")
     with gr.Row(visible=False, elem_id="keeping") as keeping:
         keep_all = gr.Button("Put all into the tray", elem_id="keep-all")
         keep_one = gr.Button("Put this one into the tray", visible=False, elem_id="keep-one")

@@ -5,9 +5,7 @@ Everything that comes from the page or through the HTTP API passes here first, w
 """
 
 import base64
-import binascii
 import io
-import math
 from typing import Any
 
 from PIL import Image
@@ -20,6 +18,7 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import SIDES, Request
 
 MOST_GLYPHS = 16  # of one drawing: one batch
+USUAL_GLYPHS = 9
 MOST_STEPS = 100
 MOST_GUIDANCE = 12.0
 LONGEST = 400  # characters of a text; the encoder's own limit, in tokens, is checked afterwards
@@ -41,11 +40,13 @@ def in_words(error: UserError) -> str:
     return text
 
 
-def read_request(wish: dict[str, Any], pipe: GlyffuserPipeline) -> Request:
+def read_request(wish: dict[str, Any], pipe: GlyffuserPipeline, page: bool = False) -> Request:
     """The request that a visitor's values ask for; fields that are None or empty get their defaults.
 
     wish: prompt, n, steps, guidance, sampler, seed, negative, style, start (a character), drawing (a picture as a data
-    URL), strength, keep, component. UserError for a value of another type, out of range, too long or unknown.
+    URL), strength, keep, component. UserError for a value of another type, out of range, too long or unknown, and for
+    those that `sample` refuses together. page: whether it comes from the page, which always sends a strength: there
+    strength and keep mean nothing unless there is something to start from.
     """
     prompt = _checked(_text(wish.get("prompt"), "the meaning"), "the meaning", pipe)
     negative = _text(wish.get("negative"), "what to steer away from")
@@ -55,14 +56,15 @@ def read_request(wish: dict[str, Any], pipe: GlyffuserPipeline) -> Request:
     if len(start) > 1:
         raise UserError("start from a single character, such as 湖; a picture goes into the drawing")
     init = start or drawing or None
-    keep = _one_of(wish.get("keep"), "what is kept", SIDES)
+    keep, strength = _one_of(wish.get("keep"), "what is kept", SIDES), wish.get("strength")
+    if page and init is None:
+        keep = strength = None
     component = _text(wish.get("component"), "the component").replace(",", " ").split()
     if len(component) > MOST_PARTS:
         raise UserError(f"name at most {MOST_PARTS} components, such as 氵 or 馬:right, not {len(component)}")
-    strength = wish.get("strength")
     request = Request(
         prompt=prompt,
-        n=_whole(wish.get("n"), "the number of glyphs", 1, MOST_GLYPHS, 9),
+        n=_whole(wish.get("n"), "the number of glyphs", 1, MOST_GLYPHS, USUAL_GLYPHS),
         steps=_whole(wish.get("steps"), "the number of steps", 1, MOST_STEPS, pipe.usual.steps),
         guidance=_number(wish.get("guidance"), "guidance", 0, MOST_GUIDANCE, pipe.usual.guidance),
         sampler=_one_of(wish.get("sampler"), "the sampler", SAMPLER_NAMES),
@@ -70,8 +72,8 @@ def read_request(wish: dict[str, Any], pipe: GlyffuserPipeline) -> Request:
         negative=_checked(negative, "what to steer away from", pipe) if negative else None,
         style=_one_of(wish.get("style"), "the style", pipe.styles),
         init=init,
-        strength=None if init is None or strength is None else _number(strength, "the strength", 0.05, 1, 1),
-        keep=keep if init is not None else None,
+        strength=None if strength is None else _number(strength, "the strength", 0.05, 1, 1),
+        keep=keep,
         parts=tuple(component),
     )
     request.check()
@@ -91,8 +93,10 @@ def _text(value: Any, what: str) -> str:
 
 
 def _checked(text: str, what: str, pipe: GlyffuserPipeline) -> str:
-    """A text, checked to be no longer than the encoder reads."""
+    """A text, checked to be no longer than the encoder reads; a model without text takes the empty one."""
     text = pipe.read(text)
+    if pipe.unconditional:
+        return text
     most = pipe.text_encoder.config.max_length
     for part in read_mixture(text).texts:
         tokens = len(pipe.text_encoder.tokenizer(pipe.text_encoder.check(part)).input_ids)
@@ -108,7 +112,10 @@ def _number(value: Any, what: str, low: float, high: float, usual: float) -> flo
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{what} must be a number, not {_kind(value)}")
     if not (low <= value <= high):  # also if it is NaN
-        shown = value if isinstance(value, float) and not math.isfinite(value) else f"{float(value):g}"
+        try:
+            shown = f"{value:g}"
+        except OverflowError:
+            shown = "so large a number"
         raise UserError(f"{what} must be between {low:g} and {high:g}, not {shown}")
     return float(value)
 
@@ -151,7 +158,9 @@ def _drawing(value: Any) -> str:
                     f"the drawing is {opened.width} x {opened.height}; at most {PICTURE_SIDE} pixels per side"
                 )
             clear = opened.convert("RGBA")
-    except (OSError, SyntaxError, binascii.Error, Image.DecompressionBombError) as error:
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError("the drawing is no picture that can be read; send a PNG, JPEG or WebP") from error
     if clear.width != clear.height:
         raise UserError(f"the drawing is {clear.width} x {clear.height} pixels; it must be square")

@@ -81,7 +81,7 @@ def tiles(prompt: str, seen: Sequence[Seen], chosen: int | None, picture: Pictur
 def _tile(prompt: str, one: Seen, chosen: int | None, picture: Picture) -> str:
     marks = [f'<em class="exists">is {_sign(one.nearest, picture)}</em>'] if one.exists else []
     marks += ['<em class="flawed">flawed?</em>'] if one.flagged else []
-    said = f"glyph {one.number + 1} for {prompt}, radical {one.radical}"
+    said = f"{_named(prompt, one)}, radical {one.radical}"
     said += f", exists as {one.nearest}" if one.exists else ""
     said += ", may be flawed" if one.flagged else ""
     pressed = str(one.number == chosen).lower()
@@ -90,6 +90,11 @@ def _tile(prompt: str, one: Seen, chosen: int | None, picture: Picture) -> str:
         f' aria-label="{escaped(said)}"><img alt="" src="{data_url(one.image)}">'
         f'<span class="marks">{"".join(marks)}</span></button>'
     )
+
+
+def _named(prompt: str, one: Seen) -> str:
+    """What a glyph is called; a model may take no text."""
+    return f"glyph {one.number + 1}" + (f" for {prompt}" if prompt else "")
 
 
 def detail(prompt: str, one: Seen, picture: Picture) -> str:
@@ -109,7 +114,7 @@ def detail(prompt: str, one: Seen, picture: Picture) -> str:
     return (
         f'<section class="detail" aria-label="About glyph {one.number + 1}">'
         f'<div class="plates"><figure><img alt="The glyph" src="{data_url(one.image)}">'
-        f"<figcaption>glyph {one.number + 1} for {escaped(prompt)}</figcaption></figure>"
+        f"<figcaption>{escaped(_named(prompt, one))}</figcaption></figure>"
         f'<figure><img alt="The glyph, with suspicious places in orange" src="{data_url(one.heat)}">'
         f"<figcaption>where it may be flawed</figcaption></figure></div>"
         f"<dl>{facts}</dl>"

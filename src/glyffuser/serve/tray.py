@@ -19,7 +19,7 @@ from glyffuser.base.files import write_bytes
 from glyffuser.export.collect import Collected, named
 from glyffuser.export.outline import Outline, trace
 from glyffuser.export.package import write_font
-from glyffuser.generate.files import slugs
+from glyffuser.generate.files import slug_of
 
 MOST = 96  # glyphs in a tray
 SIDE = 128  # pixels of a picture in a specimen
@@ -41,7 +41,7 @@ class Item:
     @property
     def stem(self) -> str:
         """Its file name without the ending, as `glyffuser sample` names it."""
-        return f"{slugs([self.prompt])[0]}-{self.seed}-{self.number}"
+        return f"{slug_of(self.prompt)}-{self.seed}-{self.number}"
 
     def same(self, other: "Item") -> bool:
         """Whether it is the same glyph: one prompt and noise may give two, drawn with different settings."""

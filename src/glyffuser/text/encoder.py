@@ -103,6 +103,11 @@ class TextEncoder(ModelMixin, ConfigMixin):
     def check(self, prompt: str) -> str:
         """Return the prompt stripped; UserError if it is blank or has characters that the tokenizer does not know."""
         prompt = prompt.strip()
+        try:
+            prompt.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair: JSON can hold one, and so can an argument
+            half = prompt[error.start : error.end]
+            raise UserError(f"the text encoder cannot read {half!r}; describe the meaning in English") from error
         if not self.tokenizer(
             prompt, add_special_tokens=False
         ).input_ids:  # also if the tokenizer drops everything, such as U+200B

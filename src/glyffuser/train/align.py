@@ -101,6 +101,7 @@ class PairBatches:
         out = np.arange(len(used)) % HELD_OUT == HELD_OUT - 1
         self.learnt, self.held_out = np.flatnonzero(~out), np.flatnonzero(out)
         self.order = GlyphOrder(np.zeros(len(self.learnt)), 0.0, config.train.seed)
+        self.digest = config.align.digest
 
     def __len__(self) -> int:
         return len(self.learnt)
@@ -162,8 +163,12 @@ def check_pairs(pairs: Sequence[Pair], pipe: GlyffuserPipeline, config: Config) 
             f"{a.pairs} has {len(used)} pairs with a preferred glyph, less than one batch; label more"
             + (f", or --set train.batch_size={len(used)}" if used else "")
         )
-    if (size := used[0].preferred().shape[-1]) != pipe.size:
-        raise UserError(f"the glyphs in {a.pairs} have {size} pixels, those of {a.reference} have {pipe.size}")
+    for pair in used:
+        if wrong := [side for side in pair.preferred().shape[1:] if side != pipe.size]:
+            raise UserError(
+                f"the glyphs of pair {pair.pair} in {a.pairs} have {wrong[0]} pixels, those of {a.reference} have "
+                f"{pipe.size}; leave that pair out"
+            )
     if a.digest and a.digest != digest_of(pairs):
         raise UserError(f"{a.pairs} has changed since this run began; choose another --out to learn from it as it is")
 

@@ -14,7 +14,7 @@ from glyffuser.data.captions import Captions
 from glyffuser.data.components import MOST_PARTS, numbered, parts
 from glyffuser.data.dataset import GlyphData
 from glyffuser.data.order import GlyphOrder
-from glyffuser.data.pictures import GlyphStream
+from glyffuser.data.pictures import GlyphStream, digest
 from glyffuser.diffusion.conditions import Condition
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.text.cache import EncodedTexts
@@ -64,6 +64,8 @@ class Batches:
         self.pictures = data.pictures if isinstance(data, GlyphStream) else None
         blocks = None if self.pictures is None else self.pictures.blocks
         self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed, blocks)
+        told = (data.chars, data.definitions, data.radicals, data.strokes, data.fonts, data.styles)
+        self.digest = digest(*told, () if blocks is None else blocks)
         if isinstance(data, GlyphData):
             self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
         self.latents = None if latents is None else latents.to(device)  # (N, C, h, w), in place of pictures

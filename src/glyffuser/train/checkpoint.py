@@ -187,11 +187,20 @@ def unflatten(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def start_from(network: nn.Module, folder: Path) -> None:
-    """Copy the weights of a model folder or run folder where name and shape fit; warn of those that do not."""
+def start_from(network: Any, folder: Path) -> None:
+    """Copy the weights of a model folder or run folder where name and shape fit, and those of styles and components by
+    their names; warn of the others.
+    """
     source = load_companion(folder, type(network)) if type(network) in BESIDE.values() else load_pipeline(folder).unet
-    before = source.state_dict()
-    own = network.state_dict()
+    own, before = network.state_dict(), source.state_dict()
+    for table, setting in (("style_embedding.weight", "styles"), ("part_embedding.weight", "components")):
+        if table in own and table in before and own[table].shape[1:] == before[table].shape[1:]:
+            names, known = (["", *made.config[setting]] for made in (network, source))  # row 0 says that none is told
+            there = dict(zip(known, before[table], strict=True))
+            before[table] = torch.stack([there.get(name, row) for name, row in zip(names, own[table], strict=True)])
+            if new := [name for name in names if name not in there]:
+                some = f"{len(new)} of {len(names) - 1} {setting}"
+                warnings.warn(f"{some} start anew, for example {new[0]}", stacklevel=2)
     fitting = {name: weight for name, weight in before.items() if name in own and own[name].shape == weight.shape}
     if len(fitting) < len(own) / 2:
         raise UserError(f"only {len(fitting)} of {len(own)} weights fit those in {folder}; see its unet/config.json")

@@ -10,7 +10,7 @@ from torch import Tensor
 from glyffuser.base.noise import chances, normal
 from glyffuser.config import Config
 from glyffuser.data.order import GlyphOrder
-from glyffuser.data.pictures import Pictures
+from glyffuser.data.pictures import Pictures, digest
 from glyffuser.diffusion.conditions import Small
 from glyffuser.diffusion.process import Process
 from glyffuser.train.batches import Batch
@@ -26,6 +26,7 @@ class Crops:
     def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
         self.config, self.pictures, self.schedule, self.device = config, pictures, process.schedule, device
         self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed, pictures.blocks)
+        self.digest = digest(pictures.chars, pictures.radicals, () if pictures.blocks is None else pictures.blocks)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -58,6 +59,7 @@ class Wholes:
     def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
         self.config, self.pictures, self.device = config, pictures, device
         self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed, pictures.blocks)
+        self.digest = digest(pictures.chars, pictures.radicals, () if pictures.blocks is None else pictures.blocks)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -65,7 +67,8 @@ class Wholes:
     def draw(self, first: int, count: int) -> Batch:
         """The examples at `count` places of the order, from `first` on: without noise, as glyphs get none here."""
         x0 = self.images(self.order(np.arange(first, first + count)))
-        torch.manual_seed(int(chances(self.config.train.seed, 0, first, 1)[0, 0] * 2**53))  # for dropout
+        # For the latents that the network draws, which alone depend on how a step is shared.
+        torch.manual_seed(int(chances(self.config.train.seed, 0, first, 1)[0, 0] * 2**53))
         return Batch(x0, torch.zeros_like(x0), torch.zeros(len(x0)), None)
 
     def images(self, rows: Iterable[int]) -> Tensor:

@@ -17,6 +17,7 @@ Three methods:
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -47,7 +48,8 @@ def clean_image(network: Network, process: Process, xt: Tensor, sigma: Tensor, c
 
 class Teacher:
     """The network to learn from, guided as `c` says: called with xt (B, C, H, W), sigma (B,) and cond, it returns the
-    clean image that it expects, float32, without a gradient. `nothing` is the condition of no text, in one row.
+    clean image that it expects, float32, without a gradient. `nothing` is the condition of no text, in one row;
+    guidance steers away from it in the style of each glyph, as sampling does.
     """
 
     def __init__(self, network: ConditionedNetwork, nothing: Condition, c: DistilConfig):
@@ -60,6 +62,8 @@ class Teacher:
         rows = ((sigma >= self.c.lowest) & (sigma <= self.c.highest)).to(xt.device)
         if self.c.guidance != 1 and rows.any():
             nothing = self.nothing.repeat(int(rows.sum()))
+            if cond.style is not None:
+                nothing = replace(nothing, style=cond.style[rows])
             away = clean_image(self.network, process, xt[rows], sigma[rows.cpu()], nothing)
             x0[rows] = away + self.c.guidance * (x0[rows] - away)  # Ho and Salimans 2022, equation 6
         return x0
@@ -191,18 +195,22 @@ def moments(
 
 def build_teacher(pipe: GlyffuserPipeline, student: ConditionedNetwork, c: DistilConfig) -> Teacher:
     """Make a teacher from a pipeline; UserError if it does not take what the student is told."""
-    own, other = student.config, pipe.unet.config
     told = (
         "cross_attention_dim",
         "pooled_dim",
         "num_class_embeds",
         "components",
+        "styles",
         "sample_size",
         "schedule",
         "num_train_timesteps",
     )
+    # A saved network's styles are a list, a new one's a tuple.
+    own, other = (dict(network.config) | {"styles": [*network.config["styles"]]} for network in (student, pipe.unet))
     if differ := [name for name in told if own[name] != other[name]]:
-        raise UserError(f"the teacher {c.teacher} has {differ[0]} = {other[differ[0]]}, the student {own[differ[0]]}")
+        name = differ[0]
+        mend = "; name with --data what the teacher learnt from" if name in ("components", "styles") else ""
+        raise UserError(f"the teacher {c.teacher} has {name} = {other[name]}, the student {own[name]}{mend}")
     return Teacher(pipe.unet, pipe.condition([""]), c)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ class RunFolder:
     """The folder that a run is written to. Nothing is written, not even the folder made, before `claim` or `open`.
 
     Args:
-        path: the folder. If it already holds a run, `config` may change only its `train` settings; else UserError.
+        path: the folder. If it already holds a run, `config` may change only its `train` settings, save the optimiser,
+            whose state is that of its kind; else UserError.
         config: every setting of the run.
     """
 
@@ -67,7 +69,8 @@ class RunFolder:
         if self.config.train.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self.path / "tensorboard"))
+            # What a killed run logged beyond its last checkpoint is about to come again.
+            self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
 
     def tower(self) -> TextTower | None:
         """The tower that the run began with; None if it has not begun, or has none."""
@@ -92,6 +95,11 @@ class RunFolder:
             file.write(json.dumps(facts) + "\n")
         self.plot(facts)
 
+    def scored(self, step: int) -> bool:
+        """Whether the preview of a step is there; its line of scores.jsonl is written last."""
+        path = self.path / "scores.jsonl"
+        return path.exists() and any(json.loads(line)["step"] == step for line in path.read_text("utf-8").splitlines())
+
     def plot(self, facts: dict[str, float]) -> None:
         """Send the facts of a step to TensorBoard, if that is asked for."""
         if self._writer is not None:
@@ -113,12 +121,12 @@ class RunFolder:
         if not path.exists():
             return
         before = load_config(path)
-        for section in ("data", "text", "model", "diffusion", "distil", "align"):
+        for section in ("data", "text", "model", "diffusion", "distil", "align", "train"):
             old, new = asdict(getattr(before, section)), asdict(getattr(self.config, section))
-            changed = [k for k in new if new[k] != old[k]]
-            if changed:
+            fixed: Iterable[str] = ["optimizer"] if section == "train" else new
+            if changed := [k for k in fixed if new[k] != old[k]]:
                 k = changed[0]
                 raise UserError(
                     f"{self.path} holds a run with {section}.{k} = {old[k]!r}, not {new[k]!r}; choose another --out, "
-                    f"or continue it with --config {path}"
+                    f"or continue it as it is with `glyffuser train --out {self.path}`"
                 )

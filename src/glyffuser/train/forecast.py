@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from glyffuser.config import TrainConfig
+from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.conditioned import ConditionedNetwork, arguments
 from glyffuser.train.batches import Batch
 from glyffuser.train.parts import Parts
@@ -107,10 +108,13 @@ def end(c: TrainConfig, step: int, minutes: float, seconds: float, passes_a_step
     return End(step + left, minutes + minutes_left, (step + left) * passes_a_step, minutes_left, by)
 
 
-def multiply_adds(network: ConditionedNetwork, batch: Batch) -> int:
+def multiply_adds(network: ConditionedNetwork | Autoencoder, batch: Batch) -> int:
     """Multiply-adds of matrix products and convolutions in one pass through the network, per glyph."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:  # it counts two operations for each
-        network(batch.x0, batch.t.to(batch.x0), **arguments(batch.cond), return_dict=False)
+        if isinstance(network, Autoencoder):  # it is told nothing
+            network(batch.x0)
+        else:
+            network(batch.x0, batch.t.to(batch.x0), **arguments(batch.cond), return_dict=False)
     return counter.get_total_flops() // 2 // len(batch.x0)
 
 

@@ -1,12 +1,14 @@
 """The latents of a data set: computed once by its autoencoder, and cached beside it."""
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from glyffuser.base.files import atomic_path
@@ -25,7 +27,8 @@ def encoded(
 ) -> Tensor:
     """The latents float32 (N, C, h, w), on the CPU, of N glyphs uint8 (H, W); from the folder `cache` if it has them.
 
-    They are stored in float16, under a name that depends on weights, normalisation and pictures.
+    They are stored in float16, under a name that depends on weights, normalisation and pictures. A damaged file is
+    made anew, with a warning.
     """
     c = autoencoder.config
     shape, pictures_hash = (len(images), *images[0].shape), hashlib.sha256()
@@ -33,14 +36,20 @@ def encoded(
         pictures_hash.update(images[i].tobytes())
     facts = f"{weights_hash(autoencoder)} {c.shift_factor} {c.scaling_factor} {shape}".encode()
     path = cache / f"{hashlib.sha256(facts + pictures_hash.digest()).hexdigest()[:16]}.safetensors"
-    if not path.is_file():
-        done: list[Tensor] = []
-        for first in range(0, len(images), BATCH):
-            some = np.stack([images[i] for i in range(first, min(first + BATCH, len(images)))])
-            pictures = torch.from_numpy(some)[:, None].to(autoencoder.device)
-            done.append(autoencoder.to_latents(pictures.float() / 127.5 - 1).half().cpu())
-            if progress:
-                progress(min(first + BATCH, len(images)), len(images))
-        with atomic_path(path) as temporary:
-            save_file({"latents": torch.cat(done).contiguous()}, temporary)
-    return load_file(path)["latents"].float()
+    if path.is_file():
+        try:
+            with safe_open(path, framework="pt") as file:
+                return file.get_tensor("latents").float()
+        except SafetensorError:
+            warnings.warn(f"{path} is damaged and is rebuilt", stacklevel=2)
+    done: list[Tensor] = []
+    for first in range(0, len(images), BATCH):
+        some = np.stack([images[i] for i in range(first, min(first + BATCH, len(images)))])
+        pictures = torch.from_numpy(some)[:, None].to(autoencoder.device)
+        done.append(autoencoder.to_latents(pictures.float() / 127.5 - 1).half().cpu())
+        if progress:
+            progress(min(first + BATCH, len(images)), len(images))
+    latents = torch.cat(done).contiguous()
+    with atomic_path(path) as temporary:
+        save_file({"latents": latents}, temporary)
+    return latents.float()

@@ -1,7 +1,7 @@
 """Training: one loop, a generator.
 
-    parts = setup(config)                                # touches no run folder
     folder = RunFolder("runs/mine", config)
+    parts = setup(config, tower=folder.tower(), autoencoder=folder.autoencoder())  # those of a run that has begun
     state = State.begin(parts, folder.checkpoints)       # the newest checkpoint, or the beginning
     for progress in loop(parts, state, folder):
         ...
@@ -9,7 +9,8 @@
 It yields a `Progress` after every optimiser step, so progress bars, tests and figures need no callbacks. The glyphs,
 captions, timesteps and noise that a step sees are a function of the seed and of how many glyphs were seen before. So a
 run that was stopped continues exactly as if it had not been; with another number of processes, it sees the same and
-differs only in dropout and rounding. Only the first process writes.
+differs only in rounding, in dropout, and in what is drawn at random within a step: the latents of an autoencoder, and
+the noise and levels of a student. Only the first process writes.
 """
 
 import math
@@ -79,6 +80,12 @@ def _steps(parts: Parts, state: State, folder: RunFolder, stop: Stop) -> Iterato
     """The steps of `loop`, in an open folder."""
     c, main = parts.config.train, parts.accelerator.is_main_process
     stepper, previews = build_stepper(parts, state), build_previews(parts, folder.path)
+
+    def preview() -> None:
+        folder.plot({"step": state.step, **previews(exported(parts, state.averaged()), state.step)})
+
+    if main and state.step and state.step % c.preview_every == 0 and not folder.scored(state.step):
+        preview()  # a kill came between checkpoint and preview
     before, saved_at = time.perf_counter(), state.step
     while state.step < c.max_steps and not _out_of_time(parts, state) and not _stopped(parts, stop):
         lr = learning_rate(c, state.step, state.minutes)
@@ -97,7 +104,7 @@ def _steps(parts: Parts, state: State, folder: RunFolder, stop: Stop) -> Iterato
             state.save(folder.checkpoints, c.keep_checkpoints)
             saved_at = state.step
         if main and state.step % c.preview_every == 0:
-            folder.plot({"step": state.step, **previews(exported(parts, state.averaged()), state.step)})
+            preview()
         # Checkpoints and previews count as time spent, but not against the speed.
         before = time.perf_counter()
         state.minutes += (before - now) / 60

@@ -28,7 +28,7 @@ class Parts:
 
     config: Config
     accelerator: Accelerator
-    batches: Any  # Batches, PairBatches, Crops or Wholes: draw(first, count), and a length, in glyphs or pairs
+    batches: Any  # Batches, PairBatches, Crops or Wholes: draw(first, count), a length in glyphs or pairs, a digest
     network: Any  # a ConditionedNetwork, or one of its companions
     encoder: TextEncoder | None = None
     tower: TextTower | None = None

@@ -77,8 +77,7 @@ def setup(
         return _setup_companion(config, accelerator)
     if config.align.pairs:
         return _setup_aligned(config, accelerator)
-    if config.distil.adversarial and config.distil.method != "moments":
-        raise UserError('a discriminator pulls only on students of "moments"; leave out distil.adversarial')
+    _check_told(config)
     autoencoder = _autoencoder(config, autoencoder)
     t = config.text
     encoder = TextEncoder(t.encoder, t.max_length, t.download, t.words_only)
@@ -106,6 +105,18 @@ def setup(
     )
     teacher = None if master is None else build_teacher(master.to(accelerator.device), network, config.distil)
     return Parts(config, accelerator, batches, network.to(accelerator.device), encoder, tower, teacher, autoencoder)
+
+
+def _check_told(config: Config) -> None:
+    """UserError for settings of which one would have no effect beside another."""
+    m = config.model
+    if config.distil.adversarial and config.distil.method != "moments":
+        raise UserError('a discriminator pulls only on students of "moments"; leave out distil.adversarial')
+    if m.text_route == "none" and (m.num_class_embeds or m.components):
+        raise UserError(
+            "radicals and parts are told only beside a caption, and with model.text_route=none there is none: "
+            "--set model.num_class_embeds=0 --set model.components=0, or choose another route"
+        )
 
 
 def _tower_before(config: Config, encoder: TextEncoder, master: GlyffuserPipeline | None) -> TextTower | None:

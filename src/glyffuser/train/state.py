@@ -4,6 +4,7 @@ import math
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -27,13 +28,16 @@ class State:
     where the next step begins, whatever the number of processes. `minutes` counts the whole run, including training
     before a restart. `mean_loss` is a running mean, NaN before the first step; `best_loss` is its lowest since the
     warm-up, infinite before. `beside` holds the networks that are trained beside a student of "moments", by name, each
-    with an optimiser: "auxiliary", and perhaps "discriminator".
+    with an optimiser: "auxiliary", and perhaps "discriminator". `scaler` is what scales losses in fp16, else None.
+    `data` is a digest of what is learnt from, which must not change on the way.
     """
 
     network: ConditionedNetwork
     ema: EMAModel
     optimizer: torch.optim.Optimizer
     beside: dict[str, Auxiliary] = field(default_factory=dict)
+    scaler: Any = None
+    data: str = ""
     step: int = 0
     seen: int = 0
     minutes: float = 0.0
@@ -53,6 +57,7 @@ class State:
         ema = EMAModel(parts.network.parameters(), decay=c.ema_decay, foreach=True)
         ema.to(parts.device)
         state = cls(parts.network, ema, build_optimizer(parts.network, c))
+        state.scaler = parts.accelerator.scaler
         if parts.teacher is not None and d.method == "moments":
             # The auxiliary network begins as the teacher, whatever the student begins as.
             networks: dict[str, nn.Module] = {"auxiliary": deepcopy(parts.teacher.network).requires_grad_(True).train()}
@@ -60,25 +65,38 @@ class State:
                 networks["discriminator"] = build_discriminator(parts.teacher.network).to(parts.device)
             state.beside = {name: Auxiliary(each, build_optimizer(each, c)) for name, each in networks.items()}
         if checkpoints:
+            state.data = parts.batches.digest
             state.load(checkpoints, c.batch_size)
         return state
 
     def load(self, folder: Path, batch_size: int) -> bool:
-        """Load the newest whole checkpoint in `folder`; False if there is none. UserError as in `resume`.
+        """Load the newest whole checkpoint in `folder`; False if there is none. UserError as in `resume`, and if it has
+        learnt from other data.
 
-        Older checkpoints do not say how many glyphs they have seen; every step is then taken to have had `batch_size`.
+        Older checkpoints do not say how many glyphs they have seen, nor of what data; every step is then taken to have
+        had `batch_size` of the present ones.
         """
         found = resume(folder, self.network, self.ema, self.optimizer, self.beside)
         if found is None:
             return False
-        self.step, self.minutes, self.best_loss = (found[1][k] for k in ("step", "minutes", "best_loss"))
-        self.mean_loss = found[1].get("mean_loss", math.nan)
-        self.seen = found[1].get("seen", self.step * batch_size)
+        facts = found[1]
+        if facts.get("data", self.data) != self.data:
+            raise UserError(
+                f"the data set has changed since the run in {folder.parent} began; build it again as it was, or choose "
+                f"another --out, with --set train.init={folder.parent} to start from what this run has learnt"
+            )
+        self.step, self.minutes, self.best_loss = (facts[k] for k in ("step", "minutes", "best_loss"))
+        self.mean_loss = facts.get("mean_loss", math.nan)
+        self.seen = facts.get("seen", self.step * batch_size)
+        if self.scaler is not None and "scaler" in facts:
+            self.scaler.load_state_dict(facts["scaler"])
         return True
 
     def save(self, folder: Path, keep: int) -> None:
         """Write a checkpoint in `folder` and delete all but the newest `keep`."""
         extra = {name: getattr(self, name) for name in ("seen", "minutes", "mean_loss", "best_loss")}
+        extra |= {"data": self.data} if self.data else {}
+        extra |= {"scaler": self.scaler.state_dict()} if self.scaler is not None else {}
         try:
             save_checkpoint(folder, self.step, self.network, self.ema, self.optimizer, extra, self.beside)
         except (OSError, SafetensorError) as error:  # a full disk, most likely

@@ -173,6 +173,10 @@ class MomentStepper(Stepper):
         state.ema.step(state.network.parameters())
         return self.mean(values), norm
 
+    def loss(self, batch: Batch) -> Tensor:
+        """The sum of all losses of a batch: what a step holds in memory at once."""
+        return torch.stack([value for value in self.losses(batch) if value is not None]).sum()
+
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         """The mean losses of the student, of the auxiliary network and, if there is one, of the discriminator."""
         parts, c = self.parts, self.parts.config

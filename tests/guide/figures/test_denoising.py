@@ -9,10 +9,11 @@ from glyffuser.base.pictures import sheet
 from glyffuser.diffusion.process import noised
 from glyffuser.generate.draw import draw
 from glyffuser.generate.request import Request
+from glyffuser.generate.schedulers import GlyffuserScheduler
 from glyffuser.guide.figures.process.denoising import CURVE, changed, figure_denoise, predict, prediction_errors
 from glyffuser.guide.figures.process.noising import CHAIN_PARTS, backward_chain, chain_times, forward_chain
 from glyffuser.guide.frames import SheetFrame
-from glyffuser.guide.sampling import steps_of
+from glyffuser.guide.sampling import moments_of, steps_of
 
 
 @pytest.fixture
@@ -75,11 +76,27 @@ def _seed() -> torch.Generator:
     return seeded(0, 0)
 
 
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_a_moment_holds_what_the_network_sees_in_its_own_picture(make_pipe, guidance):
+    pipe = make_pipe()
+    pipe.scheduler = GlyffuserScheduler.for_schedule(pipe.schedule, guidance=guidance)
+    prompts = ["gold", "fish"]
+    *seen, last = moments_of(pipe, prompts, steps=4, seed=5)
+    D, cond = pipe.denoiser(guidance), pipe.condition(prompts)
+    assert len(seen) == 4
+    for t, xt, x0 in seen:
+        sigma = pipe.schedule.sigma(torch.tensor(t, dtype=torch.float64))
+        assert_close(D(xt / float(pipe.schedule.alpha(sigma)), sigma, cond), x0, rtol=0, atol=5e-3)
+    *_, step = steps_of(pipe, prompts, steps=4, seed=5)
+    assert last.t == 0
+    assert torch.equal(last.xt, step.x)
+    assert torch.equal(last.x0, step.x)
+
+
 def test_frames_hold_the_sheets_pixel_for_pixel(make_pipe):
     pipe = make_pipe()
-    steps = list(steps_of(pipe, ["gold"] * 4, steps=3))
-    frames = figure_denoise(steps, columns=2)
-    assert len(frames) == 3
+    frames = figure_denoise(list(moments_of(pipe, ["gold"] * 4, steps=3)), columns=2)
+    assert len(frames) == 4
     picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
     frame = SheetFrame([("a", "#000000"), ("b", "#000000")], (8, 8), note=True)
     made = np.asarray(frame.frame([picture, 255 - picture], "a line"))

@@ -110,6 +110,15 @@ def test_an_autoencoder_gives_a_still_and_a_latent_model_both_drawings(
     )
 
 
+@pytest.mark.parametrize("command", ["guide", "figures"])
+def test_a_latent_model_is_not_the_model_of_a_guide(command, latent_model, tiny_data, capsys):
+    names = ["denoise"] if command == "figures" else ["--only", "denoise"]
+    assert main([command, *names, "--model", str(latent_model), "--data", str(tiny_data)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "holds a latent model" in line
+    assert "give it as --latent" in line
+
+
 def test_a_model_on_pixels_is_no_latent_model(tiny_data, tiny_model):
     with pytest.raises(Missing, match="works on pixels"):
         _ = Inputs(tiny_data, tiny_model, latent=tiny_model).autoencoder

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 from glyffuser.diffusion.schedules import Schedule
+from glyffuser.generate.request import Usual
+from glyffuser.guide.figures.process import sampler_paths
 from glyffuser.guide.figures.process.sampler_paths import SHOWN, STOCHASTIC, glyph_paths, roughness, toy_paths
 from glyffuser.guide.maths.mixtures import Mixture
 
@@ -48,3 +51,10 @@ def test_glyphs_begin_as_the_noise_that_sampling_begins_with(make_pipe):
     assert set(paths) == set(SHOWN)
     assert all(path.shape == (3, 1, 16, 16) for path in paths.values())
     assert all((path[0] == paths["ddim"][0]).all() for path in paths.values())
+
+
+def test_the_caption_names_the_guidance_of_the_model(inputs, monkeypatch):
+    monkeypatch.setattr(type(inputs.pipe), "usual", Usual(guidance=1.5))
+    monkeypatch.setattr(sampler_paths, "glyph_paths", lambda *_: {})
+    monkeypatch.setattr(sampler_paths, "figure_samplers", lambda *_: [Image.new("L", (8, 8))])
+    assert sampler_paths.samplers(inputs).caption.endswith("guidance 1.5.")

@@ -27,12 +27,27 @@ def unet(request, small_unet) -> UNet:
     ).eval()
 
 
-@pytest.mark.parametrize("told", [{"pooled_dim": 6}, {"text_route": "attention"}, {"text_route": "none"}])
-def test_a_network_by_any_route_of_the_text_has_its_blocks(small_unet, told):
-    unet = small_unet(**told)
-    facts = block_facts(unet)
+@pytest.mark.parametrize(
+    ("told", "has_text"),
+    [
+        ({"pooled_dim": 6}, True),
+        ({"text_route": "attention"}, False),
+        ({"text_route": "none"}, False),
+        ({"text_route": "attention", "num_class_embeds": 5}, True),
+        ({"text_route": "none", "components": "氵木"}, True),
+        ({"styles": ("sans", "serif"), "components": "氵木", "detail": 8}, True),
+    ],
+)
+def test_blocks_sum_to_the_network_whatever_it_is_told(small_unet, told, has_text):
+    unet = small_unet(**told).eval()
+    facts = block_facts(unet, tokens=8)
     assert sum(block.parameters for block in facts) == sum(p.numel() for p in unet.parameters())
-    assert ("text" in [block.name for block in facts]) == ("pooled_dim" in told)
+    pooled = torch.zeros(1, unet.config.pooled_dim) if unet.config.pooled_dim else None
+    with torch.no_grad(), counted(unet) as counts:
+        unet(torch.zeros(1, 1, 16, 16), 1.0, torch.zeros(1, 8, 16), pooled_projections=pooled)
+    assert sum(block.operations for block in facts) == 2 * sum(counts.values())
+    text = [block for block in facts if block.name == "text"]
+    assert [(block.channels, block.size) for block in text] == ([(32, 0)] if has_text else [])
 
 
 def test_parameters_of_the_blocks_sum_to_the_networks(unet):

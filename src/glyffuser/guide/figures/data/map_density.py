@@ -107,7 +107,9 @@ def figure_forward(points: np.ndarray, colours: np.ndarray, seed: int = 0) -> Fi
 def frames_forward(
     points: np.ndarray, colours: np.ndarray, n: int, seed: int = 0, tick: Callable[[int, int], None] | None = None
 ) -> tuple[list[Image.Image], list[int]]:
-    """The same as n pictures in time order, more of them early, when more happens; and their timesteps."""
+    """The same as up to n pictures in time order, more of them early, when more happens; and their timesteps, each of
+    them once.
+    """
     eps = np.random.default_rng(seed).standard_normal(points.shape)
     shown = np.unique(np.round(np.linspace(0, 1, n) ** 1.5 * (NOISING.T - 1)).astype(int)).tolist()
     frames = []

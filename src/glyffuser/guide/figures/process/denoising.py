@@ -16,12 +16,11 @@ from glyffuser.diffusion.process import noised, to_eps
 from glyffuser.generate.draw import BATCH, Tick, draw, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
-from glyffuser.generate.schedulers import GlyphStep
 from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation, Still
 from glyffuser.guide.frames import GAP, SheetFrame
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import steps_of
+from glyffuser.guide.sampling import Moment, moments_of
 
 CHAR = "锂"
 SHOWN = (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)  # of T: timesteps of the pictures of `prediction`
@@ -113,33 +112,33 @@ def prediction(inputs: Inputs) -> Still:
     )
 
 
-def figure_denoise(steps: Sequence[GlyphStep], columns: int = 4) -> list[Image.Image]:
-    """Frames of a batch, one per step: xt on the left, the predicted clean images on the right."""
-    first = sheet(grey(steps[0].x0), columns, GAP)
+def figure_denoise(seen: Sequence[Moment], columns: int = 4) -> list[Image.Image]:
+    """Frames of a batch, one per moment: xt on the left, the clean images predicted from it on the right."""
+    first = sheet(grey(seen[0].x0), columns, GAP)
     titles = [(f"what there is, {style.XT}", style.INK), (f"what the network sees in it, {style.X0}", style.ACCENT)]
     frame = SheetFrame(titles, first.shape)
-    return [frame.frame([sheet(grey(s.xt), columns, GAP), sheet(to_grey(s.x0), columns, GAP)]) for s in steps]
+    return [frame.frame([sheet(grey(s.xt), columns, GAP), sheet(to_grey(s.x0), columns, GAP)]) for s in seen]
 
 
 def denoise(inputs: Inputs) -> Animation:
     """Sixteen glyphs out of noise. Needs the model."""
     n, steps = len(DENOISE_PROMPTS), inputs.count(60, 12)
-    seen = list(steps_of(inputs.pipe, DENOISE_PROMPTS, steps, seed=inputs.seed, tick=inputs.tick))
+    seen = list(moments_of(inputs.pipe, DENOISE_PROMPTS, steps, seed=inputs.seed, tick=inputs.tick))
     frames = figure_denoise(seen)
     order = rhythm(len(frames), hold=12)
     # The glyphs are settled once hardly any pixels of the guess change sides any more.
     final = seen[-1].x0 > 0
-    unsettled = [s for s in seen if ((s.x0 > 0) != final).float().mean() >= 0.02]
-    settled = seen[len(unsettled) and unsettled[-1].i + 1]
+    unsettled = [i for i, s in enumerate(seen) if ((s.x0 > 0) != final).float().mean() >= 0.02]
+    settled = unsettled[-1] + 1 if unsettled else 0
     return Animation(
         [frames[i] for i in order],
         alt=f"{n} squares of noise on the left slowly turn into glyphs; on the right a blur sharpens into the same "
         "glyphs much earlier.",
         caption=f"{n} glyphs, each with its own prompt ({', '.join(DENOISE_PROMPTS[:4])}, …), in {steps} steps of "
         f"the sampler {inputs.pipe.sampler_name}. Left, the noised pictures; right, the clean "
-        f"pictures that the network sees in them. From step {settled.i + 1} of {steps} (t = {settled.t:.0f}) on, "
+        f"pictures that the network sees in them. From step {settled} of {steps} (t = {seen[settled].t:.0f}) on, "
         "fewer than 2 % of the pixels on the right still have to cross from one side of grey to the other.",
-        labels=[f"step {i + 1} of {steps}, t = {seen[i].t:.0f}" for i in order],
+        labels=[f"step {i} of {steps}, t = {seen[i].t:.0f}" for i in order],
         fps=10,
     )
 

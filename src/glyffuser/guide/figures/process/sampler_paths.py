@@ -7,9 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from glyffuser.base.films import rhythm
-from glyffuser.base.noise import noise_source, seeded
+from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import grey
-from glyffuser.config import GUIDANCE
 from glyffuser.diffusion.samplers import SAMPLERS
 from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.draw import Tick, quiet
@@ -18,7 +17,7 @@ from glyffuser.guide import style
 from glyffuser.guide.drawn import Animation
 from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.maths.mixtures import Mixture, ink_mixture
-from glyffuser.guide.sampling import steps_of
+from glyffuser.guide.sampling import start_of, steps_of
 
 TOY_CHAR = "火"
 PROMPTS = ("fire", "a kind of bird")
@@ -61,9 +60,7 @@ def glyph_paths(
     """xt of one glyph per prompt, same seeds, at every step of each of SHOWN: name -> uint8 (steps + 1, P, H, W)."""
     made = {}
     for k, name in enumerate(SHOWN):
-        start = noise_source([seeded(seed, i) for i in range(len(prompts))], len(prompts))
-        size = pipe.unet.config.sample_size
-        seen = [grey(start(torch.empty(len(prompts), 1, size, size)))]
+        seen = [grey(start_of(pipe, len(prompts), seed))]
         for step in steps_of(pipe, prompts, steps, sampler=name, seed=seed):
             seen.append(grey(step.xt))
             tick(k * steps + step.i + 1, len(SHOWN) * steps)
@@ -148,7 +145,7 @@ def samplers(inputs: Inputs) -> Animation:
         f"The {len(smooth)} ODE samplers (blue) follow smooth paths and nearly agree; the {len(jittery)} SDE samplers "
         f"(red) add fresh noise at every step and end elsewhere. ODE paths are {min(smooth):.1f} to "
         f"{max(smooth):.1f} times as long as the straight line, SDE paths {min(jittery):.1f} to {max(jittery):.1f} "
-        f"times. Glyphs: “{PROMPTS[0]}” and “{PROMPTS[1]}”, guidance {GUIDANCE:g}.",
+        f"times. Glyphs: “{PROMPTS[0]}” and “{PROMPTS[1]}”, guidance {inputs.pipe.usual.guidance:g}.",
         labels=[f"step {i} of {steps}" for i in order],
         fps=8,
     )

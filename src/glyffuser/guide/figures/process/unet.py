@@ -25,8 +25,9 @@ TOKENS = 8  # of the prompt that operations are counted for
 class BlockFacts:
     """One block of the network.
 
-    `part`: "time", "text", "in", "down", "middle", "up" or "out"; `kind`: "stage", "halve", "double" or "other";
-    `size`: side of its grid, 0 where it has none; `operations`: multiplications and additions for one glyph and step.
+    `part`: "time", "text" (with labels, styles and parts), "in", "down", "middle", "up" or "out"; `kind`: "stage",
+    "halve", "double" or "other"; `size`: side of its grid, 0 where it has none; `operations`: multiplications and
+    additions for one glyph and step.
     """
 
     name: str
@@ -97,7 +98,7 @@ def block_facts(unet: UNet, tokens: int = TOKENS) -> list[BlockFacts]:
                 part,
                 kinds.get(type(main), "other"),
                 _width(main),
-                sizes[main],
+                sizes.get(main, 0),  # tables of parts are not asked where none is told
                 isinstance(main, Stage) and main.attention is not None,
                 sum(p.numel() for module in modules for p in module.parameters()),
                 2 * sum(counts.get(inner, 0) for module in modules for inner in module.modules()),
@@ -109,13 +110,14 @@ def block_facts(unet: UNet, tokens: int = TOKENS) -> list[BlockFacts]:
 def _blocks(unet: UNet) -> Iterator[tuple[str, str, list[nn.Module]]]:
     """(name, part, modules) of every block; each parameter of the network is in exactly one."""
     yield "time", "time", [unet.time_mlp]
-    if told := [module for module in (unet.class_embedding, unet.text_mlp) if module is not None]:
+    tables = (unet.class_embedding, unet.style_embedding, unet.part_embedding, unet.place_embedding)
+    if told := [module for module in (*tables, unet.text_mlp) if module is not None]:
         yield "text", "text", told
     yield "in", "in", [unet.stem]
     for part in ("down", "middle", "up"):
         for i, module in enumerate(getattr(unet, part), 1):
             yield f"{part} {i}", part, [module]
-    yield "out", "out", [unet.norm_out, unet.conv_out]
+    yield "out", "out", [unet.norm_out, *([] if unet.head is None else [unet.head]), unet.conv_out]
 
 
 def _width(module: nn.Module) -> int:
@@ -126,6 +128,8 @@ def _width(module: nn.Module) -> int:
         return module.conv.out_channels
     if isinstance(module, nn.Conv2d):
         return module.out_channels
+    if isinstance(module, nn.Embedding):
+        return module.embedding_dim
     return [inner.out_features for inner in module.modules() if isinstance(inner, nn.Linear)][-1]
 
 

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from glyffuser.base.noise import seeded
-from glyffuser.config import GUIDANCE
 from glyffuser.diffusion.process import noised
 from glyffuser.generate.draw import Tick, quiet
 from glyffuser.generate.pipeline import GlyffuserPipeline
@@ -48,7 +47,7 @@ def word_groups(pipe: GlyffuserPipeline, prompt: str) -> tuple[list[str], list[l
 
 def watch(pipe: GlyffuserPipeline, prompt: str, steps: int, seed: int, tick: Tick = quiet) -> Watched:
     """Draw a glyph, noise it to PART of T, and see what the network attends to in that picture."""
-    *_, last = steps_of(pipe, [prompt], steps, GUIDANCE, seed=seed, tick=tick)
+    *_, last = steps_of(pipe, [prompt], steps, seed=seed, tick=tick)
     schedule, cond = pipe.schedule, pipe.condition([prompt])
     sigma = schedule.sigma(torch.tensor(PART * schedule.T, dtype=torch.float64))
     eps = torch.randn(last.x.shape, generator=seeded(seed, 1))

@@ -13,7 +13,7 @@ from glyffuser.guide.drawn import Animation
 from glyffuser.guide.figures.steering.guidance import GOLD, METAL
 from glyffuser.guide.frames import GAP, SheetFrame
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.sampling import steps_of
+from glyffuser.guide.sampling import moments_of
 from glyffuser.judge.recogniser import SIZE, Recogniser
 
 GLYPHS = 16
@@ -67,7 +67,7 @@ def figure_gold(
 ) -> tuple[list[Image.Image], list[int]]:
     """Frames of the noised glyphs and what the network sees, the radical marked red; and how many it was read in.
 
-    noisy, clean: uint8 (N, H, W) for each step.
+    noisy, clean: uint8 (N, H, W) for each moment.
     """
     titles = [(f"what there is, {style.XT}", style.INK), (f"what the network sees in it, {style.X0}", style.ACCENT)]
     columns = int(np.ceil(len(noisy[0]) ** 0.5))
@@ -89,21 +89,17 @@ def gold(inputs: Inputs) -> Animation:
     """Sixteen glyphs for "Gold". Needs the model and the recogniser."""
     recogniser = inputs.recogniser
     steps = inputs.count(120, 16)
-    noisy, clean, times = [], [], []
-    for step in steps_of(inputs.pipe, [GOLD] * GLYPHS, steps, seed=inputs.seed, tick=inputs.tick):
-        noisy.append(grey(step.xt))
-        clean.append(to_grey(step.x0))
-        times.append(step.t)
-    frames, counts = figure_gold(noisy, clean, recogniser)
+    seen = list(moments_of(inputs.pipe, [GOLD] * GLYPHS, steps, seed=inputs.seed, tick=inputs.tick))
+    frames, counts = figure_gold([grey(s.xt) for s in seen], [to_grey(s.x0) for s in seen], recogniser)
     order = rhythm(len(frames), hold=inputs.count(24, 8))
     most = next(i for i, count in enumerate(counts) if count >= 0.8 * counts[-1])
-    early = f" At step {most + 1} (t = {times[most]:.0f}), {counts[most]} already had it." if counts[-1] else ""
+    early = f" At step {most} (t = {seen[most].t:.0f}), {counts[most]} already had it." if counts[-1] else ""
     return Animation(
         [frames[i] for i in order],
         alt=f"Sixteen fields of noise turn into glyphs; in {counts[-1]} of them the metal radical is drawn in red.",
         caption=f"“{GOLD}”, {GLYPHS} glyphs, {steps} steps. A second network, the recogniser, was trained to read the "
         "radicals of real glyphs. It reads the metal radical (金, 釒, 钅; number 167 of the traditional 214) in "
         f"{counts[-1]} of {GLYPHS}; red is the ink that it needs to do so: hide that, and the reading fails." + early,
-        labels=[f"step {i + 1} of {steps}, t = {times[i]:.0f}, radical in {counts[i]} of {GLYPHS}" for i in order],
+        labels=[f"step {i} of {steps}, t = {seen[i].t:.0f}, radical in {counts[i]} of {GLYPHS}" for i in order],
         fps=12,
     )

@@ -82,8 +82,7 @@ def figure_noised(shown: Noised) -> Figure:
 def drawing(pipe: "GlyffuserPipeline", steps: int, seed: int) -> tuple[list[int], np.ndarray]:
     """The numbers of SHOWN steps, from 1, and the glyphs that a model expects at each: (SHOWN, H, W) in [-1, 1]."""
     kept = sorted({round(k) for k in np.linspace(1, steps, min(SHOWN, steps))})
-    guidance = pipe.usual.guidance
-    expected = [pipe.decode(step.x0)[0, 0] for step in steps_of(pipe, [PROMPT], steps, guidance, seed=seed)]
+    expected = [pipe.decode(step.x0)[0, 0] for step in steps_of(pipe, [PROMPT], steps, seed=seed)]
     return kept, torch.stack([expected[k - 1] for k in kept]).numpy()
 
 
@@ -124,7 +123,7 @@ def latent(inputs: Inputs) -> Tabs | Still:
         f"{max(len(held_out), 1)} glyphs are off by {100 * error:.1f} % of the range from black to white, on average "
         "over their pixels.",
     )
-    if inputs.latent_pipe is None or inputs.latent_pipe is inputs.pipe:
+    if inputs.latent_pipe is None:
         return still
     steps = inputs.count(30, 8)
     kept, among_pixels = drawing(inputs.pipe, steps, inputs.seed)
