@@ -246,7 +246,8 @@ def test_info(capsys):
     assert facts["instructions"].startswith(torch.backends.cpu.get_cpu_capability())
 
 
-def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys):
+def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert run("evaluate", "--model", tiny_model, "--data", tmp_path / "none.parquet") == 2
     assert "none.parquet" in complaint(capsys)
     assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--judges", tmp_path) == 2
@@ -255,8 +256,8 @@ def test_evaluate_says_what_it_lacks(tiny_model, tiny_data, tmp_path, capsys):
     assert "420 held-out" in complaint(capsys)
     assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--definitions", 1) == 2
     assert "needs 193 glyphs: raise --definitions 1" in complaint(capsys)
-    assert run("evaluate", "--data", tmp_path / "none.parquet", "--out", tiny_data) == 2
-    assert "is a file, not a folder" in complaint(capsys)  # before anything else
+    assert run("evaluate", "--model", tiny_model, "--data", tiny_data, "--out", tiny_data) == 2
+    assert "is a file, not a folder" in complaint(capsys)  # before anything is drawn
 
 
 def test_inspect_reads_pictures(tmp_path, capsys):

@@ -55,6 +55,13 @@ def test_an_alignment_that_has_begun_is_not_changed(run, options, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(("command", "setting"), [(Distil, "distil.teacher"), (Align, "align.reference")])
+def test_a_run_of_another_kind_is_not_continued(command, setting, tmp_path):
+    (tmp_path / "config.toml").write_text(dump_config(Config()))
+    with pytest.raises(UserError, match=f"a run of another kind, without {setting}; choose another --out"):
+        command(out=tmp_path).settings()
+
+
 def test_what_is_named_again_goes_on(run, monkeypatch):
     monkeypatch.chdir(run)
     for command in (

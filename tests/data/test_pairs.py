@@ -136,6 +136,10 @@ def test_a_file_that_is_not_complete_or_damaged_besides_its_rows_is_refused(tmp_
         parquet.write_table(table.set_column(number, column, pa.nulls(1, table.schema.field(column).type)), path)
         with pytest.raises(UserError, match=f"a pair has no {column}; leave it out"):
             read_pairs(path)
+    named = pa.array([{"bytes": None, "path": "0-0.png"}], table.schema.field("right").type)  # a picture elsewhere
+    parquet.write_table(table.set_column(table.schema.get_field_index("right"), "right", named), path)
+    with pytest.raises(UserError, match="a pair has no right; leave it out"):
+        read_pairs(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", png(np.zeros((4, 4), np.uint8))[:40]])

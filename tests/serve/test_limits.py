@@ -97,5 +97,14 @@ def test_a_drawing_becomes_a_grey_picture_on_white(artist):
     assert (grey.shape, grey[10, 10], grey[40, 40]) == ((64, 64), 0, 255)
 
 
+def test_a_drawing_of_16_bits_keeps_its_greys(artist):
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[0, 257 * 100], [65535, 65535]], np.uint16)).save(buffer, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    asked = read_request({"prompt": "gold", "drawing": url}, artist.pipe)
+    drawn = Image.open(io.BytesIO(base64.b64decode(str(asked.init).removeprefix(EMBEDDED))))
+    assert np.asarray(drawn).tolist() == [[0, 100], [255, 255]]
+
+
 def test_errors_speak_of_the_page_and_not_of_options():
     assert in_words(UserError("leave out --init or --keep")) == "leave out the start or what is kept"

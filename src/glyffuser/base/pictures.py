@@ -27,7 +27,11 @@ def read_image(source: Path | BinaryIO, mode: str) -> Image.Image:
         with Image.open(source, formats=FORMATS) as picture:
             if max(picture.size) > LARGEST:
                 raise OSError(f"it is {picture.width} x {picture.height} pixels, more than {LARGEST}")
-            if picture.mode.startswith("I;16"):  # Pillow would cut off what is above 255
+            deep = picture.mode.startswith("I;16") or (picture.format, picture.mode) == (
+                "PNG",
+                "I",
+            )  # before Pillow 10.3
+            if deep:  # 16 bits, of which `convert` would cut off what is above 255
                 return Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8)).convert(mode)
             if picture.mode in ("I", "F"):
                 raise OSError("its greys have no known range; save it with 8 bits")

@@ -25,6 +25,6 @@ def spins(load: Path = LOAD) -> int:
             running = int(load.read_text().split()[3].split("/")[0])
         except OSError:
             break
-        if running <= 1:  # only the thread that asks
+        if running == 1:  # only the thread that asks; some sandboxes always say 0
             return LONG
     return BRIEF

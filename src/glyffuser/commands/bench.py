@@ -20,7 +20,19 @@ NAMES = ("training", "sampling", "cold", "quality")
 USUAL = ("cpu", "transformer", "cascade", "latent", "upscale128", "autoencoder", "gpu", "article")
 STEPS = {"sampling": (1, 4, 8, 16, 40), "quality": (1, 2, 4, 8, 16, 40, 100)}
 # The facts of `glyffuser info` that one needs to read a table.
-SHOWN = ("processor", "instructions", "cores", "threads", "device", "bf16", "python", "torch", "diffusers", "glyffuser")
+SHOWN = (
+    "processor",
+    "instructions",
+    "cores",
+    "threads",
+    "spins",
+    "device",
+    "bf16",
+    "python",
+    "torch",
+    "diffusers",
+    "glyffuser",
+)
 
 
 @dataclass
@@ -95,10 +107,19 @@ class Bench:
             for value in values:
                 if value is not None and value < 1:
                     raise UserError(f"--{option} must be 1 or more, not {value}")
-        changed = {"run": self.run_folder is not None, "n": self.n != Bench.n, "out": self.out != Bench.out}
-        idle = [option for option in changed if changed[option] and "quality" not in names]
-        if idle:
-            raise UserError(f"--{idle[0]} is for quality; name that too: glyffuser bench quality --{idle[0]} ...")
+        by_steps = ("quality",) if self.run_folder is None else ()  # of a run, its own checkpoints are measured
+        used = {
+            "run": (self.run_folder is not None, ("quality",)),
+            "n": (self.n != Bench.n, ("quality",)),
+            "out": (self.out != Bench.out, ("quality",)),
+            "preset": (bool(self.preset), ("training",)),
+            "batch": (self.batch is not None, ("training",)),
+            "steps": (bool(self.steps), ("sampling", *by_steps)),
+            "model": (self.model != Bench.model, ("sampling", "cold", *by_steps)),
+        }
+        for option, (named, by) in used.items():
+            if named and not {*by} & {*names}:
+                raise UserError(f"--{option} is for {' and '.join(by)}; name that too, or leave the option out")
 
     def _training(self, progress: Progress) -> "tuple[list[Table], list[Path]]":
         from glyffuser.bench.timing import clock

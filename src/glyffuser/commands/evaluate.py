@@ -65,7 +65,6 @@ class Evaluate:
         from glyffuser.judge.novelty import known_ideographs
 
         crew = Crew.joined()
-        output_folder(self.out)  # which must be of use before minutes are spent
         pipe, judges = open_pipeline(self.model), load_judges(self.judges or BUNDLED_JUDGES)
         training, held_out = load_dataset(self.data, "train"), load_dataset(self.data, "test")
         asked = {k: getattr(self, k) for k in ("per_prompt", "definitions", *DRAWN, "seed")}
@@ -82,6 +81,7 @@ class Evaluate:
         own = self.judges if self.judges and (self.judges / "contrastive").is_dir() else BUNDLED_JUDGES
         ideographs = known_ideographs(training, held_out)
         measures = Measures(judges, load_selector(), ideographs, load_contrastive(own)[0])
+        output_folder(self.out)  # which must be of use before minutes are spent
         with Progress("drawing and judging") as progress:
             evaluation = evaluate(pipe, measures, training, held_out, settings, progress, crew, upscalers)
         if not crew.writes:

@@ -72,7 +72,7 @@ class Font:
     def run(self) -> None:
         if (self.source is not None) + (self.prompt_list is not None) + bool(self.prompts) != 1:
             raise UserError('give either meanings, or --list FILE, or --from FOLDER: glyffuser font "gold"')
-        if self.source is not None and self.request != DRAWN:
+        if self.source is not None and (self.request != DRAWN or self.model != Font.model):
             raise UserError("--from takes glyphs as they are and draws none; leave out the options that say how")
         if LIST in (self.request.sampler, self.request.spacing):
             raise UserError("font lists no samplers or spacings; see glyffuser sample --sampler list, --spacing list")

@@ -15,7 +15,7 @@ PACKAGES = ("glyffuser", "torch", "diffusers", "transformers", "accelerate", "py
 
 
 def collect() -> dict[str, Any]:
-    """Versions, device, processor, threads, whether bfloat16 is fast here, the bundled weights and the data set."""
+    """Versions, device, processor, threads and spins, whether bfloat16 is fast here, bundled weights and data set."""
     facts: dict[str, Any] = {name: _version(name) for name in PACKAGES}
     device = default_device()
     facts |= {
@@ -26,6 +26,7 @@ def collect() -> dict[str, Any]:
         "instructions": instructions(),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
+        "spins": os.environ.get("GOMP_SPINCOUNT"),
         "bf16": "fast" if bfloat16_is_fast(device) else "slow (float32 is used)",
     }
     if (BUNDLED / "model_index.json").is_file():

@@ -55,7 +55,8 @@ def print_results(as_json: bool, facts: Any, lines: list[str] | None = None) -> 
     if rank():
         return
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False, indent=1, default=str))
+        escaped = not (sys.stdout.encoding or "").lower().startswith("utf")  # where not every sign can be written
+        print(json.dumps(facts, ensure_ascii=escaped, indent=1, default=str))
         return
     for line in lines or [f"{key.replace('_', ' ')}: {plain(value)}" for key, value in facts.items()]:
         print(line)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import UseAppendAction, arg
 
+from glyffuser.base.errors import UserError
 from glyffuser.base.processes import rank
 from glyffuser.commands.progress import Progress
 from glyffuser.commands.shared import Flag, importing, need_extra, print_results
@@ -72,10 +73,17 @@ class Train:
 
 def begun(out: Path, begin: Callable[[], Config], named: Mapping[str, Any]) -> Config:
     """The configuration of the run in the folder `out`, or the one that `begin` makes if there is none; in either case
-    with the settings that options named. `RunFolder` refuses those that a run which has begun cannot change.
+    with the settings that options named, of which the first makes the run what it is. UserError for a run of another
+    kind; `RunFolder` refuses settings that a run which has begun cannot change.
     """
-    path = out / "config.toml"
-    return _changed(load_config(path) if path.is_file() else begin(), named)
+    path, kind = out / "config.toml", next(iter(named))
+    if not path.is_file():
+        return _changed(begin(), named)
+    config = load_config(path)
+    section, _, name = kind.partition(".")
+    if not getattr(getattr(config, section), name):
+        raise UserError(f"{out} holds a run of another kind, without {kind}; choose another --out")
+    return _changed(config, named)
 
 
 def adjusted(

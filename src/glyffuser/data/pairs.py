@@ -131,9 +131,9 @@ def read_pairs(path: str | Path) -> list[Pair]:
         table = table.select(schema().names).cast(schema())  # pandas, for one, writes another kind of string
     except DAMAGED as error:
         raise other from error
-    if empty := [name for name in table.column_names if name != "time" and table[name].null_count]:
+    rows = [row | {side: (row[side] or {}).get("bytes") for side in ("left", "right")} for row in table.to_pylist()]
+    if empty := [name for row in rows for name, value in row.items() if value is None and name != "time"]:
         raise UserError(f"{path} is damaged: a pair has no {empty[0]}; leave it out")
-    rows = [row | {side: row[side]["bytes"] for side in ("left", "right")} for row in table.to_pylist()]
     pairs = [Pair(**row) for row in rows]
     if wrong := [pair for pair in pairs if pair.choice not in CHOICES]:
         raise UserError(f"{path} is damaged: the choice of pair {wrong[0].pair} is {wrong[0].choice!r}")

@@ -20,13 +20,14 @@ from glyffuser.data.schema import damaged, pyarrow, read_png
 class Pictures:
     """The glyphs of one split as PNGs: at 512 pixels some 10 kB each, where decoded ones take 256 kB.
 
-    pngs: N files; chars: N characters; radicals: int16 (N,), 1..214; size: side in pixels; blocks: where each of K
-    blocks that can be read alone begins, and the end, (K + 1,), or None if all are in memory.
+    pngs: N files; chars: N characters; radicals: int16 (N,), 1..214; fonts: N names; size: side in pixels; blocks:
+    where each of K blocks that can be read alone begins, and the end, (K + 1,), or None if all are in memory.
     """
 
     pngs: Sequence[bytes]
     chars: list[str]
     radicals: np.ndarray
+    fonts: list[str]
     size: int
     blocks: np.ndarray | None = None
 
@@ -105,7 +106,7 @@ def open_stream(path: str | Path, split: Split, held: int = WINDOW) -> GlyphStre
     """A split of a data set in shards, with the pictures of no more than `held` row groups in memory."""
     info, files = opened(path, split)
     facts, pngs = _facts(path, split, info, files), BlockReader(files, held)
-    pictures = Pictures(pngs, facts.chars, facts.radicals, info["size"], pngs.blocks)
+    pictures = Pictures(pngs, facts.chars, facts.radicals, facts.fonts, info["size"], pngs.blocks)
     return GlyphStream(**vars(facts), pictures=pictures)
 
 
@@ -118,15 +119,15 @@ def read_pictures(path: str | Path, split: Split) -> Pictures:
         return open_stream(path, split).pictures
     ((info, ((_, file),)), (_, pq)) = opened(path, split), pyarrow()
     try:
-        table = file.read(columns=["image", "char", "radical", "split"])
+        table = file.read(columns=["image", "char", "radical", "font", "split"])
         table = table.filter(pq.filters_to_expression([("split", "==", split)]))
         pngs, chars = [image["bytes"] for image in table["image"].to_pylist()], table["char"].to_pylist()
-        radicals = np.array(table["radical"].to_pylist(), np.int16)
+        radicals, fonts = np.array(table["radical"].to_pylist(), np.int16), table["font"].to_pylist()
     except DAMAGED as error:  # pyarrow's errors are among these; a missing column is noticed only after reading
         raise damaged(path, error) from error
     if not pngs:
         raise UserError(f"{path} has no glyph in the split {split}; build it with more characters")
-    return Pictures(pngs, chars, radicals, info["size"])
+    return Pictures(pngs, chars, radicals, fonts, info["size"])
 
 
 def digest(*columns: Iterable[object]) -> str:

@@ -232,7 +232,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         D = steady(self.unguided()) if alike else self.unguided()
         if weights is None and guidance_scale == 1:
             return D
-        negative = self.condition([negative_prompt or ""], style=style)
+        negative = self.condition([(negative_prompt or "").strip()], style=style)
         if weights is None:
             return classifier_free(D, guidance_scale, negative, guidance_interval)
         return composed(D, weights, guidance_scale, negative, guidance_interval)
@@ -285,10 +285,16 @@ class GlyffuserPipeline(DiffusionPipeline):
 
     def check(self, prompts: list[str], images: int, steps: int, guidance: float, negative: str | None) -> None:
         """UserError for a prompt that cannot be read or a setting out of range."""
+        negative = (negative or "").strip()
         if self.unconditional and (guidance != 1 or negative):
             raise UserError("this model takes no text to steer by; leave --negative out, and --guidance out or at 1")
-        for text in [*(prompts or [""]), *([negative] if negative else [])]:
+        for text in prompts or [""]:
             self.read(text)
+        if negative:
+            try:
+                self.read(negative)
+            except UserError as error:
+                raise UserError(f"--negative: {error}") from error
         if images < 1:
             raise UserError(f"the number of glyphs must be 1 or more, not {images}")
         if not 1 <= steps <= self.schedule.T:

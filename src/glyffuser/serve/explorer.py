@@ -83,11 +83,15 @@ def write_explorer(inputs: Inputs, out: str | Path, report: Report = lambda part
 
 def check_folder(out: Path) -> None:
     """Raise UserError if `out` holds anything but the files of an explorer: nothing else is ever replaced."""
+    if not out.is_dir() or not any(out.iterdir()):
+        return
     try:
         ours = {MARK, *json.loads((out / MARK).read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, LookupError, TypeError):  # there is none, or it is not ours
-        ours = set()
-    there = (path for path in sorted(out.rglob("*")) if path.is_symlink() or not path.is_dir())
+    except (OSError, ValueError, LookupError, TypeError):  # there is none, it is not ours, or of an earlier version
+        raise UserError(
+            f"{out} holds other files, or the page of an earlier version; remove it, or choose another --out"
+        ) from None
+    there = (path for path in out.rglob("*") if path.is_symlink() or not path.is_dir())
     other = next((name for path in there if (name := path.relative_to(out).as_posix()) not in ours), None)
     if other is not None:
         raise UserError(f"{out} holds other files, such as {other}, which would be lost; choose another --out")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import SAMPLER_NAMES
+from glyffuser.base.pictures import read_image
 from glyffuser.generate.edits import EMBEDDED
 from glyffuser.generate.mixtures import read_mixture
 from glyffuser.generate.pipeline import GlyffuserPipeline
@@ -150,22 +151,18 @@ def _drawing(value: Any) -> str:
     if len(value) > PICTURE_BYTES:
         raise UserError(f"the drawing is larger than {PICTURE_BYTES // 2**20} MiB; make it smaller")
     try:
-        with Image.open(
-            io.BytesIO(base64.b64decode(value.partition(",")[2], validate=True)), formats=FORMATS
-        ) as opened:
-            if max(opened.size) > PICTURE_SIDE:
-                raise UserError(
-                    f"the drawing is {opened.width} x {opened.height}; at most {PICTURE_SIDE} pixels per side"
-                )
-            clear = opened.convert("RGBA")
-    except UserError:
-        raise
+        data = base64.b64decode(value.partition(",")[2], validate=True)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            width, height = opened.size
+        grey = read_image(io.BytesIO(data), "L") if max(width, height) <= PICTURE_SIDE else None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError("the drawing is no picture that can be read; send a PNG, JPEG or WebP") from error
-    if clear.width != clear.height:
-        raise UserError(f"the drawing is {clear.width} x {clear.height} pixels; it must be square")
+    if grey is None:
+        raise UserError(f"the drawing is {width} x {height}; at most {PICTURE_SIDE} pixels per side")
+    if width != height:
+        raise UserError(f"the drawing is {width} x {height} pixels; it must be square")
     buffer = io.BytesIO()
-    Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("L").save(buffer, "PNG")
+    grey.save(buffer, "PNG")
     return EMBEDDED + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -145,8 +145,8 @@ def tray(items: Sequence[Item]) -> str:
     if not items:
         return '<p class="hint">Glyphs you put here leave as pictures, outlines or a font.</p>'
     chosen = "".join(
-        f'<li><img alt="{escaped(item.prompt)}" src="{data_url(item.image)}"><span>{escaped(item.prompt)}</span>'
-        f'<button type="button" data-out="{i}" aria-label="Take {escaped(item.prompt)} out">&#215;</button></li>'
+        f'<li><img alt="{escaped(item.name)}" src="{data_url(item.image)}"><span>{escaped(item.name)}</span>'
+        f'<button type="button" data-out="{i}" aria-label="Take {escaped(item.name)} out">&#215;</button></li>'
         for i, item in enumerate(items)
     )
     return f'<ul class="tray">{chosen}</ul>'

@@ -39,6 +39,11 @@ class Item:
     model: str
 
     @property
+    def name(self) -> str:
+        """What it is called on the page: its meaning, or its number if the model takes none."""
+        return self.prompt or f"glyph {self.number + 1}"
+
+    @property
     def stem(self) -> str:
         """Its file name without the ending, as `glyffuser sample` names it."""
         return f"{slug_of(self.prompt)}-{self.seed}-{self.number}"
@@ -128,7 +133,7 @@ def _outline(item: Item) -> Outline:
     try:
         return trace(item.image)
     except UserError as error:
-        raise UserError(f"{item.prompt!r}, glyph {item.number}: {error}") from error
+        raise UserError(f"{item.name!r}, glyph {item.number}: {error}") from error
 
 
 def _sized(image: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ class Batches:
         self.pictures = data.pictures if isinstance(data, GlyphStream) else None
         blocks = None if self.pictures is None else self.pictures.blocks
         self.order = GlyphOrder(data.radicals, config.data.balance, config.train.seed, blocks)
-        told = (data.chars, data.definitions, data.radicals, data.strokes, data.fonts, data.styles)
+        told = (data.chars, data.definitions, data.senses, data.radicals, data.strokes, data.fonts, data.styles)
         self.digest = digest(*told, () if blocks is None else blocks)
         if isinstance(data, GlyphData):
             self.images = torch.from_numpy(data.images).to(device)  # uint8 (N, H, W)
@@ -92,7 +92,8 @@ class Batches:
         x0 = self.clean(torch.from_numpy(glyphs).to(self.device))
         eps = normal(x0.shape[1:], noise, self.device)
         t = self.schedule.timesteps_at(torch.from_numpy(level), self.config.diffusion.timesteps)
-        torch.manual_seed(int(dropout[0] * 2**53))  # for dropout, which alone depends on how a step is shared
+        # For dropout, and for what students draw at random: these alone depend on how a step is shared.
+        torch.manual_seed(int(dropout[0] * 2**53))
         radical = None
         if self.config.model.num_class_embeds:
             dropped = (numbers == 0) | (drop_radical < d.drop_radical)

@@ -144,6 +144,16 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("step-*") if all((p / name).is_file() for name in FILES))
 
 
+def newest_facts(folder: Path) -> dict[str, Any]:
+    """What the newest state.json that can be read holds, checked for nothing else; empty if there is none."""
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            return dict(json.loads((path / "state.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            continue
+    return {}
+
+
 def prune(folder: Path, keep: int, step: int) -> None:
     """Delete all but the newest `keep` checkpoints up to `step`; later ones could not be read on resuming."""
     checkpoints = list_checkpoints(folder)
@@ -197,7 +207,8 @@ def start_from(network: Any, folder: Path) -> None:
         if table in own and table in before and own[table].shape[1:] == before[table].shape[1:]:
             names, known = (["", *made.config[setting]] for made in (network, source))  # row 0 says that none is told
             there = dict(zip(known, before[table], strict=True))
-            before[table] = torch.stack([there.get(name, row) for name, row in zip(names, own[table], strict=True)])
+            rows = zip(names, own[table].to(before[table].device), strict=True)
+            before[table] = torch.stack([there.get(name, row) for name, row in rows])
             if new := [name for name in names if name not in there]:
                 some = f"{len(new)} of {len(names) - 1} {setting}"
                 warnings.warn(f"{some} start anew, for example {new[0]}", stacklevel=2)

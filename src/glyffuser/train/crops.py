@@ -16,6 +16,12 @@ from glyffuser.diffusion.process import Process
 from glyffuser.train.batches import Batch
 
 
+def digest_of(pictures: Pictures) -> str:
+    """The `digest` of what is known of pictures."""
+    blocks = () if pictures.blocks is None else pictures.blocks
+    return digest(pictures.chars, pictures.radicals, pictures.fonts, blocks)
+
+
 class Crops:
     """Draws any stretch of the data order; holds the data set as PNGs, and decodes what a step needs.
 
@@ -26,7 +32,7 @@ class Crops:
     def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
         self.config, self.pictures, self.schedule, self.device = config, pictures, process.schedule, device
         self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed, pictures.blocks)
-        self.digest = digest(pictures.chars, pictures.radicals, () if pictures.blocks is None else pictures.blocks)
+        self.digest = digest_of(pictures)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -59,7 +65,7 @@ class Wholes:
     def __init__(self, config: Config, pictures: Pictures, process: Process, device: torch.device):
         self.config, self.pictures, self.device = config, pictures, device
         self.order = GlyphOrder(pictures.radicals, config.data.balance, config.train.seed, pictures.blocks)
-        self.digest = digest(pictures.chars, pictures.radicals, () if pictures.blocks is None else pictures.blocks)
+        self.digest = digest_of(pictures)
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -4,6 +4,7 @@
 be looked at without being changed.
 """
 
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict
@@ -108,14 +109,15 @@ def setup(
 
 
 def _check_told(config: Config) -> None:
-    """UserError for settings of which one would have no effect beside another."""
+    """UserError for settings that contradict each other, and a warning where one has no effect beside another."""
     m = config.model
     if config.distil.adversarial and config.distil.method != "moments":
         raise UserError('a discriminator pulls only on students of "moments"; leave out distil.adversarial')
     if m.text_route == "none" and (m.num_class_embeds or m.components):
-        raise UserError(
-            "radicals and parts are told only beside a caption, and with model.text_route=none there is none: "
-            "--set model.num_class_embeds=0 --set model.components=0, or choose another route"
+        warnings.warn(
+            "radicals and parts are told only beside a caption, and with model.text_route=none there is none: they "
+            "will have no effect",
+            stacklevel=2,
         )
 
 

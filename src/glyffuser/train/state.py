@@ -15,7 +15,15 @@ from glyffuser.base.errors import UserError
 from glyffuser.config import named_model
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.discriminator import build_discriminator
-from glyffuser.train.checkpoint import Auxiliary, list_checkpoints, prune, resume, save_checkpoint, start_from
+from glyffuser.train.checkpoint import (
+    Auxiliary,
+    list_checkpoints,
+    newest_facts,
+    prune,
+    resume,
+    save_checkpoint,
+    start_from,
+)
 from glyffuser.train.optimizer import build_optimizer
 from glyffuser.train.parts import Parts
 
@@ -76,21 +84,29 @@ class State:
         Older checkpoints do not say how many glyphs they have seen, nor of what data; every step is then taken to have
         had `batch_size` of the present ones.
         """
-        found = resume(folder, self.network, self.ema, self.optimizer, self.beside)
+        try:
+            found = resume(folder, self.network, self.ema, self.optimizer, self.beside)
+        except UserError:
+            self._check_data(newest_facts(folder), folder)  # other data may make another network, which none fits
+            raise
         if found is None:
             return False
         facts = found[1]
-        if facts.get("data", self.data) != self.data:
-            raise UserError(
-                f"the data set has changed since the run in {folder.parent} began; build it again as it was, or choose "
-                f"another --out, with --set train.init={folder.parent} to start from what this run has learnt"
-            )
+        self._check_data(facts, folder)
         self.step, self.minutes, self.best_loss = (facts[k] for k in ("step", "minutes", "best_loss"))
         self.mean_loss = facts.get("mean_loss", math.nan)
         self.seen = facts.get("seen", self.step * batch_size)
         if self.scaler is not None and "scaler" in facts:
             self.scaler.load_state_dict(facts["scaler"])
         return True
+
+    def _check_data(self, facts: dict[str, Any], folder: Path) -> None:
+        """UserError if the facts of a checkpoint in `folder` say that it has learnt from other data."""
+        if facts.get("data", self.data) != self.data:
+            raise UserError(
+                f"the data set has changed since the run in {folder.parent} began; build it again as it was, or choose "
+                "another --out"
+            )
 
     def save(self, folder: Path, keep: int) -> None:
         """Write a checkpoint in `folder` and delete all but the newest `keep`."""

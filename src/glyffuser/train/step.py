@@ -3,7 +3,7 @@
 With several processes, each has the whole network and takes its share of the step's glyphs; gradients are averaged over
 all of them (DistributedDataParallel, by accelerate) before they are used. So every process clips the same gradient and
 gets the same matrices from Muon, which shares out the work on them, and the averaged weights are the same everywhere,
-and those of one process but for dropout and rounding.
+and those of one process but for rounding and what docs/SCALING.md names.
 """
 
 from collections.abc import Callable, Iterable
