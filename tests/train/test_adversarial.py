@@ -10,21 +10,18 @@ from torch.testing import assert_close
 
 from glyffuser.base.errors import UserError
 from glyffuser.diffusion.conditions import Condition
-from glyffuser.diffusion.process import Process
+from glyffuser.diffusion.process import Process, noised
 from glyffuser.networks.discriminator import build_discriminator
 from glyffuser.train import adversarial
-from glyffuser.train.adversarial import discriminator_loss, seen, tried
-from glyffuser.train.distil import Moments
+from glyffuser.train.adversarial import discriminator_loss, looked_at, seen, tried
 
 PROCESS = Process()
-SIGMA, THEN = torch.tensor([2.0, 0.5], dtype=torch.float64), torch.tensor([1.0, 0.1], dtype=torch.float64)
+THEN = torch.tensor([1.0, 0.1], dtype=torch.float64)
 
 
-@pytest.fixture
-def made() -> Moments:
-    torch.manual_seed(0)
-    x0, xs, pull = torch.randn(3, 2, 1, 16, 16)
-    return Moments(x0, xs, THEN, pull, torch.zeros(2))
+def noise(x0: Tensor) -> Tensor:
+    """Fresh noise, to the levels THEN."""
+    return noised(x0, torch.randn_like(x0), THEN, PROCESS.schedule)
 
 
 @pytest.fixture
@@ -53,34 +50,39 @@ class Linear(nn.Module):
         return features[0].flatten(1) @ self.weight
 
 
-def test_the_pull_is_the_gradient_of_being_taken_for_drawn_at_a_share_of_the_length(monkeypatch, made, cond, known):
+def test_the_pull_is_the_gradient_of_being_taken_for_drawn_of_the_length_asked_for(monkeypatch, cond, known):
     monkeypatch.setattr(adversarial, "seen", lambda known, xs, then, cond: [xs])
-    judge, xt = Linear(), torch.randn(2, 1, 16, 16)
+    torch.manual_seed(0)
+    judge, x0 = Linear(), torch.randn(2, 1, 16, 16)
     torch.manual_seed(1)
-    found = tried(judge, known, made, PROCESS, xt, SIGMA, cond, 0.25)
+    found = tried(judge, known, x0, noise, THEN, cond, torch.tensor(0.25))
     torch.manual_seed(1)
-    noise = torch.randn_like(xt)
-    # By hand, on the flow schedule, with x = xt / alpha: alpha' (x0 + r (x - x0) + sigma' sqrt(1 - r) noise).
-    r, alpha, then, sigma = (
-        value.float().view(2, 1, 1, 1) for value in ((THEN / SIGMA).square(), 1 / (1 + THEN), THEN, SIGMA)
-    )
-    xs = alpha * (made.x0 + r * (xt * (1 + sigma) - made.x0) + then * (1 - r).sqrt() * noise)
+    alpha, then = (value.float().view(2, 1, 1, 1) for value in (1 / (1 + THEN), THEN))  # the flow schedule, by hand
+    xs = alpha * (x0 + then * torch.randn_like(x0))
     assert_close(found.features[0], xs, rtol=1e-4, atol=1e-4)
-    slope = -torch.sigmoid(-judge([xs])).view(2, 1, 1, 1) * alpha * (1 - r)  # of softplus(-logit)
+    slope = -torch.sigmoid(-judge([xs])).view(2, 1, 1, 1) * alpha  # of softplus(-logit)
     wanted = slope * judge.weight.view(1, 1, 16, 16)
     assert_close(F.cosine_similarity(found.pull.flatten(), wanted.flatten(), dim=0), torch.tensor(1.0))
-    assert_close(found.pull.norm(), 0.25 * made.pull.norm())
+    assert_close(found.pull.norm(), torch.tensor(0.25))
     assert judge.weight.grad is None
 
 
-def test_a_discriminator_learns_what_is_real_and_pulls_towards_it(made, cond, known):
+def test_whole_glyphs_are_looked_at_where_there_is_little_noise():
+    torch.manual_seed(0)
+    levels = looked_at(1000, PROCESS)
+    assert levels.shape == (1000,)
+    assert float(levels.min()) < 0.01
+    assert_close(float(levels.max()), float(PROCESS.schedule.sigma(torch.tensor(500.0))), rtol=0.02, atol=0)
+
+
+def test_a_discriminator_learns_what_is_real_and_pulls_towards_it(cond, known):
     torch.manual_seed(0)
     judge = build_discriminator(known)
     optimizer = torch.optim.Adam(judge.parameters(), 1e-3)
     dark, light = torch.full((2, 1, 16, 16), -0.5), torch.full((2, 1, 16, 16), 0.5)
-    losses, xt = [], torch.zeros(2, 1, 16, 16)
+    losses = []
     for _ in range(60):
-        trial = tried(judge, known, made._replace(x0=dark), PROCESS, xt, SIGMA, cond, 1.0)
+        trial = tried(judge, known, dark, noise, THEN, cond, torch.tensor(1.0))
         loss = discriminator_loss(judge, known, trial, THEN, light, cond).mean()
         losses.append(float(loss))
         optimizer.zero_grad()
@@ -88,7 +90,7 @@ def test_a_discriminator_learns_what_is_real_and_pulls_towards_it(made, cond, kn
         optimizer.step()
     assert losses[0] > 1.2  # 2 log 2 = 1.39 where nothing can be told apart
     assert losses[-1] < 0.5
-    trial = tried(judge, known, made._replace(x0=dark), PROCESS, xt, SIGMA, cond, 1.0)
+    trial = tried(judge, known, dark, noise, THEN, cond, torch.tensor(1.0))
     assert float(-trial.pull.mean()) > 0  # down the gradient glyphs are lighter, like the real ones
     assert all(parameter.grad is None for parameter in known.parameters())
 

@@ -18,16 +18,17 @@ from glyffuser.diffusion.schedules import Schedule
 from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Usual
 from glyffuser.train.distil import (
+    Leaps,
     Teacher,
     build_teacher,
-    consistency_loss,
     guidance_loss,
+    leaps,
     moments,
     path,
     student_config,
 )
 from glyffuser.train.forecast import forecast
-from glyffuser.train.step import MomentStepper, build_stepper
+from glyffuser.train.step import FewStepper, build_stepper
 from training_runs import Run, assert_same, finish
 
 MEAN, DEVIATION = 0.3, 0.5  # of the Gaussian that the toy networks know
@@ -81,14 +82,14 @@ def test_matching_moments_gives_two_steps_the_spread_of_many():
     optimizers = [torch.optim.Adam(n.parameters(), 0.01, betas=(0.0, 0.99)) for n in (student, auxiliary)]
     before = float(drawn(student, steps).std())
     process = Gaussian.process
-    for step in range(1500):
+    for step in range(900):
         x0, t = MEAN + DEVIATION * torch.randn(1024, 1, 1, 1), 1000 * torch.rand(1024, dtype=torch.float64)
         sigma = process.schedule.sigma(t)
         xt = noised(x0, torch.randn_like(x0), sigma, process.schedule)
         made = moments(student, auxiliary, teacher, process, xt, sigma, TOLD.repeat(1024), steps, "velocity")
         for loss, optimizer in zip((made.student(), made.watching), optimizers, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = 0.01 * (1 - step / 1500)
+                group["lr"] = 0.01 * (1 - step / 900)
             optimizer.zero_grad()
             loss.mean().backward()
             optimizer.step()
@@ -103,13 +104,13 @@ def test_a_leap_ends_where_the_teachers_path_ends():
     torch.manual_seed(0)
     c = DistilConfig(teacher="exact", method="consistency", guidance=1.0)
     student, teacher = Learner(), Teacher(Gaussian(), TOLD, c)  # type: ignore[arg-type]
-    optimizer, process, steps = torch.optim.Adam(student.parameters(), 0.02), Gaussian.process, 600
+    optimizer, process, steps = torch.optim.Adam(student.parameters(), 0.02), Gaussian.process, 300
     for step in range(steps):
         t = 1000 * torch.rand(256, dtype=torch.float64)
         told = (process, torch.randn(256, 1, 1, 1), process.schedule.sigma(t), TOLD.repeat(256))
         optimizer.param_groups[0]["lr"] = 0.02 * (1 - step / steps)
         optimizer.zero_grad()
-        consistency_loss(student, teacher, *told, steps=4, path_steps=22).mean().backward()
+        leaps(student, teacher, *told, steps=4, path_steps=22).losses().mean().backward()
         optimizer.step()
     for sigma in process.schedule.sigmas(4)[:-1]:
         at = process.schedule.timestep(sigma)
@@ -193,7 +194,7 @@ def test_a_teacher_is_guided_within_the_style_of_each_glyph(make_pipe, make_styl
 
 @pytest.fixture
 def student(tiny_config, tiny_model):
-    """A factory for configurations of a student of the tiny model: 12 steps, by a given method."""
+    """A factory for configurations of a student of the tiny model: 8 steps, by a given method."""
 
     def make(method: str, *changes: str) -> Config:
         config = student_config(load_pipeline(tiny_model), deepcopy(tiny_config))
@@ -208,7 +209,7 @@ def student(tiny_config, tiny_model):
     ("method", "networks", "trained"), [("guidance", 2, 1), ("consistency", 2, 1), ("moments", 3, 2)]
 )
 def test_a_forecast_counts_all_networks(student, tmp_path, method, networks, trained):
-    run = Run(student(method), tmp_path)
+    run = Run(student(method, "distil.path_steps=3"), tmp_path)
     told = forecast(run.parts, run.state)
     own = 4 * told.parameters
     assert (told.memory.weights, told.memory.averages) == (networks * own, own)
@@ -218,11 +219,11 @@ def test_a_forecast_counts_all_networks(student, tmp_path, method, networks, tra
 def test_a_forecast_counts_what_all_networks_of_a_step_keep(student, tmp_path):
     run = Run(student("moments", "distil.adversarial=0.3"), tmp_path)
     stepper, batch = build_stepper(run.parts, run.state), run.parts.batch(0)
-    assert isinstance(stepper, MomentStepper)
+    assert isinstance(stepper, FewStepper)
     torch.manual_seed(0)
     whole = stepper.loss(batch)
     torch.manual_seed(0)
-    assert_close(whole, sum(value for value in stepper.losses(batch) if value is not None))
+    assert_close(whole, sum(stepper.losses(batch).values()))
     whole.backward()
     for network in (run.state.network, *(other.network for other in run.state.beside.values())):
         assert any(parameter.grad is not None for parameter in network.parameters())
@@ -232,22 +233,22 @@ def test_a_forecast_counts_what_all_networks_of_a_step_keep(student, tmp_path):
     ("method", "changes"),
     [
         ("guidance", []),
-        ("consistency", ["distil.path_steps=3"]),
+        ("consistency", ["distil.path_steps=3", "distil.adversarial=0.3"]),
         ("moments", []),
         ("moments", ["distil.adversarial=0.3"]),
     ],
 )
 def test_a_student_that_was_stopped_goes_on_exactly(student, tmp_path, method, changes):
-    changes = [*changes, "train.max_steps=6"]
+    changes = [*changes, "train.max_steps=4"]
     whole = Run(student(method, *changes), tmp_path / "whole")
     first = {name: p.clone() for name, p in whole.state.network.state_dict().items()}
     taught = load_pipeline(student(method).distil.teacher).unet.state_dict()
     assert [name for name in first if not torch.equal(first[name], taught[name])] == []
     finish(whole)
     assert any(not torch.equal(p, first[name]) for name, p in whole.state.network.state_dict().items())
-    finish(Run(student(method, *changes), tmp_path / "parts"), stop_at=4)
+    finish(Run(student(method, *changes), tmp_path / "parts"), stop_at=3)
     resumed = Run(student(method, *changes), tmp_path / "parts")
-    assert resumed.state.step == 4
+    assert resumed.state.step == 3
     finish(resumed)
     assert_same(whole, resumed)
     usual = load_pipeline(tmp_path / "parts").usual
@@ -255,7 +256,7 @@ def test_a_student_that_was_stopped_goes_on_exactly(student, tmp_path, method, c
 
 
 def test_what_watches_begins_as_the_teacher_whatever_the_student_begins_as(student, tmp_path):
-    finish(Run(student("moments"), tmp_path / "first"))
+    finish(Run(student("moments", "train.max_steps=2"), tmp_path / "first"))
     run = Run(student("moments", f"train.init={tmp_path / 'first'}"), tmp_path / "next")
     assert run.parts.teacher is not None
     taught, watching = run.parts.teacher.network.state_dict(), run.state.beside["auxiliary"].network
@@ -264,7 +265,31 @@ def test_what_watches_begins_as_the_teacher_whatever_the_student_begins_as(stude
     assert any(not torch.equal(weight, taught[name]) for name, weight in run.state.network.state_dict().items())
 
 
-def test_a_discriminator_goes_with_moments_alone(student, tmp_path):
+def test_a_discriminator_pulls_on_leaps_beside_the_ends(student, tmp_path):
+    """The student's gradient is that of its losses plus a further one; its loss stays how far the leaps are off."""
+    found, gradients = [], []
+    for share in (0.0, 0.3):
+        run = Run(student("consistency", "distil.path_steps=3", f"distil.adversarial={share}"), tmp_path / str(share))
+        stepper, batch = build_stepper(run.parts, run.state), run.parts.batch(0)
+        assert isinstance(stepper, FewStepper)
+        torch.manual_seed(0)
+        losses = stepper.losses(batch)
+        losses["student"].backward()
+        found.append(losses)
+        gradients.append(run.state.network.conv_out.weight.grad)
+    assert [sorted(losses) for losses in found] == [["student"], ["discriminator", "student"]]
+    assert_close(found[1]["student"], found[0]["student"])
+    assert not torch.allclose(gradients[0], gradients[1], rtol=1e-3)
+
+
+def test_the_pull_of_an_end_points_away_from_it_with_the_length_of_a_root_mean_square():
+    ends = torch.zeros(2, 1, 16, 16)
+    made = Leaps(torch.full((2, 1, 16, 16), 0.5) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1), ends, torch.arange(2))
+    assert_close(made.losses(), torch.full((2,), 0.5), rtol=0, atol=2e-3)
+    assert_close(made.pull(), made.x0.sign() / 256, rtol=1e-3, atol=0)
+
+
+def test_a_discriminator_does_not_go_with_folding_guidance_in(student, tmp_path):
     with pytest.raises(UserError, match=r"leave out distil\.adversarial"):
         Run(student("guidance", "distil.adversarial=0.3"), tmp_path)
 

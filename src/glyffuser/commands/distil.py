@@ -33,7 +33,7 @@ class Distil:
     guidance: float | None = None
     """Scale of the teacher's guidance; default: the teacher's own choice."""
     adversarial: float | None = None
-    """Let a discriminator, which sees real glyphs, pull on a student of "moments": a share of the teacher's pull."""
+    """Let a discriminator, which sees real glyphs, pull on a few-step student too: a share of the teacher's pull."""
     data: Annotated[Path | None, arg(help=f"The data set; default: {DATA}.")] = None
     out: Path | None = None
     """The run folder; default: runs/<method>."""

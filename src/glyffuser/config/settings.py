@@ -134,7 +134,7 @@ class DistilConfig:
     highest: float = INTERVAL[1]  # and above which it is not
     steps: int = 4  # steps that a student of "consistency" or "moments" is to draw in
     path_steps: int = 16  # steps of the teacher's path from noise, which a student of "consistency" leaps over
-    adversarial: float = 0.0  # pull of a discriminator on that student, as a share of the teacher's; 0 = none
+    adversarial: float = 0.0  # pull of a discriminator on a few-step student, as a share of the teacher's; 0 = none
 
 
 @dataclass

@@ -4,6 +4,7 @@ A teacher can only teach what it knows itself; real glyphs have no flaws (Yin et
 matching distillation, section 4.3). Glyphs reach the discriminator noised, through the teacher's features.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glyffuser.diffusion.conditions import Condition
-from glyffuser.diffusion.process import Process, noised, renoised
+from glyffuser.diffusion.process import Process, noised
 from glyffuser.networks.unet import UNet
-from glyffuser.train.distil import Moments
 
 SHIFT = 4  # most pixels by which glyphs of both kinds are shifted, so that they are not learnt by heart
 WIGGLE = 0.1  # deviation of the noise added to features to see how steep the discriminator is, as a multiple of theirs
 STEEP = 1.0  # weight of that steepness in the loss
+LOW = 0.5  # share of all timesteps, from the lowest, at which the ends of leaps are looked at
 FASTER = 10.0  # learning rate of the discriminator, which starts from scratch, as a multiple of the student's
 
 
@@ -33,25 +34,29 @@ class Trial(NamedTuple):
 def tried(
     discriminator: nn.Module,
     known: UNet,
-    made: Moments,
-    process: Process,
-    xt: Tensor,
-    sigma: Tensor,
+    x0: Tensor,
+    noise: Callable[[Tensor], Tensor],
+    then: Tensor,
     cond: Condition,
-    share: float,
+    length: Tensor,
 ) -> Trial:
-    """Ask the discriminator whether what the student drew is real, and what would make it more so.
+    """Ask the discriminator if a student's clean images x0 (B, C, H, W) are real, and what would make them more so.
 
-    The loss is softplus(-logit), the non-saturating one (Goodfellow et al. 2014). Over the batch, its gradient is
-    scaled to `share` times the norm of `made.pull`, after Esser et al. 2021 (VQGAN, equation 7), who
-    compare gradients at the last layer of a decoder.
+    It sees them as `noise` noises them, to the levels `then` (B,). The loss is softplus(-logit), the non-saturating one
+    (Goodfellow et al. 2014). Over the batch, its gradient is scaled to `length`, a share of that of the teacher's pull,
+    after Esser et al. 2021 (VQGAN, equation 7), who compare gradients at the last layer of a decoder.
     """
-    x0 = made.x0.detach().requires_grad_()
-    xs = renoised(x0, xt, sigma, made.then, torch.randn_like(xt), process.schedule)
-    features = seen(known, xs, made.then, cond)
+    x0 = x0.detach().requires_grad_()
+    features = seen(known, noise(x0), then, cond)
     (gradient,) = torch.autograd.grad(F.softplus(-discriminator(features)).mean(), x0)
-    pull = share * made.pull.norm() / gradient.norm().clamp(min=1e-12) * gradient
+    pull = length / gradient.norm().clamp(min=1e-12) * gradient
     return Trial(pull, [x.detach() for x in features])
+
+
+def looked_at(n: int, process: Process) -> Tensor:
+    """Noise levels (n,) to look at whole glyphs at, drawn at random: low ones, where flaws can be seen."""
+    schedule = process.schedule
+    return schedule.sigma(LOW * schedule.T * torch.rand(n, dtype=torch.float64))
 
 
 def discriminator_loss(

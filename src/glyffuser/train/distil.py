@@ -103,7 +103,31 @@ def path(
     return [(level, x), *((step.sigma, step.x) for step in steps)]
 
 
-def consistency_loss(
+class Leaps(NamedTuple):
+    """N leaps of a student for the B glyphs of a batch.
+
+    x0: where they land (N, C, H, W), with their graph; ends: where the teacher's paths end, the same shape, without
+    one; rows: the glyph of the batch that each is for (N,).
+    """
+
+    x0: Tensor
+    ends: Tensor
+    rows: Tensor
+
+    def losses(self) -> Tensor:
+        """How far from the ends the leaps land (N,): the root mean square, except for the smallest errors
+        (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models, equation 7).
+        """
+        error = (self.x0 - self.ends).square().flatten(1).mean(dim=1)
+        return (error + HUBER**2).sqrt() - HUBER
+
+    def pull(self) -> Tensor:
+        """The gradient (N, C, H, W) of `losses` with respect to x0."""
+        x0 = self.x0.detach().requires_grad_()
+        return torch.autograd.grad(self._replace(x0=x0).losses().sum(), x0)[0]
+
+
+def leaps(
     student: Network,
     teacher: Teacher,
     process: Process,
@@ -112,19 +136,17 @@ def consistency_loss(
     cond: Condition,
     steps: int,
     path_steps: int,
-) -> Tensor:
-    """How far (N,) the student's leaps land from the ends of the teacher's paths.
+) -> Leaps:
+    """A student's leaps, and the ends of its teacher's paths.
 
     It leaps only from the noise levels at which it draws in k = `steps` steps. From the noise `eps` (B, C, H, W) the
     student draws down to one of them, the next at or above the first of `sigma` (B,), so that it meets there what it
     has itself made of the levels above. There the teacher's path begins, and the student leaps from its beginning and
-    from each lower of its levels that the path passes: N = B to k B. The distance is a root mean square, except for the
-    smallest errors (pseudo-Huber; Song and Dhariwal 2023, Improved techniques for training consistency models,
-    equation 7).
+    from each lower of its levels that the path passes: N = B to k B.
     """
     schedule = process.schedule
-    leaps = schedule.sigmas(steps)[:-1]
-    above = leaps[: max(int((leaps >= sigma[0]).sum()), 1)]
+    levels = schedule.sigmas(steps)[:-1]
+    above = levels[: max(int((levels >= sigma[0]).sum()), 1)]
 
     def predict(xt: Tensor, t: Tensor, cond: Condition | None) -> Tensor:
         assert cond is not None
@@ -136,12 +158,11 @@ def consistency_loss(
             x = step.x
     fine = -(-path_steps // steps) * steps  # so that a path passes every level to leap from
     *states, (_, end) = path(teacher.sampled, schedule, x, above[-1], cond, fine)
-    chosen = [(now, x) for now, x in states if torch.isclose(leaps, now).any()]
-    levels = torch.stack([now for now, _ in chosen]).repeat_interleave(len(x))
+    chosen = [(now, x) for now, x in states if torch.isclose(levels, now).any()]
     xt = torch.cat([schedule.alpha(now) * x for now, x in chosen]).to(x)
+    now = torch.stack([now for now, _ in chosen]).repeat_interleave(len(x))
     rows = torch.arange(len(x)).repeat(len(chosen))
-    error = (clean_image(student, process, xt, levels, cond[rows]) - end[rows]).square().flatten(1).mean(dim=1)
-    return (error + HUBER**2).sqrt() - HUBER
+    return Leaps(clean_image(student, process, xt, now, cond[rows]), end[rows], rows)
 
 
 class Moments(NamedTuple):

@@ -111,8 +111,8 @@ def setup(
 def _check_told(config: Config) -> None:
     """UserError for settings that contradict each other, and a warning where one has no effect beside another."""
     m = config.model
-    if config.distil.adversarial and config.distil.method != "moments":
-        raise UserError('a discriminator pulls only on students of "moments"; leave out distil.adversarial')
+    if config.distil.adversarial and config.distil.method == "guidance":
+        raise UserError("a discriminator pulls only on students that draw in few steps; leave out distil.adversarial")
     if m.text_route == "none" and (m.num_class_embeds or m.components):
         warnings.warn(
             "radicals and parts are told only beside a caption, and with model.text_route=none there is none: they "

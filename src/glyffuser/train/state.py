@@ -35,9 +35,9 @@ class State:
     `seen` is the number of glyphs that all steps have seen, repetitions included: the place in the endless data order
     where the next step begins, whatever the number of processes. `minutes` counts the whole run, including training
     before a restart. `mean_loss` is a running mean, NaN before the first step; `best_loss` is its lowest since the
-    warm-up, infinite before. `beside` holds the networks that are trained beside a student of "moments", by name, each
-    with an optimiser: "auxiliary", and perhaps "discriminator". `scaler` is what scales losses in fp16, else None.
-    `data` is a digest of what is learnt from, which must not change on the way.
+    warm-up, infinite before. `beside` holds the networks that are trained beside a student, by name, each with an
+    optimiser: "auxiliary" for one of "moments", and perhaps "discriminator". `scaler` is what scales losses in fp16,
+    else None. `data` is a digest of what is learnt from, which must not change on the way.
     """
 
     network: ConditionedNetwork
@@ -66,9 +66,10 @@ class State:
         ema.to(parts.device)
         state = cls(parts.network, ema, build_optimizer(parts.network, c))
         state.scaler = parts.accelerator.scaler
-        if parts.teacher is not None and d.method == "moments":
-            # The auxiliary network begins as the teacher, whatever the student begins as.
-            networks: dict[str, nn.Module] = {"auxiliary": deepcopy(parts.teacher.network).requires_grad_(True).train()}
+        if parts.teacher is not None:
+            networks: dict[str, nn.Module] = {}
+            if d.method == "moments":  # it begins as the teacher, whatever the student begins as
+                networks["auxiliary"] = deepcopy(parts.teacher.network).requires_grad_(True).train()
             if d.adversarial:
                 networks["discriminator"] = build_discriminator(parts.teacher.network).to(parts.device)
             state.beside = {name: Auxiliary(each, build_optimizer(each, c)) for name, each in networks.items()}

@@ -6,19 +6,22 @@ gets the same matrices from Muon, which shares out the work on them, and the ave
 and those of one process but for rounding and what docs/SCALING.md names.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from glyffuser.diffusion.process import noised
+from glyffuser.diffusion.conditions import Condition
+from glyffuser.diffusion.process import noised, renoised
 from glyffuser.networks.autoencoder import Autoencoder, autoencoder_loss
 from glyffuser.networks.conditioned import arguments
-from glyffuser.train.adversarial import FASTER, discriminator_loss, tried
+from glyffuser.train.adversarial import FASTER, Trial, discriminator_loss, looked_at, tried
 from glyffuser.train.align import Reference, preference
 from glyffuser.train.batches import Batch
-from glyffuser.train.distil import Teacher, consistency_loss, guidance_loss, moments
+from glyffuser.train.distil import Teacher, guidance_loss, leaps, moments
 from glyffuser.train.parts import Parts
 from glyffuser.train.state import State
 
@@ -112,18 +115,6 @@ class GuidanceStepper(Stepper):
             return guidance_loss(self.network, self.teacher, process, xt, sigma, batch.cond, weighting).mean()
 
 
-class ConsistencyStepper(GuidanceStepper):
-    """Steps of a student that learns to leap to the end of its teacher's path."""
-
-    def loss(self, batch: Batch) -> Tensor:
-        """The mean distance, in a batch, between where the student's leaps land and where the teacher's paths end."""
-        parts, c = self.parts, self.parts.config.distil
-        sigma = parts.process.schedule.sigma(batch.t)
-        told = (parts.process, batch.eps, sigma, batch.cond, c.steps, c.path_steps)
-        with parts.accelerator.autocast():
-            return consistency_loss(self.network, self.teacher, *told).mean()
-
-
 class PairStepper(Stepper):
     """Steps of a network that learns from pairs. Its facts are `accuracy`, the share of the last batch's pairs with a
     positive margin, and `drift`: see `train/align.py: Preference`.
@@ -144,11 +135,13 @@ class PairStepper(Stepper):
         return found.loss(c.align.beta).mean()
 
 
-class MomentStepper(Stepper):
-    """Steps of a student that learns to draw in few steps, and of the networks that watch it.
+class FewStepper(Stepper):
+    """Steps of a student that learns to draw in few steps, and of the networks that are trained beside it.
 
     With a discriminator, its facts are `discriminator`, that network's loss: 2 log 2 if it cannot tell real from drawn.
     """
+
+    logged = "student"  # whose loss is that of a step
 
     def __init__(self, parts: Parts, state: State, teacher: Teacher):
         super().__init__(parts, state)
@@ -156,51 +149,88 @@ class MomentStepper(Stepper):
         self.beside = {name: parts.accelerator.prepare(*each) for name, each in state.beside.items()}
 
     def __call__(self, batches: Iterable[Batch], lr: float) -> tuple[float, float]:
-        """Take one step of all networks; return the auxiliary network's loss and the norm of the student's gradient."""
-        state, values, told = self.state, [], []
+        """Take one step of all networks; return the loss that is logged and the norm of the student's gradient."""
+        state, values = self.state, defaultdict(list)
         for part, batch in enumerate(batches, start=1):
             with self.apart(part, self.wrapped, *(network for network, _ in self.beside.values())):
-                student, watching, judging = self.losses(batch)
-                values.append(self.pull(watching))
-                self.pull(student)
-                if judging is not None:
-                    told.append(self.pull(judging))
+                for name, value in self.losses(batch).items():
+                    values[name].append(self.pull(value))
         for name, (network, optimizer) in self.beside.items():
             self.move(network, optimizer, lr * (FASTER if name == "discriminator" else 1.0))
-        if told:
-            self.facts = {"discriminator": self.mean(told)}
+        if "discriminator" in values:
+            self.facts = {"discriminator": self.mean(values["discriminator"])}
         norm = self.move(state.network, self.optimizer, lr)
         state.ema.step(state.network.parameters())
-        return self.mean(values), norm
+        return self.mean(values[self.logged]), norm
 
     def loss(self, batch: Batch) -> Tensor:
         """The sum of all losses of a batch: what a step holds in memory at once."""
-        return torch.stack([value for value in self.losses(batch) if value is not None]).sum()
+        return torch.stack([*self.losses(batch).values()]).sum()
 
-    def losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The mean losses of the student and, by name, of the networks beside it."""
+        raise NotImplementedError
+
+    def trial(
+        self, x0: Tensor, noise: Callable[[Tensor], Tensor], then: Tensor, cond: Condition, pull: Tensor
+    ) -> Trial:
+        """What the discriminator makes of the student's clean images; see `tried`. `pull` is the teacher's."""
+        bare = self.state.beside["discriminator"].network  # not wrapped: no process waits for its gradient
+        length = self.parts.config.distil.adversarial * pull.norm()
+        return tried(bare, self.teacher.network, x0, noise, then, cond, length)
+
+    def judging(self, trial: Trial, then: Tensor, x0: Tensor, cond: Condition) -> Tensor:
+        """The mean loss of the discriminator; x0 are real glyphs."""
+        return discriminator_loss(self.beside["discriminator"][0], self.teacher.network, trial, then, x0, cond).mean()
+
+
+class ConsistencyStepper(FewStepper):
+    """Steps of a student that learns to leap to the end of its teacher's path."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The mean distance between where the student's leaps land and where the teacher's paths end; and, if there is
+        one, the mean loss of the discriminator, whose pull on the student adds to its gradient, not to the value.
+        """
+        parts, c = self.parts, self.parts.config.distil
+        process, cond = parts.process, batch.cond
+        sigma = process.schedule.sigma(batch.t)
+        with parts.accelerator.autocast():
+            made = leaps(self.network, self.teacher, process, batch.eps, sigma, cond, c.steps, c.path_steps)
+            value = made.losses().mean()
+            if not c.adversarial:
+                return {"student": value}
+            then, cond = looked_at(len(made.rows), process), cond[made.rows]
+            noise = partial(noised, eps=torch.randn_like(made.ends), sigma=then, schedule=process.schedule)
+            trial = self.trial(made.x0, noise, then, cond, made.pull())
+            judging = self.judging(trial, then, batch.x0[made.rows], cond)
+        further = ((made.x0 - made.x0.detach()) * trial.pull).flatten(1).sum(dim=1)
+        return {"student": value + further.mean(), "discriminator": judging}
+
+
+class MomentStepper(FewStepper):
+    """Steps of a student whose drawings are to agree with its teacher on average; an auxiliary network learns that."""
+
+    logged = "auxiliary"
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The mean losses of the student, of the auxiliary network and, if there is one, of the discriminator."""
         parts, c = self.parts, self.parts.config
         process, cond = parts.process, batch.cond
         xt, sigma = self.noised(batch)
+        told = (process, xt, sigma, cond, c.distil.steps, c.diffusion.weighting)
         with parts.accelerator.autocast():
-            made = moments(
-                self.network,
-                self.beside["auxiliary"][0],
-                self.teacher,
-                process,
-                xt,
-                sigma,
-                cond,
-                c.distil.steps,
-                c.diffusion.weighting,
-            )
+            made = moments(self.network, self.beside["auxiliary"][0], self.teacher, *told)
             if not c.distil.adversarial:
-                return made.student().mean(), made.watching.mean(), None
-            known = self.teacher.network
-            bare = self.state.beside["discriminator"].network  # not wrapped: no process waits for its gradient
-            trial = tried(bare, known, made, process, xt, sigma, cond, c.distil.adversarial)
-            judging = discriminator_loss(self.beside["discriminator"][0], known, trial, made.then, batch.x0, cond)
-        return made.student(trial.pull).mean(), made.watching.mean(), judging.mean()
+                return {"student": made.student().mean(), "auxiliary": made.watching.mean()}
+            fresh = torch.randn_like(xt)
+            noise = partial(renoised, xt=xt, sigma=sigma, then=made.then, noise=fresh, schedule=process.schedule)
+            trial = self.trial(made.x0, noise, made.then, cond, made.pull)
+            judging = self.judging(trial, made.then, batch.x0, cond)
+        return {
+            "student": made.student(trial.pull).mean(),
+            "auxiliary": made.watching.mean(),
+            "discriminator": judging,
+        }
 
 
 STEPPERS: dict[str, Callable[[Parts, State, Teacher], Stepper]] = {  # one per name of DISTILLATIONS
