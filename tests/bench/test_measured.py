@@ -138,13 +138,16 @@ def test_quality_against_training_measures_the_checkpoints_that_were_kept(tiny_c
     finish(Run(tiny_config, tmp_path))
     kept = quality.checkpoints(tmp_path)
     assert len(kept) == tiny_config.train.keep_checkpoints
-    at, path = min(kept.items())
+    path = kept[min(kept)]
     pipe, weights = quality.averaged(tmp_path, path), load_file(path / "ema.safetensors")
     for parameter, name in zip(pipe.unet.parameters(), sorted(weights), strict=True):
         assert torch.equal(parameter, weights[name])
-    table, _ = quality.by_training(tmp_path, shared_judges, 2, tmp_path, lambda done, total: None, minutes=(at,))
-    (row,) = table.rows
-    assert row[1:4] == (quality.number(path), "checkpoint", 2)
+    ticks: list[tuple[int, int]] = []
+    both = sorted(kept)
+    table, _ = quality.by_training(tmp_path, shared_judges, 2, tmp_path, lambda *tick: ticks.append(tick), minutes=both)
+    assert [row[1:4] for row in table.rows] == [(quality.number(kept[at]), "checkpoint", 2) for at in both]
+    assert ticks == sorted(ticks)  # one count over both
+    assert ticks[-1] == (4, 4)
     (tmp_path / "scores.jsonl").unlink(missing_ok=True)
     with pytest.raises(UserError, match="no checkpoint from about 1000 minutes"):
         quality.by_training(tmp_path, shared_judges, 2, tmp_path, lambda done, total: None, minutes=(1000,))

@@ -5,7 +5,7 @@ The shares are those of the evaluation (evaluate/meaning.py), from fewer glyphs:
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,11 +97,17 @@ def by_training(
         raise UserError(f"{run} holds no checkpoints of an ended run and no scores.jsonl; name a run folder")
     table = Table("Quality against training", ("minutes", "step", "measured on", "glyphs", *SHARES))
     points: list[Point] = []
+    found = {wanted: at for wanted in minutes if (at := near(kept, wanted)) is not None}
     for wanted in minutes:
-        if near := [(at, path) for at, path in kept.items() if abs(at - wanted) <= NEAR * wanted]:
-            at, path = min(near, key=lambda pair: abs(pair[0] - wanted))
-            pipe = averaged(run, path)
-            point, step, source = measure(pipe, judges, at, n, pipe.usual.steps, progress), number(path), "checkpoint"
+        if wanted in found:
+            before, at = n * [*found].index(wanted), found[wanted]
+
+            def tick(done: int, of: int, before: int = before) -> None:
+                progress(before + n * done // of, n * len(found))
+
+            pipe = averaged(run, kept[at])
+            point = measure(pipe, judges, at, n, pipe.usual.steps, tick)
+            step, source = number(kept[at]), "checkpoint"
         elif previews:
             step, point = min(previews.items(), key=lambda pair: abs(pair[1].x - wanted))
             source = "its previews"
@@ -132,6 +138,12 @@ def checkpoints(run: Path) -> dict[float, Path]:
         return {}
     found = {path: json.loads((path / "state.json").read_text()) for path in list_checkpoints(run / "checkpoints")}
     return {state["minutes"]: path for path, state in found.items()}
+
+
+def near(kept: Iterable[float], wanted: float) -> float | None:
+    """The time nearest to the one wanted, if it counts for it."""
+    at = min(kept, key=lambda at: abs(at - wanted), default=None)
+    return None if at is None or abs(at - wanted) > NEAR * wanted else at
 
 
 def number(checkpoint: Path) -> int:
