@@ -48,6 +48,7 @@ def test_all_ids_of_the_plan_are_in_the_table():
         *("samples", "gaussian", "pixels", "map", "density", "noise", "chain", "schedules", "one-step", "forward"),
         *("prediction", "unet", "time-embedding", "training", "denoise", "steps", "samplers", "score", "conditional"),
         *("tokens", "single-step", "gold", "guidance", "attention", "latent", "cascade", "neighbours"),
+        "limits",
     )
     assert tuple(FIGURES) == ids
 

@@ -62,5 +62,6 @@ _TABLE = [
     ),
     FigureSpec("cascade", 3, "Small first, then large", "steering.cascade:cascade", 8, "model upscaler", version=2),
     FigureSpec("neighbours", 3, "New, or copied?", "steering.neighbours:neighbours", 11, version=3),
+    FigureSpec("limits", 3, "What it cannot do", "steering.limits:limits", 12, "model judges"),
 ]
 FIGURES = {spec.id: spec for spec in _TABLE}

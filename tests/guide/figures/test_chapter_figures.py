@@ -11,7 +11,7 @@ from glyffuser.guide.inputs import Inputs
 
 STILLS = (
     *("samples", "pixels", "noise", "chain", "schedules", "one-step", "prediction", "unet", "time-embedding"),
-    *("training", "steps", "conditional", "tokens", "single-step", "attention", "neighbours"),
+    *("training", "steps", "conditional", "tokens", "single-step", "attention", "neighbours", "limits"),
 )
 WATER = 85  # the radical of the tiny data set
 
