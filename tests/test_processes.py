@@ -29,7 +29,7 @@ from accelerate.state import AcceleratorState, GradientState
 from glyffuser.commands.cli import main
 from glyffuser.config import load_config
 from glyffuser.train import loop as train
-from glyffuser.train import optimizer
+from glyffuser.train import optimizer, previews
 sys.path.insert(0, {tests!r})
 from training_runs import Run, glyphs, tensors
 
@@ -38,6 +38,7 @@ def again():
     GradientState._reset_state()
 
 torch.set_num_threads(1)
+previews.STEPS = 2
 out, commands = Path(sys.argv[1]), json.loads(sys.argv[2])
 run = Run(load_config(out / "clocks.toml"), out / "clocks")
 drawn = [glyphs(run.parts, step) for step in range(4)]
@@ -127,7 +128,10 @@ def test_they_share_the_work_of_the_optimiser_and_have_the_same_of_it(two):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "rel"), [("plain", 1e-5), ("fast", 2e-2)])
-def test_the_loss_is_that_of_one_process_which_can_also_go_on_with_the_run(two, tiny_data, tiny_encoder, name, rel):
+def test_the_loss_is_that_of_one_process_which_can_also_go_on_with_the_run(
+    two, tiny_data, tiny_encoder, name, rel, monkeypatch
+):
+    monkeypatch.setattr("glyffuser.train.previews.STEPS", 2)
     config = override(configs(tiny_data, tiny_encoder)[name], ["train.max_steps=6", "train.accumulate=1"])
     whole, gone_on = Run(config, two.out / f"{name}-whole"), Run(config, two.out / name)
     assert (gone_on.state.step, gone_on.state.seen) == (4, 32)

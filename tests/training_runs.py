@@ -58,7 +58,7 @@ def assert_same(one: Run, other: Run) -> None:
     assert one.state.best_loss == other.state.best_loss
 
 
-def resumed_exactly(config: Config, out: Path, stop_at: int = 7) -> tuple[Run, Run]:
+def resumed_exactly(config: Config, out: Path, stop_at: int = 6) -> tuple[Run, Run]:
     """A run in one piece (out/whole) and one stopped and resumed (out/stopped), asserted equal to the last bit."""
     whole = Run(config, out / "whole")
     finish(whole)

@@ -278,7 +278,7 @@ def test_import_is_light() -> None:
 
 @pytest.mark.slow
 def test_full_build(noto: FontFace, unihan: Unihan, tmp_path: Path) -> None:
-    report = build_dataset([noto], unihan, tmp_path / "glyphs.parquet")
+    report = build_dataset([noto], unihan, tmp_path / "glyphs.parquet", size=64)
     assert report.rows >= 20_700
     assert 0.015 < report.splits["test"] / report.rows < 0.025
     assert sum(report.skipped.values()) + report.rows == len(unihan.entries)

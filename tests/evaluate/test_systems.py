@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from evaluating import SMALL, ask_few_paraphrases
 from glyffuser.base.errors import UserError
 from glyffuser.base.weights import weights_hash
 from glyffuser.data.dataset import GlyphData
-from glyffuser.evaluate.artist import Artist, EvaluationSettings
+from glyffuser.evaluate.artist import Artist
 from glyffuser.evaluate.attention import worked_on
 from glyffuser.evaluate.measure import Measures, evaluate
 from glyffuser.evaluate.paper import drawn_and_levelled
@@ -19,16 +20,16 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.novelty import build_ideographs
 
-SMALL = EvaluationSettings(
-    per_prompt=1, gold_seeds=1, paraphrases=1, told=1, told_seeds=1, definitions=60, steps=1, curve_steps=(),
-    curve_guidance=(),
-)  # fmt: skip
+
+@pytest.fixture(autouse=True)
+def few_paraphrases(monkeypatch):
+    ask_few_paraphrases(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def measures(shared_judges, splits):
     torch.manual_seed(0)
-    known = build_ideographs(splits[0].codepoints[:3], splits[0].images[:3], "Three Regular")
+    known = build_ideographs(splits[0].codepoints[:2], splits[0].images[:2], "Two Regular")
     return Measures(shared_judges, shared_judges, known, Contrastive(features=8, dim=16, width=8).eval())
 
 

@@ -45,7 +45,7 @@ def test_denoising_ends_with_the_glyphs_of_sample(shown, pipe):
 
 
 def test_noised_glyphs_begin_as_noise(pipe):
-    noisy, clean = (denoising(pipe, Request("gold", n=4, steps=50), shown).frames for shown in ("xt", "x0"))
+    noisy, clean = (denoising(pipe, Request("gold", n=4, steps=20), shown).frames for shown in ("xt", "x0"))
     inside = greys(noisy[0])[16:32, 16:32]
     assert inside.std() > 80  # clipped standard normal numbers: black and white, few greys
     assert greys(noisy[0]).std() != greys(clean[0]).std()

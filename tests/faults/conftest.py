@@ -1,5 +1,6 @@
 """Small fonts and a small Unihan file, from which bad ones are made."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 
 from glyffuser.data.fonts import default_font, render
+from glyffuser.judge.novelty import load_ideographs
 from mutating import CHARS
 
 MEANINGS = ("gold; metal", "silver", "water, fluid", "lake")
@@ -20,6 +22,16 @@ UNIHAN = "\n".join([
     ),
     "# EOF\n",
 ])  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported() -> None:
+    """Import and read what commands do as they run, so that not each of the processes that tests fork has to."""
+    rooms = ("evaluate.report", "export.package", "generate.files", "guide.build", "guide.catalogue")
+    for name in ("matplotlib.figure", "onnxruntime", "rich.progress", "tyro", *(f"glyffuser.{room}" for room in rooms)):
+        import_module(name)
+    load_ideographs()
+    default_font()
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def test_any_words_after_any_command(examples, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     short = [name for name in COMMANDS if name not in ("info", "serve", "evaluate", "guide", "map", "explorer", "onnx")]
 
-    @examples(60)
+    @examples(40)
     @given(st.sampled_from(short), st.lists(st.one_of(WORDS, st.sampled_from(OPTIONS)), max_size=4))
     def check(command: str, words: list[str]) -> None:
         status_of([command, *words, "--model", "nowhere"], capsys)

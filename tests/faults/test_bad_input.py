@@ -39,7 +39,7 @@ SHARES = {  # of a thousand cases
     "configurations": 20,
     "tables": 25,
 }
-SHORT = 300
+SHORT = 150
 
 Case = Callable[[np.random.Generator, Path], int]
 

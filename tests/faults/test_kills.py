@@ -16,11 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
+from evaluating import SMALL, ask_few_paraphrases
 from glyffuser.config import dump_config
 from glyffuser.data.dataset import build_dataset
 from glyffuser.data.fonts import default_font, render
 from glyffuser.data.unihan import read_unihan
-from glyffuser.evaluate.artist import EvaluationSettings
 from glyffuser.evaluate.measure import Measures, evaluate
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.novelty import build_ideographs
@@ -37,9 +37,6 @@ SHARES = {  # of a hundred kills
     "guide": 10,
     "evaluate": 10,
 }
-SMALL = EvaluationSettings(
-    per_prompt=1, gold_seeds=1, told=1, told_seeds=1, definitions=60, steps=1, curve_steps=(), curve_guidance=()
-)
 SHORT = {"dataset build": 1, "train": 3, "sample": 2, "svg": 1, "font": 1, "guide": 1, "evaluate": 1}
 
 
@@ -159,8 +156,9 @@ def test_evaluate(tiny_data, tiny_model, splits, make_pipe, shared_judges, tmp_p
     count = kills("evaluate")
     torch.manual_seed(0)
     contrastive = Contrastive(features=8, dim=16, width=8).eval()
-    known = build_ideographs(splits[0].codepoints[:3], splits[0].images[:3], "Three Regular")
+    known = build_ideographs(splits[0].codepoints[:2], splits[0].images[:2], "Two Regular")
     measures = Measures(shared_judges, shared_judges, known, contrastive)
+    ask_few_paraphrases(monkeypatch)
     first = evaluate(make_pipe(), measures, splits[0], splits[1], SMALL)
     results = [first, replace(first, numbers=first.numbers | {"seconds_for_16_glyphs": 1.0, "best_of": None})]
 

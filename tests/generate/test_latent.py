@@ -62,7 +62,7 @@ def test_a_run_learns_latents_and_its_model_carries_the_autoencoder(config, auto
 def test_a_stopped_run_goes_on_exactly_with_its_own_autoencoder(config, autoencoder, tmp_path):
     whole = Run(config, tmp_path / "whole")
     finish(whole)
-    finish(Run(config, tmp_path / "halves"), stop_at=7)
+    finish(Run(config, tmp_path / "halves"), stop_at=6)
     for parameter in autoencoder.parameters():
         parameter.data += 1  # the autoencoder that the settings name has changed meanwhile
     autoencoder.save_pretrained(tmp_path / "autoencoder")

@@ -37,7 +37,7 @@ DROP_INS = [DDPMScheduler, *DETERMINISTIC, FlowMatchEulerDiscreteScheduler]
 
 def draw(pipe: GlyffuserPipeline, prompt: Any = "gold", **settings: Any) -> Tensor:
     """Images (B, 1, H, W) after a few steps."""
-    defaults: dict[str, Any] = {"num_inference_steps": 4, "generator": seeded(0, 0), "output_type": "pt"}
+    defaults: dict[str, Any] = {"num_inference_steps": 3, "generator": seeded(0, 0), "output_type": "pt"}
     return pipe(prompt, **defaults | settings).images  # type: ignore[union-attr]
 
 
@@ -101,7 +101,7 @@ def test_options_of_schedulers_are_heeded(make_pipe, scheduler, options):
 )
 def test_stochastic_samplers_draw_from_the_distribution(make_pipe, trained, scheduler):
     pipe, z = ideal(make_pipe(trained)), noise(16)
-    settings: dict[str, Any] = {"num_images_per_prompt": 16, "guidance_scale": 1.0, "num_inference_steps": 500}
+    settings: dict[str, Any] = {"num_images_per_prompt": 16, "guidance_scale": 1.0, "num_inference_steps": 300}
     if isinstance(scheduler, str):
         settings["sampler"] = scheduler
     else:

@@ -1,7 +1,6 @@
-"""Inputs of the tiny data set and the tiny model, with a run folder and an untrained recogniser."""
+"""Inputs of the tiny data set and the tiny model on a flat map, with a run folder and an untrained recogniser."""
 
 import json
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from glyffuser.guide.inputs import Inputs
 from glyffuser.guide.maths.map_layout import Atlas
 from glyffuser.judge.recogniser import Recogniser
 from glyffuser.train.previews import PROMPTS, SEEDS
+from maps import flat_atlas
 
 
 @pytest.fixture(scope="session")
@@ -44,15 +44,13 @@ def inputs(
     run_folder: Path,
     tiny_recogniser: Recogniser,
     tmp_path_factory: pytest.TempPathFactory,
-    once: Callable[..., Path],
 ) -> Inputs:
     class Whole(Inputs):
         recogniser = tiny_recogniser
 
         @cached_property
         def atlas(self) -> Atlas:
-            """The map, laid out by one of the test processes: UMAP compiles for ten seconds before it is fast."""
-            return Inputs(tiny_data, cache=once("atlas", lambda folder: Inputs(tiny_data, cache=folder).atlas)).atlas
+            return flat_atlas(self.data.images, self.data.codepoints)
 
     made = Whole(tiny_data, tiny_model, run_folder, quick=True, cache=tmp_path_factory.mktemp("cache"))
     torch.manual_seed(0)

@@ -70,7 +70,7 @@ def test_worst_is_the_mean_of_the_worst_cells():
 
 def test_calibration_flags_the_stated_share():
     torch.manual_seed(0)
-    network = Plausibility().eval()
+    network = Plausibility(widths=(8, 16, 16, 16)).eval()
     images = np.random.default_rng(0).integers(0, 256, (200, SIZE, SIZE), dtype=np.uint8)
     network.calibrate(images)
     flagged = (network.score(images)[0] > network.config.threshold).float().mean()

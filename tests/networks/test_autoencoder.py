@@ -23,8 +23,8 @@ def network():
 
 @pytest.fixture
 def config(tiny_data):
-    sizes = ["model.sample_size=32", "model.block_out_channels=[8, 16]", "train.batch_size=8", "train.max_steps=12"]
-    pace = ["train.preview_every=6", "train.checkpoint_every=5", "train.log_every=1", "train.warmup_steps=2"]
+    sizes = ["model.sample_size=32", "model.block_out_channels=[8, 16]", "train.batch_size=8", "train.max_steps=8"]
+    pace = ["train.preview_every=4", "train.checkpoint_every=5", "train.log_every=1", "train.warmup_steps=2"]
     return override(preset("autoencoder"), [f"data.path={tiny_data}", *sizes, *pace])
 
 
@@ -92,6 +92,6 @@ def test_a_run_is_foretold(config, tmp_path):
 
 
 def test_it_learns(config, tmp_path):
-    config.train.max_steps, config.train.preview_every = 120, 1000
+    config.train.max_steps, config.train.preview_every = 60, 1000
     losses = [step.loss for step in finish(Run(config, tmp_path))]
-    assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])

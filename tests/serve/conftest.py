@@ -25,7 +25,6 @@ from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.generate.request import Request
 from glyffuser.generate.schedulers import GlyffuserScheduler
 from glyffuser.guide.inputs import Inputs
-from glyffuser.guide.maths.map_layout import COMPONENTS, Atlas, principal_components, shrink
 from glyffuser.judge.dictionary import Finder, load_dictionary
 from glyffuser.judge.judges import BUNDLED_JUDGES, load_contrastive, load_judges
 from glyffuser.judge.novelty import load_ideographs
@@ -34,6 +33,7 @@ from glyffuser.serve.desk import Desk
 from glyffuser.serve.drawing import Artist
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower
+from maps import flat_atlas
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -108,13 +108,9 @@ def closed(small_unet, tiny_encoder) -> Closed:
 
 @pytest.fixture(scope="session")
 def inputs(closed, tiny_data, tmp_path_factory) -> Inputs:
-    """The tiny data set on a flat map, since UMAP's takes long and has tests of its own."""
+    """The tiny data set on a flat map."""
     plain = Inputs(tiny_data)
-    pictures = shrink(plain.data.images)
-    mean = pictures.mean(axis=0)
-    components = principal_components(pictures - mean, COMPONENTS)
-    features = (pictures - mean) @ components
-    flat = Atlas(features[:, :2], features, mean, components, plain.data.codepoints)
+    flat = flat_atlas(plain.data.images, plain.data.codepoints)
 
     class Flat(Inputs):
         pipe = closed.pipe

@@ -26,7 +26,7 @@ def tower() -> TextTower:
     texts = encoded([2] + [0] * 15 + [1] * 15, seed=1)
     radicals = np.array([85] * 15 + [86] * 15)
     strokes = np.array([6] * 15 + [9] * 15)
-    return train_tower(captions, texts, list(water + fire), radicals, strokes, 8, "mark", steps=400)
+    return train_tower(captions, texts, list(water + fire), radicals, strokes, 8, "mark", steps=300)
 
 
 def test_it_says_radical_parts_and_strokes_of_texts_it_has_not_seen(tower):

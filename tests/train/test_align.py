@@ -86,9 +86,9 @@ def pairs(tiny_data, tiny_model, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def aligned(tiny_model, pairs) -> Config:
-    """The settings for twelve steps from the tiny model, as the command makes them."""
+    """The settings for eight steps from the tiny model, as the command makes them."""
     config, _ = Align(model=str(tiny_model), pairs=pairs, out=Path("nowhere")).settings()
-    steps = ["train.max_steps=12", "train.warmup_steps=3", "train.checkpoint_every=5", "train.preview_every=100"]
+    steps = ["train.max_steps=8", "train.warmup_steps=3", "train.checkpoint_every=5", "train.preview_every=100"]
     return override(config, [*steps, "train.batch_size=4", "train.log_every=1", "train.lr=1e-3", "train.decay=0"])
 
 
@@ -122,9 +122,9 @@ def test_a_run_that_was_stopped_goes_on_exactly(aligned, tmp_path, tiny_model):
     own = load_pipeline(tiny_model)
     assert [name for name, weight in own.unet.state_dict().items() if not torch.equal(weight, first[name])] == []
     finish(whole)
-    finish(Run(aligned, tmp_path / "parts"), stop_at=7)
+    finish(Run(aligned, tmp_path / "parts"), stop_at=6)
     resumed = Run(aligned, tmp_path / "parts")
-    assert resumed.state.step == 7
+    assert resumed.state.step == 6
     finish(resumed)
     assert_same(whole, resumed)
     assert load_pipeline(tmp_path / "parts").usual == own.usual

@@ -2,11 +2,11 @@
 
 import errno
 import hashlib
+import itertools
 import json
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import pytest
 import torch
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
@@ -22,6 +22,7 @@ from glyffuser.train import checkpoint
 from glyffuser.train.checkpoint import (
     FILES,
     SUMS,
+    contiguous,
     flatten,
     list_checkpoints,
     prune,
@@ -133,38 +134,30 @@ def test_an_error_at_any_write_leaves_the_one_before(tmp_path, monkeypatch, fata
     assert_equal(state(before), state(restored))
 
 
-SAVE_FOR_EVER = """
-import itertools, sys
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-from safetensors.torch import save_file
-from test_checkpoint import make_run, state
-from glyffuser.train.checkpoint import contiguous, prune, save_checkpoint
-
-folder, run = Path(sys.argv[1]), make_run(0, steps=2, width=20_000)
-save_file(contiguous(state(run)), sys.argv[2])
-for step in itertools.count(1):
-    save_checkpoint(folder, step, *run, {{}})
-    prune(folder, 2, step)
-    print(step, flush=True)
-"""
+def save_for_ever(folder: Path, expected: Path, told: Connection) -> None:
+    run = make_run(0, steps=2, width=20_000)
+    save_file(contiguous(state(run)), expected)
+    for step in itertools.count(1):
+        save_checkpoint(folder, step, *run, {})
+        prune(folder, 2, step)
+        told.send(step)
 
 
 def test_a_killed_process_leaves_whole_checkpoints_only(tmp_path):
     folder, expected = tmp_path / "checkpoints", tmp_path / "expected.safetensors"
     folder.mkdir()
-    script = SAVE_FOR_EVER.format(tests=str(Path(__file__).parent))
-    command = [sys.executable, "-c", script, str(folder), str(expected)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for _ in range(3):
-        last = int(process.stdout.readline())
+    told, telling = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=save_for_ever, args=(folder, expected, telling))
+    process.start()
+    telling.close()  # so that waiting for a process that fails ends
+    last = [told.recv() for _ in range(3)][-1]
     # Wait until it is in the middle of writing the next one.
     while not any(p.name.startswith(".") for p in folder.iterdir()):
-        assert process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+        assert process.is_alive()
+    process.kill()
+    process.join()
+    told.close()
+    assert process.exitcode == -signal.SIGKILL
     restored = make_run(3, width=20_000)
     found = resume(folder, *restored)
     assert found is not None
@@ -262,7 +255,8 @@ def test_log_is_cut_where_training_goes_on(tmp_path):
 def test_styles_and_parts_keep_their_rows_whatever_their_numbers(tmp_path, make_pipe, small_unet):
     pipe = make_pipe(styles=("sans", "serif"), components="氵金")
     pipe.save_pretrained(tmp_path)
-    network = small_unet(pipe.unet.process, styles=("kai", "sans"), components="金火氵")  # as many styles, not the same
+    named = {"styles": ("kai", "sans"), "components": "金火氵"}  # as many styles, not the same
+    network = small_unet(pipe.unet.process, attention_levels=pipe.unet.config.attention_levels, **named)
     with pytest.warns(UserWarning, match="start anew") as told:
         start_from(network, tmp_path)
     assert [str(warning.message) for warning in told] == [

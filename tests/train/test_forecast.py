@@ -88,13 +88,13 @@ def test_a_dry_run_touches_nothing(tiny_config, tmp_path, capsys):
     assert main([*command, "--config", str(settings)]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert not out.exists()
-    assert (facts["at_step"], facts["end"]["steps"]) == (0, 12)
-    assert facts["end"]["passes"] == 1.5  # 12 steps of 8 glyphs, of 64
+    assert (facts["at_step"], facts["end"]["steps"]) == (0, 8)
+    assert facts["end"]["passes"] == 1.0  # 8 steps of 8 glyphs, of 64
     finish(Run(tiny_config, out))
     before = listing(out)
     assert main([*command, "--max-steps", "20"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert (facts["at_step"], facts["end"]["steps"]) == (12, 20)
+    assert (facts["at_step"], facts["end"]["steps"]) == (8, 20)
     assert main([*command[:2], *command[3:]]) == 0
     assert "M parameters" in capsys.readouterr().out
     assert main([*command, "--set", "model.mlp_ratio=3.0"]) == 2  # refused as a run would be

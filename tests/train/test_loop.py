@@ -1,12 +1,10 @@
 """Training: exact resuming, and what a run folder holds."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import warnings
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +18,7 @@ from glyffuser.train.checkpoint import list_checkpoints
 from glyffuser.train.export import exported
 from glyffuser.train.previews import Previews
 from glyffuser.train.setup import check_shares
+from killing import forked
 from training_runs import Run, assert_same, finish, log, told, towered
 
 
@@ -36,48 +35,38 @@ from training_runs import Run, assert_same, finish, log, told, towered
 def test_a_stopped_run_goes_on_exactly(tiny_config, tmp_path, settings):
     override(tiny_config, settings)
     whole = Run(tiny_config, tmp_path / "whole")
-    assert [p.step for p in finish(whole)] == list(range(1, 13))
+    assert [p.step for p in finish(whole)] == list(range(1, 9))
     stopped = Run(deepcopy(tiny_config), tmp_path / "parts")
-    assert [p.step for p in finish(stopped, stop_at=7)] == list(range(1, 8))
+    assert [p.step for p in finish(stopped, stop_at=6)] == list(range(1, 7))
     resumed = Run(deepcopy(tiny_config), tmp_path / "parts")
-    assert (resumed.state.step, resumed.state.minutes) == (7, stopped.state.minutes)
+    assert (resumed.state.step, resumed.state.minutes) == (6, stopped.state.minutes)
     finish(resumed)
     assert_same(whole, resumed)
 
 
-KILLED = """
-import os, signal, sys
-import torch
-from glyffuser.config import load_config
-sys.path.insert(0, {tests!r})
-from training_runs import Run
-
-torch.set_num_threads(1)
-for progress in Run(load_config(sys.argv[1]), sys.argv[2]).steps():
-    if progress.step == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny_config, tmp_path):
     """Two processes may round differently, so what is equal to the last bit elsewhere is only close here."""
-    path = tmp_path / "config.toml"
-    path.write_text(dump_config(tiny_config))
-    script = KILLED.format(tests=str(Path(__file__).parents[1]))
-    killed = subprocess.run([sys.executable, "-c", script, path, tmp_path / "parts"], check=False, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    def killed() -> None:
+        for progress in Run(tiny_config, tmp_path / "parts").steps():
+            if progress.step == 7:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    ended = forked(killed, tmp_path)
+    assert ended.status == -signal.SIGKILL, ended.said
     resumed = Run(tiny_config, tmp_path / "parts")
     assert resumed.state.step == 5  # the last checkpoint
     finish(resumed)
     whole = Run(tiny_config, tmp_path / "whole")
     finish(whole)
     first, second = log(whole.out), log(resumed.out)
-    assert [line["step"] for line in second] == list(range(1, 13))  # steps after the checkpoint do not appear twice
+    assert [line["step"] for line in second] == list(range(1, 9))  # steps after the checkpoint do not appear twice
     assert [line["lr"] for line in first] == [line["lr"] for line in second]
     assert [line["loss"] for line in second] == pytest.approx([line["loss"] for line in first], rel=1e-3)
 
 
 def test_config_toml_repeats_the_run(tiny_config, tmp_path):
+    tiny_config.train.max_steps = 3
     first = Run(tiny_config, tmp_path / "first")
     finish(first)
     again = Run(load_config(tmp_path / "first" / "config.toml"), tmp_path / "again")
@@ -96,25 +85,27 @@ def test_another_seed_is_another_run(tiny_config, tmp_path):
     assert log(first.out) != log(second.out)
 
 
-def test_previews_do_not_change_training(tiny_config, tmp_path):
+def test_previews_do_not_change_training(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("glyffuser.train.previews.STEPS", 2)
+    tiny_config.train.max_steps = 4
     without = Run(tiny_config, tmp_path / "without")
     finish(without)
-    tiny_config.train.preview_every = 12
+    tiny_config.train.preview_every = 2
     previewed = Run(tiny_config, tmp_path / "with")
     finish(previewed)
     assert_same(without, previewed)
-    (picture,) = (tmp_path / "with" / "samples").iterdir()
-    assert picture.name == "step-00000012.png"
+    early, picture = sorted((tmp_path / "with" / "samples").iterdir())
+    assert (early.name, picture.name) == ("step-00000002.png", "step-00000004.png")
     with Image.open(picture) as sheet:
         assert sheet.size == (4 * 32, 8 * 32)
     before = picture.read_bytes()
-    Previews(previewed.out)(exported(previewed.parts, previewed.state.averaged()), 12)
+    Previews(previewed.out)(exported(previewed.parts, previewed.state.averaged()), 4)
     assert picture.read_bytes() == before  # fixed seeds, so that pictures of different steps can be compared
 
 
 def test_it_learns(tiny_config, tmp_path):
     """It learns one batch by heart."""
-    tiny_config.model.dropout, tiny_config.train.lr, tiny_config.train.max_steps = 0.0, 5e-3, 50
+    tiny_config.model.dropout, tiny_config.train.lr, tiny_config.train.max_steps = 0.0, 1e-2, 30
     tiny_config.train.decay = 0.0
     run = Run(tiny_config, tmp_path)
     batch = run.parts.batch(0)
@@ -124,6 +115,7 @@ def test_it_learns(tiny_config, tmp_path):
 
 
 def test_model_is_the_averaged_network_and_loads(tiny_config, tmp_path):
+    tiny_config.train.max_steps = 3
     run = Run(tiny_config, tmp_path)
     finish(run)
     pipe = load_pipeline(tmp_path / "model")
@@ -149,15 +141,16 @@ def test_the_exported_average_is_the_one_of_the_formula(tiny_config, tmp_path):
         assert_close(ours, average)
 
 
-def test_run_folder_holds_what_it_promises(tiny_config, tmp_path):
-    tiny_config.train.preview_every, tiny_config.train.tensorboard, tiny_config.train.log_every = 10, True, 4
+def test_run_folder_holds_what_it_promises(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("glyffuser.train.previews.STEPS", 2)
+    tiny_config.train.preview_every, tiny_config.train.tensorboard, tiny_config.train.log_every = 7, True, 4
     run = Run(tiny_config, tmp_path)
     finish(run)
     assert {p.name for p in tmp_path.iterdir()} == {
         *(".lock", "config.toml", "metrics.jsonl", "scores.jsonl", "samples", "checkpoints", "model", "tensorboard"),
     }
-    assert [p.name for p in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000010", "step-00000012"]
-    assert [line["step"] for line in log(tmp_path)] == [4, 8, 12]
+    assert [p.name for p in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000005", "step-00000008"]
+    assert [line["step"] for line in log(tmp_path)] == [4, 8]
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == [
         *("model_index.json", "scheduler", "text_encoder", "unet"),
     ]
@@ -166,7 +159,7 @@ def test_run_folder_holds_what_it_promises(tiny_config, tmp_path):
 
     (folder,) = {p.parent for p in tmp_path.rglob("events.out.tfevents.*")}
     events = EventAccumulator(str(folder)).Reload()
-    assert [event.step for event in events.Scalars("loss")] == [4, 8, 12]
+    assert [event.step for event in events.Scalars("loss")] == [4, 8]
     assert_close([event.value for event in events.Scalars("lr")], [line["lr"] for line in log(tmp_path)])
 
 
@@ -188,7 +181,7 @@ def test_checkpoints_are_written_and_forgotten(tiny_config, tmp_path):
     tiny_config.train.checkpoint_every, tiny_config.train.keep_checkpoints = 2, 3
     finish(Run(tiny_config, tmp_path))
     kept = [p.name for p in list_checkpoints(tmp_path / "checkpoints")]
-    assert kept == ["step-00000008", "step-00000010", "step-00000012"]
+    assert kept == ["step-00000004", "step-00000006", "step-00000008"]
 
 
 def test_what_a_kill_left_of_old_checkpoints_goes_when_the_run_is_over(tiny_config, tmp_path):
@@ -233,6 +226,7 @@ def test_a_step_that_cannot_be_shared_evenly_is_refused(tiny_config, tmp_path):
 
 
 def test_a_network_that_takes_radicals_learns_them_and_withholds_them_by_default(tiny_config, tmp_path):
+    tiny_config.train.max_steps = 4
     run = Run(told(tiny_config), tmp_path)
     finish(run)
     pipe = load_pipeline(tmp_path / "model")
@@ -262,7 +256,7 @@ def test_a_tower_is_fitted_once_and_goes_with_the_run_and_the_model(tiny_config,
 
 @pytest.mark.parametrize(("width", "taken"), [(8, True), (6, False)])
 def test_a_run_that_starts_from_another_takes_its_tower_where_that_fits(tiny_config, tmp_path, width, taken):
-    tiny_config.text.tower, tiny_config.text.tower_steps = 8, 5
+    tiny_config.text.tower, tiny_config.text.tower_steps, tiny_config.train.max_steps = 8, 5, 1
     first = Run(tiny_config, tmp_path / "first")
     finish(first)
     tiny_config.train.init, tiny_config.text.tower = str(tmp_path / "first"), width

@@ -20,8 +20,8 @@ from training_runs import Run, finish, resumed_exactly
 @pytest.fixture
 def config(tiny_data):
     small = ["model.sample_size=32", "model.low_size=8", "model.crop=16", "model.patch_size=4"]
-    sizes = ["model.block_out_channels=[8, 16]", "model.layers_per_block=1", "train.batch_size=8", "train.max_steps=12"]
-    pace = ["train.preview_every=6", "train.checkpoint_every=5", "train.log_every=1", "train.warmup_steps=2"]
+    sizes = ["model.block_out_channels=[8, 16]", "model.layers_per_block=1", "train.batch_size=8", "train.max_steps=8"]
+    pace = ["train.preview_every=4", "train.checkpoint_every=5", "train.log_every=1", "train.warmup_steps=2"]
     return override(preset("upscale128"), [f"data.path={tiny_data}", *small, *sizes, *pace])
 
 
@@ -57,8 +57,8 @@ def test_a_run_leaves_a_model_previews_and_scores(config, tmp_path):
     network = load_companion(tmp_path, Upscaler)
     assert (network.config.low_size, network.config.crop) == (8, 16)
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
-        "step-00000006.png",
-        "step-00000012.png",
+        "step-00000004.png",
+        "step-00000008.png",
     ]
     scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert [set(line) for line in scores] == [{"step", "error", "bicubic"}] * 2
@@ -68,7 +68,7 @@ def test_a_run_leaves_a_model_previews_and_scores(config, tmp_path):
 
 
 def test_it_learns(config, tmp_path):
-    config.train.max_steps, config.train.preview_every = 150, 1000
+    config.train.max_steps, config.train.preview_every = 75, 1000
     fresh, run = Run(config, tmp_path / "fresh"), Run(config, tmp_path / "run")
     finish(run)
     assert mean_loss(run) < 0.9 * mean_loss(fresh)

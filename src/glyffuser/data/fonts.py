@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ class FontFace:
         return f"{self.family} {self.style}".strip()
 
 
+@cache
 def default_font() -> FontFace:
     """The face "Noto Sans CJK SC" from the pip package noto-cjk-sans-otc, else from Debian's fonts-noto-cjk."""
     spec = find_spec("noto_cjk_sans_otc")  # found, not imported: only its font file is wanted

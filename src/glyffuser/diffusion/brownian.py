@@ -29,6 +29,7 @@ class BrownianPath:
     def __init__(self, shape: tuple[int, ...], low: float, high: float, seeds: list[int]):
         self.shape, self.seeds = shape, seeds
         self.start, self.length = math.log(low), math.log(high) - math.log(low)
+        self._generator = torch.Generator()  # one for all nodes, seeded anew for each
         self._at = lru_cache(4 * len(seeds))(self._value)  # a step begins where the last one ended
 
     def __call__(self, x: Tensor, now: Tensor, then: Tensor) -> Tensor:
@@ -58,8 +59,8 @@ class BrownianPath:
     def _draw(self, seed: int, node: int) -> Tensor:
         """The standard normal numbers of one node of the tree."""
         # The multiplier of Fibonacci hashing keeps the nodes of neighbouring seeds apart.
-        generator = torch.Generator().manual_seed((seed + node * 0x9E3779B97F4A7C15) % 2**63)
-        return torch.randn(self.shape, generator=generator)
+        self._generator.manual_seed((seed + node * 0x9E3779B97F4A7C15) % 2**63)
+        return torch.randn(self.shape, generator=self._generator)
 
 
 def brownian_path(shape: tuple[int, ...], schedule: Schedule, drawn: Tensor) -> BrownianPath:

@@ -123,24 +123,24 @@ class ConditionedNetwork(ModelMixin, ConfigMixin):
         radical, pooled, parts, style = told
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
         mask = None if mask is None else mask.bool()
-        context = states.to(self.dtype)
+        context = states.to(self.dtype)  # the property walks through all modules, so it is read only here
         cond = self._condition(t, context, mask, pooled)
         for embedding, labels in ((self.class_embedding, radical), (self.style_embedding, style)):
             if embedding is not None:
                 cond = cond + embedding(torch.zeros_like(t, dtype=torch.long) if labels is None else labels)
         if parts is not None:
             cond = cond + self._parts(parts, cond)
-        x = F.pixel_unshuffle(sample.to(self.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
+        x = F.pixel_unshuffle(sample.to(context.dtype), self.config.patch_size)  # (B, C p^2, H/p, W/p)
         return x, cond, context, mask
 
     def _condition(self, t: Tensor, context: Tensor, mask: Tensor | None, pooled: Tensor | None) -> Tensor:
         """The conditioning vector (B, cond_dim) without labels: timestep and, where it is told, the text as a whole."""
-        cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(self.dtype))
+        cond = self.time_mlp(timestep_embedding(t, self.config.block_out_channels[0]).to(context.dtype))
         if self.text_mlp is None:
             return cond
         if self.config.pooled_dim and pooled is None:
             raise ValueError("this network takes pooled_projections, one vector per text, from its tower")
-        return cond + self.text_mlp(masked_mean(context, mask) if pooled is None else pooled.to(self.dtype))
+        return cond + self.text_mlp(masked_mean(context, mask) if pooled is None else pooled.to(context.dtype))
 
     def _parts(self, parts: Tensor, cond: Tensor) -> Tensor:
         """What parts (B, parts, 2) add to the conditioning vector, shaped like cond: a mean over the named ones."""

@@ -111,11 +111,11 @@ class Upscaler(ModelMixin, ConfigMixin):
         Returns: NetworkOutput, shape of `sample`.
         """
         t = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
-        width = self.config.block_out_channels[0]
-        cond = self.time_mlp(timestep_embedding(t, width).to(self.dtype))
-        cond = cond + self.noise_mlp(timestep_embedding(LEVELS * low_noise, width).to(self.dtype))
-        large = enlarged(low, self.scale).to(self.dtype)
-        x = F.pixel_unshuffle(torch.cat([sample.to(self.dtype), large], dim=1), self.config.patch_size)
+        width, dtype = self.config.block_out_channels[0], self.dtype
+        cond = self.time_mlp(timestep_embedding(t, width).to(dtype))
+        cond = cond + self.noise_mlp(timestep_embedding(LEVELS * low_noise, width).to(dtype))
+        large = enlarged(low, self.scale).to(dtype)
+        x = F.pixel_unshuffle(torch.cat([sample.to(dtype), large], dim=1), self.config.patch_size)
         if not self.config.norm_groups:  # then nothing below needs another memory order
             x = x.contiguous(memory_format=torch.channels_last)
         x = F.pixel_shuffle(self._body(self.stem(x), cond), self.config.patch_size) + large

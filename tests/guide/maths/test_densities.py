@@ -24,7 +24,7 @@ REACH = 4.0
 def points() -> np.ndarray:
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(6, 2))
-    return centres[rng.integers(6, size=400)] + 0.1 * rng.normal(size=(400, 2))
+    return centres[rng.integers(6, size=150)] + 0.1 * rng.normal(size=(150, 2))
 
 
 def grid(cells: int = CELLS) -> np.ndarray:

@@ -18,6 +18,12 @@ from glyffuser.guide.maths.map_layout import (
 )
 
 
+@pytest.fixture(scope="module")
+def inputs(tiny_data, tmp_path_factory) -> Inputs:
+    """The tiny data set, on the map that UMAP lays out."""
+    return Inputs(tiny_data, cache=tmp_path_factory.mktemp("cache"))
+
+
 def test_components_are_those_of_scikit_learn():
     rows = np.random.default_rng(0).normal(size=(200, 30)) * np.linspace(3, 0.1, 30)
     centred = rows - rows.mean(axis=0)
