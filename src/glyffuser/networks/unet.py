@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.names import TEXT_ROUTES
-from glyffuser.diffusion.conditions import Condition
 from glyffuser.networks.conditioned import ConditionedNetwork, attended_dim
 from glyffuser.networks.detail import DetailHead, check_detail
 from glyffuser.networks.layers import (
@@ -172,15 +171,6 @@ class UNet(ConditionedNetwork):
         for module in self.middle:
             x = module(x, cond, context, mask)
         return [*found, x]
-
-    def features(self, xt: Tensor, t: Tensor, cond: Condition) -> list[Tensor]:
-        """The network's features of noised images xt (B, C, H, W) at timesteps t (B,): at the end of each level, finest
-        first, and in the middle.
-        """
-        told = (cond.states, cond.mask, cond.radical, cond.pooled, cond.parts, cond.style)
-        *found, middle = self.contract(*self.read(xt, t, *told))
-        levels = {x.shape[-1]: x for x in found}  # the last of each size
-        return [*levels.values(), middle]
 
 
 def check_shape(

@@ -1,89 +1,69 @@
 """The adversarial part of distillation: a discriminator, which also sees real glyphs, pulls at what a student draws.
 
 A teacher can only teach what it knows itself; real glyphs have no flaws (Yin et al. 2024, Improved distribution
-matching distillation, section 4.3). Glyphs reach the discriminator noised, through the teacher's features.
+matching distillation, section 4.3). The discriminator begins as the network that looks for flaws for `sample
+--best-of`, which knows broken strokes already (as Sauer et al. 2021, Projected GANs, begin with one that knows
+pictures); the judge that scores has no part in this. Its logit for a glyph is that of the places that look worst.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glyffuser.diffusion.conditions import Condition
-from glyffuser.diffusion.process import Process, noised
-from glyffuser.networks.unet import UNet
+from glyffuser.judge.judges import load_selector
+from glyffuser.judge.plausibility import Plausibility, worst
+from glyffuser.networks.conditioned import grouped
 
-SHIFT = 4  # most pixels by which glyphs of both kinds are shifted, so that they are not learnt by heart
-WIGGLE = 0.1  # deviation of the noise added to features to see how steep the discriminator is, as a multiple of theirs
-STEEP = 1.0  # weight of that steepness in the loss
-LOW = 0.5  # share of all timesteps, from the lowest, at which the ends of leaps are looked at
-FASTER = 10.0  # learning rate of the discriminator, which starts from scratch, as a multiple of the student's
+GRAIN = 0.1  # deviation of the noise on glyphs of both kinds, so that exact grey levels do not tell them apart
+FASTER = 2.0  # learning rate of the discriminator, as a multiple of the student's
 
 
-class Trial(NamedTuple):
-    """The result of showing a discriminator B drawn glyphs: `pull`, the gradient at the student's clean images, shaped
-    like them; `features`, the teacher's features of them, level by level, without a graph.
+class Discriminator(nn.Module):
+    """Logits, positive for drawn glyphs. The means and deviations of its batch norms stay what they were.
+
+    Args:
+        critic: what it begins as.
     """
 
-    pull: Tensor
-    features: list[Tensor]
+    def __init__(self, critic: Plausibility):
+        super().__init__()
+        # Contiguous, as the optimiser's state is on resuming: fused AdamW pairs elements by their place in memory.
+        self.critic = critic.float().to(memory_format=torch.contiguous_format).eval().requires_grad_(True)
+
+    def train(self, mode: bool = True) -> "Discriminator":
+        """Nothing: the two kinds of glyphs would shift the statistics of a batch."""
+        return self
+
+    def forward(self, x0: Tensor) -> Tensor:
+        """Glyphs (B, 1, H, W) in [-1, 1] -> logits (B,)."""
+        return worst(self.critic(x0 + GRAIN * torch.randn_like(x0)))
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Every parameter in exactly one group, by its role: see `grouped`."""
+        return grouped(self, [self.critic.stem[0], self.critic.head])
 
 
-def tried(
-    discriminator: nn.Module,
-    known: UNet,
-    x0: Tensor,
-    noise: Callable[[Tensor], Tensor],
-    then: Tensor,
-    cond: Condition,
-    length: Tensor,
-) -> Trial:
-    """Ask the discriminator if a student's clean images x0 (B, C, H, W) are real, and what would make them more so.
+def build_discriminator() -> Discriminator:
+    """A discriminator that knows what the selector's network knows."""
+    return Discriminator(deepcopy(load_selector().plausibility))
 
-    It sees them as `noise` noises them, to the levels `then` (B,). The loss is softplus(-logit), the non-saturating one
-    (Goodfellow et al. 2014). Over the batch, its gradient is scaled to `length`, a share of that of the teacher's pull,
-    after Esser et al. 2021 (VQGAN, equation 7), who compare gradients at the last layer of a decoder.
+
+def pulled(discriminator: nn.Module, x0: Tensor, length: Tensor) -> Tensor:
+    """What would make a student's clean images x0 (B, C, H, W) pass as real: a gradient of their shape.
+
+    The loss is softplus(logit), the non-saturating one (Goodfellow et al. 2014). Over the batch, its gradient is scaled
+    to `length`, a share of that of the teacher's pull, after Esser et al. 2021 (VQGAN, equation 7), who compare
+    gradients at the last layer of a decoder.
     """
     x0 = x0.detach().requires_grad_()
-    features = seen(known, noise(x0), then, cond)
-    (gradient,) = torch.autograd.grad(F.softplus(-discriminator(features)).mean(), x0)
-    pull = length / gradient.norm().clamp(min=1e-12) * gradient
-    return Trial(pull, [x.detach() for x in features])
+    (gradient,) = torch.autograd.grad(F.softplus(discriminator(x0)).mean(), x0)
+    return length / gradient.norm().clamp(min=1e-12) * gradient
 
 
-def looked_at(n: int, process: Process) -> Tensor:
-    """Noise levels (n,) to look at whole glyphs at, drawn at random: low ones, where flaws can be seen."""
-    schedule = process.schedule
-    return schedule.sigma(LOW * schedule.T * torch.rand(n, dtype=torch.float64))
-
-
-def discriminator_loss(
-    discriminator: nn.Module,
-    known: UNet,
-    trial: Trial,
-    then: Tensor,
-    x0: Tensor,
-    cond: Condition,
-) -> Tensor:
-    """The losses (B,) of the discriminator: logistic, on drawn glyphs and on real ones x0 (B, C, H, W), noised to the
-    levels `then`; and how much the logits of real ones change with a little noise in the features, in place of their
-    gradient (Lin et al. 2025, Diffusion adversarial post-training, "approximated R1").
-    """
-    with torch.no_grad():
-        real = seen(known, noised(x0, torch.randn_like(x0), then, known.process.schedule), then, cond)
-    beside = [x + WIGGLE * x.std() * torch.randn_like(x) for x in real]
-    every = [torch.cat(level) for level in zip(real, beside, trial.features, strict=True)]
-    true, near, false = discriminator(every).chunk(3)  # in one call, since in each call processes wait for each other
-    return (F.softplus(-true) + F.softplus(false) + STEEP * (true - near).square()).mean(dim=1)
-
-
-def seen(known: UNet, xs: Tensor, then: Tensor, cond: Condition) -> list[Tensor]:
-    """A network's features of noised glyphs (B, C, H, W) at noise levels (B,), level by level.
-
-    All glyphs are shifted alike, by up to SHIFT pixels; what leaves on one side comes back on the other.
-    """
-    down, right = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
-    t = known.process.schedule.timestep(then).to(xs)
-    return known.features(xs.roll((down, right), dims=(-2, -1)), t, cond)
+def discriminator_loss(discriminator: nn.Module, drawn: Tensor, real: Tensor) -> Tensor:
+    """The losses (B,) of the discriminator: logistic, on drawn and on real glyphs, both (B, C, H, W)."""
+    # In one call, since in each call processes wait for each other.
+    false, true = discriminator(torch.cat([drawn.detach(), real])).chunk(2)
+    return F.softplus(-false) + F.softplus(true)

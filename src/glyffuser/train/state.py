@@ -14,7 +14,7 @@ from torch import nn
 from glyffuser.base.errors import UserError
 from glyffuser.config import named_model
 from glyffuser.networks.conditioned import ConditionedNetwork
-from glyffuser.networks.discriminator import build_discriminator
+from glyffuser.train.adversarial import build_discriminator
 from glyffuser.train.checkpoint import (
     Auxiliary,
     list_checkpoints,
@@ -71,7 +71,7 @@ class State:
             if d.method == "moments":  # it begins as the teacher, whatever the student begins as
                 networks["auxiliary"] = deepcopy(parts.teacher.network).requires_grad_(True).train()
             if d.adversarial:
-                networks["discriminator"] = build_discriminator(parts.teacher.network).to(parts.device)
+                networks["discriminator"] = build_discriminator().to(parts.device)
             state.beside = {name: Auxiliary(each, build_optimizer(each, c)) for name, each in networks.items()}
         if checkpoints:
             state.data = parts.batches.digest

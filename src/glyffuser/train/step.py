@@ -9,16 +9,14 @@ and those of one process but for rounding and what docs/SCALING.md names.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from glyffuser.diffusion.conditions import Condition
-from glyffuser.diffusion.process import noised, renoised
+from glyffuser.diffusion.process import noised
 from glyffuser.networks.autoencoder import Autoencoder, autoencoder_loss
 from glyffuser.networks.conditioned import arguments
-from glyffuser.train.adversarial import FASTER, Trial, discriminator_loss, looked_at, tried
+from glyffuser.train.adversarial import FASTER, discriminator_loss, pulled
 from glyffuser.train.align import Reference, preference
 from glyffuser.train.batches import Batch
 from glyffuser.train.distil import Teacher, guidance_loss, leaps, moments
@@ -171,17 +169,13 @@ class FewStepper(Stepper):
         """The mean losses of the student and, by name, of the networks beside it."""
         raise NotImplementedError
 
-    def trial(
-        self, x0: Tensor, noise: Callable[[Tensor], Tensor], then: Tensor, cond: Condition, pull: Tensor
-    ) -> Trial:
-        """What the discriminator makes of the student's clean images; see `tried`. `pull` is the teacher's."""
+    def watched(self, x0: Tensor, pull: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """The discriminator's pull at a student's clean images x0, in proportion to the teacher's `pull`, all (B, C, H,
+        W); and its own mean loss, on these and on as many real glyphs.
+        """
         bare = self.state.beside["discriminator"].network  # not wrapped: no process waits for its gradient
-        length = self.parts.config.distil.adversarial * pull.norm()
-        return tried(bare, self.teacher.network, x0, noise, then, cond, length)
-
-    def judging(self, trial: Trial, then: Tensor, x0: Tensor, cond: Condition) -> Tensor:
-        """The mean loss of the discriminator; x0 are real glyphs."""
-        return discriminator_loss(self.beside["discriminator"][0], self.teacher.network, trial, then, x0, cond).mean()
+        further = pulled(bare, x0, self.parts.config.distil.adversarial * pull.norm())
+        return further, discriminator_loss(self.beside["discriminator"][0], x0, real).mean()
 
 
 class ConsistencyStepper(FewStepper):
@@ -199,12 +193,9 @@ class ConsistencyStepper(FewStepper):
             value = made.losses().mean()
             if not c.adversarial:
                 return {"student": value}
-            then, cond = looked_at(len(made.rows), process), cond[made.rows]
-            noise = partial(noised, eps=torch.randn_like(made.ends), sigma=then, schedule=process.schedule)
-            trial = self.trial(made.x0, noise, then, cond, made.pull())
-            judging = self.judging(trial, then, batch.x0[made.rows], cond)
-        further = ((made.x0 - made.x0.detach()) * trial.pull).flatten(1).sum(dim=1)
-        return {"student": value + further.mean(), "discriminator": judging}
+            further, judging = self.watched(made.x0, made.pull(), batch.x0[made.rows])
+        added = ((made.x0 - made.x0.detach()) * further).flatten(1).sum(dim=1).mean()  # zero, with that gradient
+        return {"student": value + added, "discriminator": judging}
 
 
 class MomentStepper(FewStepper):
@@ -222,12 +213,9 @@ class MomentStepper(FewStepper):
             made = moments(self.network, self.beside["auxiliary"][0], self.teacher, *told)
             if not c.distil.adversarial:
                 return {"student": made.student().mean(), "auxiliary": made.watching.mean()}
-            fresh = torch.randn_like(xt)
-            noise = partial(renoised, xt=xt, sigma=sigma, then=made.then, noise=fresh, schedule=process.schedule)
-            trial = self.trial(made.x0, noise, made.then, cond, made.pull)
-            judging = self.judging(trial, made.then, batch.x0, cond)
+            further, judging = self.watched(made.x0, made.pull, batch.x0)
         return {
-            "student": made.student(trial.pull).mean(),
+            "student": made.student(further).mean(),
             "auxiliary": made.watching.mean(),
             "discriminator": judging,
         }
