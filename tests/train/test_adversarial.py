@@ -50,7 +50,7 @@ def test_its_loss_is_logistic_and_moves_the_discriminator_alone():
     assert judge.weight.grad is not None
 
 
-def test_it_begins_as_the_selectors_network_and_leaves_that_as_it_is(discriminator):
+def test_it_begins_as_the_selectors_network(discriminator):
     critic = load_selector().plausibility
     x0 = torch.rand(2, 1, 128, 128) * 2 - 1
     torch.manual_seed(0)
@@ -58,7 +58,6 @@ def test_it_begins_as_the_selectors_network_and_leaves_that_as_it_is(discriminat
     torch.manual_seed(0)
     assert_close(discriminator(x0), worst(critic(grainy)), rtol=1e-4, atol=1e-4)
     assert all(parameter.requires_grad for parameter in discriminator.parameters())
-    assert discriminator.critic is not critic
 
 
 def test_it_keeps_its_statistics_while_it_is_trained(discriminator):
@@ -84,6 +83,6 @@ def test_a_discriminator_learns_what_is_real_and_pulls_towards_it(discriminator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.7  # 2 log 2 = 1.39 where nothing can be told apart
+    assert loss.item() < 0.1  # 2 log 2 = 1.39 where nothing can be told apart
     nearer = grey - 0.5 * pulled(discriminator, grey, torch.tensor(10.0))  # down the gradient
     assert discriminator(nearer).mean() < discriminator(grey).mean()

@@ -6,8 +6,6 @@ matching distillation, section 4.3). The discriminator begins as the network tha
 pictures); the judge that scores has no part in this. Its logit for a glyph is that of the places that look worst.
 """
 
-from copy import deepcopy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,7 +45,7 @@ class Discriminator(nn.Module):
 
 def build_discriminator() -> Discriminator:
     """A discriminator that knows what the selector's network knows."""
-    return Discriminator(deepcopy(load_selector().plausibility))
+    return Discriminator(load_selector().plausibility)
 
 
 def pulled(discriminator: nn.Module, x0: Tensor, length: Tensor) -> Tensor:

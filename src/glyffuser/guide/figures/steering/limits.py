@@ -79,7 +79,7 @@ def limits(inputs: Inputs) -> Still:
         before = sum(earlier.steps for earlier in asked[:number])
 
         def tick(done: int, of: int, before: int = before, way: Way = way) -> None:
-            inputs.tick(round(1000 * (before + way.steps * done / of)), 1000 * total)
+            inputs.progress((before + way.steps * done / of) / total)
 
         texts = [text for text in way.texts for _ in range(EACH)]
         images = draw(inputs.pipe, texts, Request(steps=way.steps, seed=inputs.seed), tick=tick)
