@@ -54,6 +54,15 @@ def test_every_caption_of_a_glyph_is_drawn_equally_often():
     np.testing.assert_allclose(counts, 1000, atol=4 * (3000 * 2 / 9) ** 0.5)  # four standard deviations
 
 
+def test_a_glyph_without_a_definition_is_described_whatever_kind_is_drawn_or_has_no_caption():
+    described, riddles = [["water at the left: river"], ["fish above"], []], [["it flows"], [], ["it burns"]]
+    captions = build_captions(["river", "", ""], [["river"], [], []], [described, riddles])
+    assert [captions_of(captions, kind, 1) for kind in range(5)] == [["fish above"]] * 5
+    assert [captions_of(captions, kind, 2) for kind in range(5)] == [[""]] * 4 + [["it burns"]]
+    assert captions_of(captions, 0, 0) == ["river"]
+    assert captions_of(build_captions(["river", ""], [["river"], []]), 0, 1) == [""]
+
+
 @pytest.mark.parametrize(("weights", "drop"), [((0.3, 0.5, 0.2), 0.1), ((3, 5, 2), 0.0), ((1, 0, 0), 0.5)])
 def test_kinds_and_drops_are_as_frequent_as_asked(weights, drop):
     # One glyph whose whole definition, single sense and mixtures are all different texts.

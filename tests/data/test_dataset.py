@@ -14,7 +14,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.commands.cli import main
 from glyffuser.data.dataset import BuildReport, build_dataset, load_dataset, read_info, split_of
 from glyffuser.data.fonts import FontFace, Rasteriser, load_font
-from glyffuser.data.pictures import read_pictures
+from glyffuser.data.pictures import open_dataset, read_pictures
 from glyffuser.data.unihan import Entry, Unihan
 
 SIZE = 32
@@ -38,13 +38,14 @@ TOY = Unihan(
         0x4E07: Entry("ten thousand", 1, 3),  # only in the second font
         0x4E08: Entry("blank", 1, 3),  # a glyph without ink
     },
+    {0x4E05: Entry("", 1, 2), 0x4E06: Entry("", 1, 2)},  # only the first is in a font
 )
 BOX = (100, 300, 900, 400)
 
 
 @pytest.fixture
 def toy_faces(toy_font: Callable[..., Path]) -> list[FontFace]:
-    first = {"一": BOX, "丁": BOX, "丂": BOX, "丈": None, "三": (100, 0, 900, 700)}
+    first = {"一": BOX, "丁": BOX, "丂": BOX, "丅": BOX, "丈": None, "三": (100, 0, 900, 700)}
     second = {"一": BOX, "万": BOX, "三": BOX}
     return [load_font(toy_font(first, "Toy A", "a.ttf")), load_font(toy_font(second, "Toy B", "b.ttf"))]
 
@@ -72,6 +73,21 @@ def test_several_fonts_give_several_rows_and_all_skips_are_counted(toy_faces: li
     assert not np.array_equal(data.images[3], data.images[4])
     assert calls[-1] == (10, 10)  # five characters with a definition and a radical, in two fonts
     assert calls == sorted(calls)
+
+
+@pytest.mark.parametrize("shards", [0, 1])
+def test_characters_without_a_definition_are_drawn_if_wanted_and_only_training_sees_them(
+    toy_faces: list[FontFace], tmp_path: Path, shards: int
+) -> None:
+    out = tmp_path / "toy.parquet"
+    report = build_dataset(toy_faces[:1], TOY, out, size=SIZE, shards=shards, undefined=True)
+    assert (report.rows, report.senses) == (4, 4)  # one, a, an, three
+    assert report.skipped == {"empty definition": 0, "no radical": 1, "not in font": 3, "blank": 1}
+    assert load_dataset(out).chars == ["一", "三"]
+    seen = open_dataset(out, "train")
+    meant = dict(zip(seen.chars, zip(seen.definitions, seen.senses, strict=True), strict=True))
+    assert meant.keys() == {"一", "丁", "丅", "三"}  # 丁 has a definition, but nothing that English could say
+    assert meant["丁"] == meant["丅"] == ("", [])
 
 
 def test_real_build(built: BuildReport, unihan: Unihan) -> None:

@@ -165,7 +165,7 @@ SOURCES = unihan_file(
     "kRSUnicode kTotalStrokes", "U+4E00|kRSUnicode|120''.5 9.3\nU+4E00|kTotalStrokes|11 12\nU+4E01|kRSUnicode|1.1"
 )
 VARIANTS = unihan_file("kVariant", "U+4E00|kDefinition|not of this file", end="cut")
-EXPECTED = Unihan("15.1.0", {0x4E00: Entry("one; a", 120, 11), 0x2A700: Entry("x", 0, 0)})
+EXPECTED = Unihan("15.1.0", {0x4E00: Entry("one; a", 120, 11), 0x2A700: Entry("x", 0, 0)}, {0x4E01: Entry("", 1, 0)})
 OPENERS = {"": lambda data: data, ".bz2": bz2.compress, ".gz": gzip.compress}
 
 

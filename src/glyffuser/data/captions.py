@@ -63,6 +63,7 @@ def build_captions(
 
     `further`: further kinds, each with a list of texts for every glyph; a glyph without any keeps its definition. Their
     texts are numbered after all others, kind after kind, so that a further kind leaves the numbers before it alone.
+    A glyph without a definition has the texts of the first further kind in its place, or the empty caption.
     """
     rng = np.random.default_rng(seed)
     number: dict[str, int] = {"": 0}
@@ -80,6 +81,9 @@ def build_captions(
     for kind, told in enumerate(further, start=3):
         for texts, (whole,) in zip(told, kinds[0], strict=True):
             kinds[kind].append([note(text) for text in texts] or [whole])
+    for glyph in (i for i, definition in enumerate(definitions) if further and not definition):
+        for listed in kinds:
+            listed[glyph] = kinds[3][glyph] if listed[glyph] == [0] else listed[glyph]
     choices = [np.array([c for glyph in kind for c in glyph], dtype=np.int64) for kind in kinds]
     starts = [np.cumsum([0] + [len(glyph) for glyph in kind]) for kind in kinds]
     return Captions(list(number), choices, starts)

@@ -34,7 +34,7 @@ from glyffuser.data.schema import (
 )
 from glyffuser.data.shards import ShardWriter, check_replaceable, open_shards, write_manifest
 from glyffuser.data.styles import style_of
-from glyffuser.data.unihan import Unihan, clean_definition, split_senses
+from glyffuser.data.unihan import Entry, Unihan, clean_definition, split_senses
 
 TEST_PER_MILLE = 20
 ORDER = 0  # the seed of the order of rows in shards
@@ -123,13 +123,15 @@ def build_dataset(
     progress: Callable[[int, int], None] | None = None,
     codepoints: Iterable[int] | None = None,
     shards: int = 0,
+    undefined: bool = False,
 ) -> BuildReport:
     """Draw, with every font, every character that has a definition; write one Parquet file, ordered by code point.
 
     `size` is the side of the pictures in pixels, 16..1024; `progress(done, total)` counts (character, font) pairs;
     `codepoints` limits the build to some characters. The same input gives the same bytes on the same machine.
     With `shards` above 0, write a folder with that many files for training and one for testing instead
-    (data/shards.py), in little memory however many glyphs there are.
+    (data/shards.py), in little memory however many glyphs there are. With `undefined`, also draw the characters
+    without a definition, from which a network can still learn form.
     Raises UserError if the size, the fonts or the output cannot be used, or if no glyph is left.
     """
     start, out = time.perf_counter(), Path(out)
@@ -140,8 +142,9 @@ def build_dataset(
     if not fonts or len(set(names)) < len(names):
         raise UserError(f"no font, or two with the same name ({', '.join(names)}); give every --font once")
     tally = Tally()
-    chosen = sorted(unihan.entries if codepoints is None else unihan.entries.keys() & set(codepoints))
-    meanings = list(_meanings(unihan, chosen, tally))
+    entries = unihan.entries | unihan.undefined if undefined else unihan.entries
+    chosen = sorted(entries if codepoints is None else entries.keys() & set(codepoints))
+    meanings = list(_meanings(entries, chosen, undefined, tally))
     shared = {
         "schema_version": SCHEMA_VERSION,
         "fonts": names,
@@ -185,13 +188,13 @@ def _write_shards(drawing: Drawing, out: Path, shared: dict[str, Any], shards: i
     return facts
 
 
-def _meanings(unihan: Unihan, codepoints: list[int], tally: Tally) -> Iterator[Row]:
+def _meanings(entries: dict[int, Entry], codepoints: list[int], undefined: bool, tally: Tally) -> Iterator[Row]:
     """What rows say of characters, whatever the font; counts those that cannot be in a data set."""
     for codepoint in codepoints:
-        entry = unihan.entries[codepoint]
+        entry = entries[codepoint]
         definition = clean_definition(entry.definition_raw)
-        if not definition or not entry.radical:
-            tally.skipped["no radical" if definition else "empty definition"] += 1
+        if not (definition or undefined) or not entry.radical:
+            tally.skipped["no radical" if definition or undefined else "empty definition"] += 1
             continue
         yield {
             "codepoint": codepoint,
@@ -232,14 +235,16 @@ def opened(path: str | Path, split: Split | None) -> tuple[dict[str, Any], list[
     return info, files
 
 
-def load_dataset(path: str | Path, split: Split | None = None) -> GlyphData:
+def load_dataset(path: str | Path, split: Split | None = None, undefined: bool = False) -> GlyphData:
     """Read the data set, or one split of it, into memory, by code point and font: 16 kB per glyph at 128 pixels.
 
+    Characters without a definition, if it holds any, are left out unless `undefined`: nothing can be asked of them.
     Raises UserError as `read_info` does, and if the split does not exist or has no glyph, or a picture is damaged.
     """
     info, files = opened(path, split)
     columns = _read(files)
-    kept = [row for row, name in enumerate(columns["split"]) if split in (name, None)]
+    meant = [undefined or definition != "" for definition in columns["definition"]]
+    kept = [row for row, name in enumerate(columns["split"]) if split in (name, None) and meant[row]]
     if Path(path).is_dir():  # shards have their own order
         place = {font: number for number, font in enumerate(info["fonts"])}
         kept.sort(key=lambda row: (columns["codepoint"][row], place.get(columns["font"][row], len(place))))

@@ -97,9 +97,9 @@ def open_dataset(path: str | Path, split: Split) -> GlyphData | GlyphStream:
     """A split of a data set, to learn from: of one file, in memory; of shards, in as little memory as possible.
 
     Everything but the pictures is in memory in either case; for shards it takes some fifty bytes per glyph, and texts
-    once for each character. Raises UserError as `load_dataset` does.
+    once for each character. Characters without a definition are included. Raises UserError as `load_dataset` does.
     """
-    return open_stream(path, split) if Path(path).is_dir() else load_dataset(path, split)
+    return open_stream(path, split) if Path(path).is_dir() else load_dataset(path, split, undefined=True)
 
 
 def open_stream(path: str | Path, split: Split, held: int = WINDOW) -> GlyphStream:

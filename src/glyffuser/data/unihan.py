@@ -37,10 +37,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Unihan:
-    """The Unicode version of the files, and an entry for every code point that has a kDefinition."""
+    """The Unicode version of the files, an entry for every code point that has a kDefinition, and one for every other
+    that has a radical, whose definition is empty.
+    """
 
     version: str
     entries: dict[int, Entry]
+    undefined: dict[int, Entry]
 
 
 def read_unihan(source: str | Path | None = None) -> Unihan:
@@ -69,13 +72,15 @@ def read_unihan(source: str | Path | None = None) -> Unihan:
             )
     entries = {
         codepoint: Entry(
-            raw.decode("utf-8", "replace").strip(),
+            values["kDefinition"].get(codepoint, b"").decode("utf-8", "replace").strip(),
             _first_number(values["kRSUnicode"].get(codepoint, b""), RADICALS),
             _first_number(values["kTotalStrokes"].get(codepoint, b""), STROKES),
         )
-        for codepoint, raw in sorted(values["kDefinition"].items())
+        for codepoint in sorted(values["kDefinition"].keys() | values["kRSUnicode"].keys())
     }
-    return Unihan(version or "unknown", entries)
+    defined = {codepoint: entry for codepoint, entry in entries.items() if codepoint in values["kDefinition"]}
+    undefined = {codepoint: entry for codepoint, entry in entries.items() if codepoint not in defined}
+    return Unihan(version or "unknown", defined, undefined)
 
 
 def _default_source() -> Path:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs, broadcast
@@ -272,12 +273,15 @@ def _read_texts(
         texts = encode_cached(encoder, captions.texts, cache, lambda done, _: report(done, encoding + fitting))
     texts = texts.to(device)
     if fitted:
+        # Glyphs without a definition have descriptions of their parts, which are no meanings to learn to read.
+        defined = np.flatnonzero([bool(definition) for definition in characters.definitions])
+        known = characters.facts(defined)
         tower = train_tower(
-            captions,
+            captions.shared(defined),
             texts,
-            characters.chars,
-            characters.radicals,
-            characters.strokes,
+            known.chars,
+            known.radicals,
+            known.strokes,
             t.tower,
             encoder.fingerprint(),
             config.data.kinds,

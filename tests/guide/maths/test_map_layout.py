@@ -32,7 +32,9 @@ def test_components_are_those_of_scikit_learn():
     np.testing.assert_allclose(np.abs((ours * theirs).sum(axis=0)), 1, atol=1e-5)
 
 
-def test_neighbours_are_those_of_scikit_learn():
+@pytest.mark.parametrize("cells", [2**26, 7_000, 1])  # all at once, 23 queries at a time, one
+def test_neighbours_are_those_of_scikit_learn(monkeypatch, cells):
+    monkeypatch.setattr("glyffuser.guide.maths.map_layout.CELLS", cells)
     rows = np.random.default_rng(1).normal(size=(300, 8)).astype(np.float32)
     number, distance = nearest_rows(rows, rows, 7)
     far, near = NearestNeighbors(n_neighbors=7, algorithm="brute").fit(rows).kneighbors(rows)

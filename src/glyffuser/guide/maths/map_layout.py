@@ -28,7 +28,8 @@ SIDE = 32  # pixels
 COMPONENTS = 50
 NEIGHBOURS = 15
 MIN_DIST = 0.1  # UMAP's: how tightly it may pack points
-BLOCK = 2048  # rows of the distance table at a time
+BLOCK = 2048  # pictures or rows of the distance table at a time, at most
+CELLS = 2**26  # of that table at a time, at most: 256 MiB, however many glyphs there are
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,9 @@ def compute(images: np.ndarray, codepoints: np.ndarray, seed: int = 0) -> Atlas:
     umap = _umap()
     pictures = shrink(images)
     mean = pictures.mean(axis=0)
-    components = principal_components(pictures - mean, COMPONENTS)
-    features = (pictures - mean) @ components
+    pictures -= mean
+    components = principal_components(pictures, COMPONENTS)
+    features = pictures @ components
     k = min(NEIGHBOURS, len(features) - 1)
     # Exact neighbours by matrix products take seconds; UMAP's own approximate search would first have to be compiled.
     knn = nearest_rows(features, features, k)
@@ -153,15 +155,16 @@ def nearest_rows(queries: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndar
     number = np.empty((len(queries), k), np.int64)
     distance = np.empty((len(queries), k), np.float32)
     squares = (rows**2).sum(axis=1)
-    for first in range(0, len(queries), BLOCK):
-        block = queries[first : first + BLOCK]
-        table = (block**2).sum(axis=1)[:, None] + squares - 2 * block @ rows.T  # (BLOCK, N)
+    size = max(1, min(BLOCK, CELLS // len(rows)))
+    for first in range(0, len(queries), size):
+        block = queries[first : first + size]
+        table = (block**2).sum(axis=1)[:, None] + squares - 2 * block @ rows.T  # (size, N)
         chosen = np.argpartition(table, k - 1, axis=1)[:, :k]
         # Differences in the table cancel for near rows: measure the few that are left directly.
         exact = np.sqrt(((block[:, None] - rows[chosen]) ** 2).sum(axis=2))
         order = exact.argsort(axis=1, kind="stable")
-        number[first : first + BLOCK] = np.take_along_axis(chosen, order, axis=1)
-        distance[first : first + BLOCK] = np.take_along_axis(exact, order, axis=1)
+        number[first : first + size] = np.take_along_axis(chosen, order, axis=1)
+        distance[first : first + size] = np.take_along_axis(exact, order, axis=1)
     return number, distance
 
 
