@@ -19,7 +19,7 @@ def config(tiny_config, tmp_path):
 
 
 def test_they_are_drawn_with_descriptions_of_their_parts_and_the_tower_does_not_learn_from_them(config, monkeypatch):
-    seen = {}
+    seen: dict[str, tuple[str, int]] = {}
 
     def spy(captions, texts, chars, radicals, *rest):
         told = [
