@@ -123,6 +123,10 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
         ["cannot load the text encoder 'nowhere/nothing'"],
     ),
     "no scheduler": (lambda f: shutil.rmtree(f / "scheduler"), ["cannot load the model in "]),
+    "a scheduler that names a hub's": (
+        lambda f: (f / "scheduler" / "scheduler_config.json").write_text('"gold"'),
+        ["scheduler_config.json holds no table of settings"],
+    ),
 }
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from diffusers import SchedulerMixin
 from diffusers.utils.logging import disable_progress_bar
 
 from glyffuser.base.errors import UserError, in_one_line
@@ -37,6 +38,7 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
         if name != GlyffuserPipeline.__name__:
             raise UserError(f"{folder} holds a {name}, not a {GlyffuserPipeline.__name__}")
         _check_parts(index, facts)
+        _check_scheduler(folder / "scheduler" / SchedulerMixin.config_name)
         check_weights(folder / "unet", saved_class(folder / "unet"))
         for part, network in OPTIONAL.items():
             if (folder / part).is_dir():
@@ -50,6 +52,12 @@ def load_pipeline(folder: str | Path = BUNDLED) -> GlyffuserPipeline:
         raise
     except BROKEN as error:
         raise UserError(f"cannot load the model in {folder}: {in_one_line(error)}; export or copy it again") from error
+
+
+def _check_scheduler(path: Path) -> None:
+    """UserError if a scheduler's settings are no table: diffusers would take a text for a hub's id, and ask the hub."""
+    if path.is_file() and not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+        raise UserError(f"{path} holds no table of settings; export or copy the model again")
 
 
 def _check_usual(folder: Path, pipe: GlyffuserPipeline) -> None:
