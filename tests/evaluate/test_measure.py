@@ -12,6 +12,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.noise import seeded
 from glyffuser.base.weights import weights_hash
 from glyffuser.config import GUIDANCE
+from glyffuser.evaluate import measure
 from glyffuser.evaluate.artist import Artist, EvaluationSettings, work
 from glyffuser.evaluate.measure import Measures, best_of, distribution, evaluate, novelty
 from glyffuser.evaluate.report import lines, render, table, write_report
@@ -19,7 +20,7 @@ from glyffuser.generate.draw import quiet
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.judges import Judged, Judges
 from glyffuser.judge.novelty import EXISTS, Match, build_ideographs
-from glyffuser.judge.prompts import OTHER_PARAPHRASES, PARAPHRASES, PROMPTS
+from glyffuser.judge.prompts import PROMPTS
 
 SMALL = EvaluationSettings(
     per_prompt=2,
@@ -30,8 +31,15 @@ SMALL = EvaluationSettings(
     definitions=60,
     steps=2,  # the first step is not guided
     curve_steps=(1, 2),
-    curve_guidance=(1.0, GUIDANCE, 4.0),
+    curve_guidance=(1.0, GUIDANCE),
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_paraphrases():
+    with pytest.MonkeyPatch.context() as patch:
+        ask_few_paraphrases(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +87,7 @@ def test_another_seed_draws_other_glyphs(pipe):
     assert (first != other).any()
 
 
-def test_a_model_that_takes_a_radical_is_asked_with_and_without(make_pipe, measures, splits, monkeypatch):
-    ask_few_paraphrases(monkeypatch)
+def test_a_model_that_takes_a_radical_is_asked_with_and_without(make_pipe, measures, splits):
     pipe, done = make_pipe(num_class_embeds=215), []
     pipe.unet.class_embedding.weight.data.zero_()  # it ignores the radical, so both ways must give the same glyphs
     settings = replace(SMALL, curve_steps=(), curve_guidance=())
@@ -102,15 +109,15 @@ def test_counts_and_hashes_stand_beside_the_numbers(evaluation, measures):
     assert (numbers["distribution"]["n"], numbers["distribution"]["n_real"]) == (60, 64)
     assert numbers["meaning"]["glyphs"] == 160
     assert {g["of"] for g in numbers["meaning"]["gold"].values()} == {16}
-    assert numbers["meaning"]["paraphrases"]["glyphs"] == len(PARAPHRASES)
-    assert numbers["meaning"]["others"]["glyphs"] == len(OTHER_PARAPHRASES)
+    assert numbers["meaning"]["paraphrases"]["glyphs"] == len(measure.PARAPHRASES)
+    assert numbers["meaning"]["others"]["glyphs"] == len(measure.OTHER_PARAPHRASES)
     assert numbers["meaning"]["told"] is None  # the model takes none
     assert numbers["facts"]["contrastive"] == weights_hash(measures.contrastive)
     assert all(1 <= numbers["meaning"]["ranks"][key]["mean"] <= 80 for key in ("generated", "real"))
     assert "mean rank of the own prompt among the 80 prompts, contrastive model" in {row[0] for row in table(numbers)}
     assert (numbers["novelty"]["font"], numbers["novelty"]["ideographs"]) == ("Three Regular", 3)
     assert [p["steps"] for p in numbers["curves"]["steps"]] == [1, 2]
-    assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, GUIDANCE, 4.0]
+    assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, GUIDANCE]
 
 
 def test_the_usual_settings_are_one_point_of_both_curves(evaluation):
@@ -127,7 +134,7 @@ def test_the_report_is_complete_and_asks_nothing_of_the_network(evaluation, tmp_
     assert data.read_text().startswith("{")
     html = page.read_text()
     assert "http" not in html
-    assert html.count("data:image/png;base64,") > len(PROMPTS) + len(PARAPHRASES) + len(OTHER_PARAPHRASES)
+    assert html.count("data:image/png;base64,") > len([*PROMPTS, *measure.PARAPHRASES, *measure.OTHER_PARAPHRASES])
     for what, _, _ in table(evaluation.numbers):
         assert what in html.replace("&#34;", '"')
     assert "FID" not in "\n".join(lines(evaluation.numbers))
