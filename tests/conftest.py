@@ -135,9 +135,9 @@ def make_config(data: Path, encoder: Path) -> Config:
             f"text.encoder={encoder}",
             f"model.sample_size={SIZE}",
             "model.patch_size=4",
-            "model.block_out_channels=[8, 16]",
+            "model.block_out_channels=[8]",
             "model.layers_per_block=1",
-            "model.attention_levels=[false,false]",  # the middle attends in any case
+            "model.attention_levels=[false]",  # the middle attends in any case
             "model.attention_head_dim=8",
             "model.dropout=0.1",
             "train.batch_size=8",
@@ -229,7 +229,7 @@ def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..
         torch.manual_seed(0)
         shift = 3.0 if schedule == "flow" else 1.0
         process = Process(Schedule(schedule, shift=shift), predictions[schedule])
-        quick = {"attention_levels": (False, False)}  # the middle attends in any case
+        quick = {"block_out_channels": (8,), "attention_levels": (False,)}  # the middle attends in any case
         unet = small_unet(process, **quick | settings).eval()
         for parameter in unet.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)

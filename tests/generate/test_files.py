@@ -12,7 +12,6 @@ from PIL import Image
 from glyffuser.base.errors import UserError
 from glyffuser.config import GUIDANCE, SAMPLER
 from glyffuser.generate.files import read_record, sample_to_folder, slug_of, stems
-from glyffuser.generate.load import load_pipeline
 from glyffuser.generate.request import Request, Usual
 from glyffuser.judge.novelty import EXISTS, Match
 
@@ -20,8 +19,8 @@ FEW = Request(n=3, steps=2)
 
 
 @pytest.fixture(scope="module")
-def pipe(tiny_model):
-    return load_pipeline(tiny_model)
+def pipe(make_pipe):
+    return make_pipe()
 
 
 def test_files_are_those_of_the_contract(pipe, tmp_path):

@@ -22,7 +22,7 @@ MakePipe = Callable[..., GlyffuserPipeline]
 @pytest.fixture(scope="module")
 def saved(make_pipe: MakePipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saved") / "model"
-    pipe = make_pipe(pooled_dim=8)
+    pipe = make_pipe(pooled_dim=8, block_out_channels=(8, 16), attention_levels=(False, False))
     pipe.register_modules(tower=TextTower(16, 8, components="金"))
     pipe.save_pretrained(folder)
     return folder
@@ -150,7 +150,7 @@ def test_a_model_folder_that_is_not_whole_is_named_in_one_line(saved, tmp_path, 
     ],
 )
 def test_a_tower_fits_between_encoder_and_network(make_pipe, tmp_path, dim, width, words):
-    pipe = make_pipe(pooled_dim=8)
+    pipe = make_pipe(pooled_dim=8, block_out_channels=(8, 16), attention_levels=(False, False))
     pipe.register_modules(tower=TextTower(16, 8, components="金"))
     pipe.save_pretrained(tmp_path / "good")
     assert load_pipeline(tmp_path / "good").tower.config.width == 8

@@ -256,7 +256,8 @@ def test_styles_and_parts_keep_their_rows_whatever_their_numbers(tmp_path, make_
     pipe = make_pipe(styles=("sans", "serif"), components="氵金")
     pipe.save_pretrained(tmp_path)
     named = {"styles": ("kai", "sans"), "components": "金火氵"}  # as many styles, not the same
-    network = small_unet(pipe.unet.process, attention_levels=pipe.unet.config.attention_levels, **named)
+    sizes = {name: pipe.unet.config[name] for name in ("block_out_channels", "attention_levels")}
+    network = small_unet(pipe.unet.process, **sizes, **named)
     with pytest.warns(UserWarning, match="start anew") as told:
         start_from(network, tmp_path)
     assert [str(warning.message) for warning in told] == [

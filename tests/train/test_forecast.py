@@ -48,9 +48,9 @@ def test_what_a_forward_pass_keeps():
     [("adamw", 2), ("muon", 1)],  # moments of the weight matrices, which are nearly all weights
 )
 def test_memory_is_that_of_weights_averages_and_moments(tiny_config, tmp_path, optimizer, moments):
-    override(
-        tiny_config, [f"train.optimizer={optimizer}", "train.mixed_precision=no", "data.drop=1.0"]
-    )  # captions of one length
+    wide = ["model.block_out_channels=[8,16]", "model.attention_levels=[false,false]"]
+    one_length = ["data.drop=1.0"]  # of all captions
+    override(tiny_config, [f"train.optimizer={optimizer}", "train.mixed_precision=no", *wide, *one_length])
     small, large = (
         forecast(run.parts, run.state)
         for run in (Run(override(tiny_config, [f"train.batch_size={n}"]), tmp_path) for n in (8, 16))

@@ -282,7 +282,7 @@ def test_a_run_can_start_from_the_weights_of_another(tiny_config, tiny_model, tm
         torch.equal(a, b) for a, b in zip(run.state.ema.shadow_params, run.state.network.parameters(), strict=True)
     )
     other = deepcopy(config)
-    other.model.block_out_channels, other.model.attention_head_dim = (24, 40), 8
+    other.model.block_out_channels, other.model.attention_head_dim = (24,), 8
     other.model.num_class_embeds = 0
     other.model.patch_size = 8
     with pytest.raises(UserError, match="weights fit those"):

@@ -210,7 +210,7 @@ def test_a_folder_holds_one_run(tiny_config, tmp_path, section, field, value):
         ("train", "batch_size", 65, ["64 training glyphs", "less than one batch"]),
         ("data", "path", "nowhere.parquet", ["nowhere.parquet does not exist", "glyffuser dataset build"]),
         ("text", "encoder", "nowhere/nothing", ["cannot load the text encoder 'nowhere/nothing'"]),
-        ("model", "attention_levels", (True,), ["model.attention_levels"]),
+        ("model", "attention_levels", (True, False), ["model.attention_levels"]),
         ("train", "mixed_precision", "fp16", ["fp16 needs a GPU", "bf16"]),
     ],
 )
