@@ -14,6 +14,12 @@ def run(*argv) -> int:
     return main([str(a) for a in argv])
 
 
+@pytest.fixture
+def flat(monkeypatch):
+    """Maps are laid out at no cost; tests/guide/maths/test_map_layout.py tests the layout."""
+    monkeypatch.setattr(map_layout, "compute", lambda images, codepoints, seed: flat_atlas(images, codepoints))
+
+
 def test_figures_without_names_lists_them(capsys):
     assert run("figures") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -22,7 +28,7 @@ def test_figures_without_names_lists_them(capsys):
 
 
 @pytest.mark.slow
-def test_figures_are_drawn_as_files(tiny_data, tiny_model, tmp_path, capsys):
+def test_figures_are_drawn_as_files(tiny_data, tiny_model, flat, tmp_path, capsys):
     out = tmp_path / "figures"
     settings = ("--data", tiny_data, "--model", tiny_model, "--quick", "--out", out, "--json")
     assert run("figures", "one-step", "density", *settings) == 0
@@ -47,8 +53,7 @@ def test_guide_of_one_figure_then_of_another_keeps_the_first(tiny_data, tiny_mod
 
 
 @pytest.mark.slow
-def test_the_map_is_one_small_file(tiny_data, tiny_model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(map_layout, "compute", lambda images, codepoints, seed: flat_atlas(images, codepoints))
+def test_the_map_is_one_small_file(tiny_data, tiny_model, flat, tmp_path, capsys):
     assert run("map", "--data", tiny_data, "--model", tiny_model, "--out", tmp_path / "map.html", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["bytes"] == (tmp_path / "map.html").stat().st_size < 12e6
@@ -81,7 +86,7 @@ def test_a_missing_extra_is_told_in_one_line(monkeypatch, capsys):
     assert "pip install 'glyffuser[guide]'" in capsys.readouterr().err
 
 
-def test_the_default_data_set_is_built_where_it_is_missing(tiny_data, tiny_model, tmp_path, monkeypatch, capsys):
+def test_the_default_data_set_is_built_where_it_is_missing(tiny_data, tiny_model, flat, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def build_dataset(fonts, unihan, out, progress):
