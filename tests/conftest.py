@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from glyffuser.commands.shared import importing
 from glyffuser.config import Config
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.judge.judges import Judges
@@ -30,6 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, help="how many processes tests/faults kills in all; default: ten")
     parser.addoption("--cases", type=int, help="how much bad input tests/faults makes in all; default: some hundreds")
     parser.addoption("--report", help="a file for what tests/faults counted")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect, which imports everything, as commands import: with the garbage collector paused."""
+    with importing():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
