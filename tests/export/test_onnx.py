@@ -47,6 +47,7 @@ def make_model(small_unet, tiny_encoder):
 
     def make(process: Process, **settings) -> GlyffuserPipeline:
         torch.manual_seed(0)
+        tower = TextTower(16, width=8, hidden=16, components="金木").eval()  # first, so that all have the same
         # Groups of several channels: groups of one, on 2 x 2 pixels, amplify any rounding.
         small = {"num_class_embeds": 215, "pooled_dim": 8, "layers_per_block": 1, "norm_groups": 4}
         attending = {"attention_levels": (False, False)}  # the middle does in any case
@@ -54,9 +55,8 @@ def make_model(small_unet, tiny_encoder):
         for parameter in unet.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)
         encoder = TextEncoder(str(tiny_encoder), words_only=True)
-        tower = TextTower(16, width=8, hidden=16, components="金木").eval() if unet.config.pooled_dim else None
         scheduler = GlyffuserScheduler.for_schedule(process.schedule, eta=ETA)
-        return GlyffuserPipeline(unet, encoder, scheduler, tower)
+        return GlyffuserPipeline(unet, encoder, scheduler, tower if unet.config.pooled_dim else None)
 
     return make
 
@@ -125,10 +125,10 @@ ONE_LEVEL: dict[str, Any] = {"block_out_channels": (16,), "attention_levels": (F
 def test_other_networks_processes_and_routes_are_drawn_by_their_files(
     route, process, settings, make_model, folder, tmp_path, single, monkeypatch
 ):
-    """Also where the network reads no states, or no vector. The encoder is the same in all."""
+    """Also where the network reads no states, or no vector. Encoder and tower are the same in all."""
 
     def quick(part: Part, path: Path) -> None:
-        shutil.copyfile(folder / path.name, path) if part.name == "text_encoder" else write(part, path)
+        write(part, path) if part.name == "denoiser" else shutil.copyfile(folder / path.name, path)
 
     monkeypatch.setattr("glyffuser.export.onnx.write", quick)
     assert TEXT_ROUTES[0] == "both"  # the fixture's
