@@ -77,7 +77,7 @@ def running(artist: Artist, **how: Any) -> Iterator[Studio]:
             time.sleep(0.05)
         yield Studio(artist, f"http://127.0.0.1:{listening.getsockname()[1]}", folder)
         server.should_exit = True
-        thread.join(20)
+        thread.join(3)  # a second is usual; beside a browser that is still open it may not end
 
 
 @pytest.fixture(scope="session")
