@@ -161,12 +161,22 @@ def make_config(data: Path, encoder: Path) -> Config:
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_data: Path, tiny_encoder: Path, once: Callable[..., Path]) -> Path:
-    """A model folder as training exports it, after one step."""
+    """A model folder as training exports it, after one step; but shaken, for after one step it draws nothing."""
+    from glyffuser.generate.load import load_pipeline
     from training_runs import Run, finish
 
     config = make_config(tiny_data, tiny_encoder)
     config.train.max_steps = 1
-    return once("tiny-run", lambda folder: finish(Run(config, folder))) / "model"
+
+    def train(folder: Path) -> None:
+        finish(Run(config, folder))
+        unet = load_pipeline(folder / "model").unet
+        torch.manual_seed(0)
+        for parameter in unet.parameters():
+            parameter.data += 0.1 * torch.randn(parameter.shape)
+        unet.save_pretrained(folder / "model" / "unet")
+
+    return once("tiny-run", train) / "model"
 
 
 @pytest.fixture(scope="session")

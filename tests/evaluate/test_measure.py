@@ -31,7 +31,7 @@ SMALL = EvaluationSettings(
     definitions=60,
     steps=2,  # the first step is not guided
     curve_steps=(1, 2),
-    curve_guidance=(1.0, GUIDANCE),
+    curve_guidance=(1.0, GUIDANCE, 4.0),
 )
 
 
@@ -117,7 +117,7 @@ def test_counts_and_hashes_stand_beside_the_numbers(evaluation, measures):
     assert "mean rank of the own prompt among the 80 prompts, contrastive model" in {row[0] for row in table(numbers)}
     assert (numbers["novelty"]["font"], numbers["novelty"]["ideographs"]) == ("Three Regular", 3)
     assert [p["steps"] for p in numbers["curves"]["steps"]] == [1, 2]
-    assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, GUIDANCE]
+    assert [p["guidance"] for p in numbers["curves"]["guidance"]] == [1.0, GUIDANCE, 4.0]
 
 
 def test_the_usual_settings_are_one_point_of_both_curves(evaluation):

@@ -21,13 +21,15 @@ from glyffuser.train.setup import check_shares
 from killing import forked
 from training_runs import Run, assert_same, finish, log, told, towered
 
+LEVELS = ["model.block_out_channels=[8,16]", "model.attention_levels=[false,false]"]
+
 
 @pytest.mark.parametrize(
     "settings",
     [
         ["train.mixed_precision=no"],
-        ["train.mixed_precision=bf16"],
-        ["train.optimizer=muon", "data.balance=0.5"],
+        ["train.mixed_precision=bf16", *LEVELS],
+        ["train.optimizer=muon", "data.balance=0.5", *LEVELS],
         ["model.num_class_embeds=215", "data.drop_radical=0.25"],
         ["model.components=20", "data.drop_parts=0.25"],
     ],

@@ -39,5 +39,6 @@ def test_what_was_drawn_is_read_again(previews, tiny_model):
     read = read_previews(previews.out)
     assert {step: sheet.shape for step, sheet in read.items()} == {5: (len(PROMPTS), SEEDS, 32, 32)}
     prompt, seed = 3, 2
-    alone = draw(pipe, [PROMPTS[prompt].text], Request(steps=STEPS), numbers=[seed])[0]
+    steps = min(STEPS, pipe.usual.steps)
+    alone = draw(pipe, [PROMPTS[prompt].text], Request(steps=steps), numbers=[seed])[0]
     assert np.abs(read[5][prompt, seed].astype(int) - alone).max() <= 1  # in a batch of others, sums round differently
