@@ -81,7 +81,8 @@ def test_characters_without_a_definition_are_drawn_if_wanted_and_only_training_s
 ) -> None:
     out = tmp_path / "toy.parquet"
     report = build_dataset(toy_faces[:1], TOY, out, size=SIZE, shards=shards, undefined=True)
-    assert (report.rows, report.senses) == (4, 4)  # one, a, an, three
+    assert (report.rows, report.undefined, report.senses) == (4, 2, 4)  # one, a, an, three
+    assert read_info(out)["undefined"] == 2
     assert report.skipped == {"empty definition": 0, "no radical": 1, "not in font": 3, "blank": 1}
     assert load_dataset(out).chars == ["一", "三"]
     seen = open_dataset(out, "train")

@@ -42,13 +42,14 @@ ORDER = 0  # the seed of the order of rows in shards
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build wrote, and how many it left out, by reason. `rows` counts (character, font) pairs; `shards`
-    counts the files of a folder, and is 0 for a single file.
+    """What a build wrote, and how many it left out, by reason. `rows` counts (character, font) pairs; `undefined`
+    characters have no definition; `shards` counts the files of a folder, and is 0 for a single file.
     """
 
     path: Path
     rows: int
     characters: int
+    undefined: int
     splits: dict[str, int]
     senses: int
     skipped: dict[str, int]
@@ -155,6 +156,7 @@ def build_dataset(
     drawing = Drawing(meanings, fonts, size, tally, progress or (lambda done, total: None))
     facts = _write_shards(drawing, out, shared, shards) if shards else _write_file(drawing, out, shared)
     kept = {key: facts[key] for key in ("rows", "characters", "splits", "senses", "skipped")}
+    kept["undefined"] = facts.get("undefined", 0)
     files = list(out.glob("*.parquet")) if shards else [out]
     size_on_disk = sum(file.stat().st_size for file in files)
     seconds = time.perf_counter() - start
@@ -211,9 +213,10 @@ def _meanings(entries: dict[int, Entry], codepoints: list[int], undefined: bool,
 def read_info(path: str | Path) -> dict[str, Any]:
     """Return what a data set, a file or a folder of shards, says about itself.
 
-    That is: schema_version, fonts, styles, size, unihan (its version), rows, characters, splits, senses (distinct),
-    skipped; for a folder also shards, the number of files. Files of earlier versions do not list styles, which the
-    fonts' names then tell; a single shard leaves out what only the whole can know.
+    That is: schema_version, fonts, styles, size, unihan (its version), rows, characters, undefined (if any of them have
+    no definition), splits, senses (distinct), skipped; for a folder also shards, the number of files. Files of earlier
+    versions do not list styles, which the fonts' names then tell; a single shard leaves out what only the whole can
+    know.
     Raises UserError if the file is missing, not a Parquet file, or not one of ours, and as `open_shards` does.
     """
     return opened(path, None)[0]

@@ -18,6 +18,7 @@ class Tally:
 
     splits: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(SPLITS, 0)))
     characters: set[int] = field(default_factory=set)
+    undefined: set[int] = field(default_factory=set)  # of these
     senses: set[str] = field(default_factory=set)
     skipped: Counter[str] = field(
         default_factory=lambda: Counter(dict.fromkeys(("empty definition", "no radical", "not in font", "blank"), 0))
@@ -27,16 +28,19 @@ class Tally:
         """Count a row, and return it."""
         self.splits[row["split"]] += 1
         self.characters.add(row["codepoint"])
+        if not row["definition"]:
+            self.undefined.add(row["codepoint"])
         self.senses.update(row["senses"])
         return row
 
     def facts(self) -> dict[str, Any]:
-        """The counts. UserError if there is no row."""
+        """The counts; that of characters without a definition only if there are any. UserError if there is no row."""
         if not self.characters:
             raise UserError("no glyph is left to write; choose a font that covers characters that have a definition")
         return {
             "rows": self.splits.total(),
             "characters": len(self.characters),
+            **({"undefined": len(self.undefined)} if self.undefined else {}),
             "splits": dict(self.splits),
             "senses": len(self.senses),
             "skipped": dict(self.skipped),
