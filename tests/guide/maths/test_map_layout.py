@@ -15,6 +15,7 @@ from glyffuser.guide.maths.map_layout import (
     nearest_rows,
     principal_components,
     shrink,
+    start,
 )
 
 
@@ -85,6 +86,14 @@ def test_the_map_is_kept_and_a_damaged_file_is_made_anew(inputs, tiny_data, tmp_
     with pytest.warns(UserWarning, match="rebuilt"):
         np.testing.assert_array_equal(load_or_compute(here).coordinates, made.coordinates)
     assert len(atlas_path(here).read_bytes()) > 20
+
+
+@pytest.mark.parametrize(("glyphs", "islands", "expected"), [(400, 1, "spectral"), (404, 101, "pca"), (100, 1, "pca")])
+def test_the_first_layout_is_spectral_where_that_works(glyphs, islands, expected):
+    size = glyphs // islands
+    own = np.arange(glyphs) // size * size  # where a glyph's island begins
+    after = own + (np.arange(glyphs) - own + 1) % size
+    assert start(np.stack([np.arange(glyphs), after], axis=1)) == expected
 
 
 def test_shrinking_keeps_the_ink():

@@ -27,6 +27,7 @@ VERSION = 1  # of how the map is made; raise it to have cached maps made anew
 SIDE = 32  # pixels
 COMPONENTS = 50
 NEIGHBOURS = 15
+ISLANDS = 100  # groups of glyphs without a neighbour outside, at most, for the spectral start
 MIN_DIST = 0.1  # UMAP's: how tightly it may pack points
 BLOCK = 2048  # pictures or rows of the distance table at a time, at most
 CELLS = 2**26  # of that table at a time, at most: 256 MiB, however many glyphs there are
@@ -111,13 +112,28 @@ def compute(images: np.ndarray, codepoints: np.ndarray, seed: int = 0) -> Atlas:
         random_state=seed,
         n_jobs=1,
         precomputed_knn=(*knn, None),
-        init="pca" if len(features) < 4 * COMPONENTS else "spectral",  # the spectral start fails on very few points
+        init=start(knn[0]),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a seed meaning one thread, and new points needing another method
         with threads_kept():
             coordinates = reducer.fit_transform(features)
     return Atlas(coordinates.astype(np.float32), features, mean, components, codepoints)
+
+
+def start(nearest: np.ndarray) -> str:
+    """UMAP's first layout of N glyphs, given the neighbours of each (N, k): "spectral", or "pca" where that fails.
+
+    It fails on very few glyphs. Where they fall into many islands, such as those of characters that ten fonts draw
+    alike, it would need time in the cube of their number.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, k = nearest.shape
+    links = csr_array((np.ones(n * k), nearest.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
+    islands, _ = connected_components(links, directed=False)
+    return "pca" if n < 4 * COMPONENTS or islands > ISLANDS else "spectral"
 
 
 @contextmanager
