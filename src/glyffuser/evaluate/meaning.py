@@ -97,12 +97,11 @@ def references(real: GlyphData, nearest: np.ndarray, prompts: Sequence[Prompt]) 
 
 def mean_states(pipe: GlyffuserPipeline, texts: Sequence[str]) -> Tensor:
     """One vector per text (N, d), all of the same length."""
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # similar lengths share a batch: less padding
-    vectors = torch.empty(len(texts), pipe.text_encoder.dim)
-    for begin in range(0, len(texts), 256):
-        chosen = order[begin : begin + 256]
-        vectors[chosen] = sentence(*pipe.text_encoder.encode([texts[i] for i in chosen], whole=True))
-    return vectors
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))  # similar lengths share a batch: less padding
+    batches = (distinct[begin : begin + 256] for begin in range(0, len(distinct), 256))
+    vectors = torch.cat([sentence(*pipe.text_encoder.encode(batch, whole=True)) for batch in batches])
+    place = {text: i for i, text in enumerate(distinct)}
+    return vectors[[place[text] for text in texts]]
 
 
 def own_ranks(
