@@ -19,12 +19,9 @@ from glyffuser.judge.judges import Judges
 from glyffuser.judge.plausibility import Plausibility
 from glyffuser.judge.recogniser import Recogniser
 from glyffuser.text.prior import RadicalPrior
+from tiny import build_tiny_data, make_config, save_encoder, shake
 
 torch.set_num_threads(1)
-
-SIZE = 32  # pixels
-CHARACTERS = range(0x6C34, 0x6FFF)  # 水 and what follows
-GLYPHS = 64  # for training; one more is for testing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -73,90 +70,19 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 @pytest.fixture(scope="session")
 def tiny_data(once: Callable[..., Path]) -> Path:
     """A data set of 64 characters to train on and one of the test split."""
-    return once("tiny-data", _build_data) / "glyphs.parquet"
-
-
-def _build_data(folder: Path) -> None:
-    from glyffuser.data.dataset import build_dataset, split_of
-    from glyffuser.data.fonts import default_font
-    from glyffuser.data.unihan import clean_definition, read_unihan
-
-    unihan = read_unihan()
-    defined = [c for c in CHARACTERS if c in unihan.entries and clean_definition(unihan.entries[c].definition_raw)]
-    chosen = [c for c in defined if split_of(c) == "train"][:GLYPHS] + [c for c in defined if split_of(c) == "test"][:1]
-    build_dataset([default_font()], unihan, folder / "glyphs.parquet", size=SIZE, codepoints=chosen)
-
-
-@pytest.fixture(scope="session")
-def save_tokenizer() -> Callable[[Path, str, str], int]:
-    """A function that saves a tokenizer of single ASCII letters, digits and punctuation in a folder.
-
-    Its other arguments are the special tokens that begin and end a text; it returns the size of the vocabulary.
-    """
-    return _save_tokenizer
-
-
-def _save_tokenizer(folder: Path, start: str, end: str) -> int:
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    letters = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *("##" + c for c in letters)]
-    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    ends = [(piece, pieces.index(piece)) for piece in (start, end) if piece]
-    tokenizer.post_processor = processors.TemplateProcessing(f"{start} $A {end}".strip(), None, ends)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", model_max_length=200
-    ).save_pretrained(folder)
-    return len(pieces)
+    return once("tiny-data", build_tiny_data) / "glyphs.parquet"
 
 
 @pytest.fixture(scope="session")
 def tiny_encoder(once: Callable[..., Path]) -> Path:
     """The folder of a random BERT of width 16 that reads letter by letter."""
-    return once("tiny-encoder", lambda folder: _save_encoder(folder / "tiny-bert")) / "tiny-bert"
-
-
-def _save_encoder(folder: Path) -> None:
-    from transformers import BertConfig, BertModel
-
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    BertModel(BertConfig(vocab_size=_save_tokenizer(folder, "[CLS]", "[SEP]"), **sizes)).save_pretrained(folder)
+    return once("tiny-encoder", lambda folder: save_encoder(folder / "tiny-bert")) / "tiny-bert"
 
 
 @pytest.fixture
 def tiny_config(tiny_data: Path, tiny_encoder: Path) -> Config:
     """A run of 8 steps on the tiny data set."""
     return make_config(tiny_data, tiny_encoder)
-
-
-def make_config(data: Path, encoder: Path) -> Config:
-    from glyffuser.config import override
-
-    return override(
-        Config(),
-        [
-            f"data.path={data}",
-            f"text.encoder={encoder}",
-            f"model.sample_size={SIZE}",
-            "model.patch_size=4",
-            "model.block_out_channels=[8]",
-            "model.layers_per_block=1",
-            "model.attention_levels=[false]",  # the middle attends in any case
-            "model.attention_head_dim=8",
-            "model.dropout=0.1",
-            "train.batch_size=8",
-            "train.max_steps=8",
-            "train.warmup_steps=3",
-            "train.ema_decay=0.8",
-            "train.log_every=1",
-            "train.preview_every=100",
-            "train.checkpoint_every=5",
-        ],
-    )
 
 
 @pytest.fixture(scope="session")
@@ -172,8 +98,7 @@ def tiny_model(tiny_data: Path, tiny_encoder: Path, once: Callable[..., Path]) -
         finish(Run(config, folder))
         unet = load_pipeline(folder / "model").unet
         torch.manual_seed(0)
-        for parameter in unet.parameters():
-            parameter.data += 0.1 * torch.randn(parameter.shape)
+        shake(unet)
         unet.save_pretrained(folder / "model" / "unet")
 
     return once("tiny-run", train) / "model"
@@ -209,8 +134,7 @@ def small_upscaler() -> Callable[..., Any]:
         blocks = {"layers_per_block": 1, "norm_groups": 0, "dropout": 0.0}
         network = Upscaler(**{**sizes, **blocks, **Process().to_config(), **settings}).eval()
         if noisy:
-            for parameter in network.parameters():
-                parameter.data += 0.1 * torch.randn(parameter.shape)
+            shake(network)
         return network
 
     return make
@@ -249,8 +173,7 @@ def make_pipe(tiny_encoder: Path, small_unet: Callable[..., Any]) -> Callable[..
         process = Process(Schedule(schedule, shift=shift), predictions[schedule])
         quick = {"block_out_channels": (8,), "attention_levels": (False,)}  # the middle attends in any case
         unet = small_unet(process, **quick | settings).eval()
-        for parameter in unet.parameters():
-            parameter.data += 0.1 * torch.randn(parameter.shape)
+        shake(unet)
         return GlyffuserPipeline(unet, encoder, GlyffuserScheduler.for_schedule(process.schedule))
 
     return make

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import make_config
 from glyffuser.commands.cli import main
 from glyffuser.config import Config, dump_config, override
 from glyffuser.generate.load import load_pipeline
+from tiny import make_config
 from training_runs import Run, finish, log, tensors, towered
 
 PLAIN = ["train.mixed_precision=no", "model.dropout=0.0", "train.decay=0.0"]

@@ -34,6 +34,7 @@ from glyffuser.generate.request import Request
 from glyffuser.generate.schedulers import GlyffuserScheduler
 from glyffuser.text.encoder import TextEncoder
 from glyffuser.text.tower import TextTower
+from tiny import shake
 
 DOCS = Path(__file__).parents[2] / "docs" / "ONNX.md"
 
@@ -52,8 +53,7 @@ def make_model(small_unet, tiny_encoder):
         small = {"num_class_embeds": 215, "pooled_dim": 8, "layers_per_block": 1, "norm_groups": 4}
         attending = {"attention_levels": (False, False)}  # the middle does in any case
         unet = small_unet(process, **small | attending | settings).eval()
-        for parameter in unet.parameters():
-            parameter.data += 0.1 * torch.randn(parameter.shape)
+        shake(unet)
         encoder = TextEncoder(str(tiny_encoder), words_only=True)
         scheduler = GlyffuserScheduler.for_schedule(process.schedule, eta=ETA)
         return GlyffuserPipeline(unet, encoder, scheduler, tower if unet.config.pooled_dim else None)

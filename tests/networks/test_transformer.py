@@ -19,6 +19,7 @@ from glyffuser.networks.build import build_network
 from glyffuser.networks.conditioned import ConditionedNetwork
 from glyffuser.networks.transformer import RotaryAttention, Transformer, places, rotary_angles, rotated
 from glyffuser.train.optimizer import split_parameters
+from tiny import shake
 from training_runs import Run, finish, resumed_exactly, told, towered
 
 
@@ -41,8 +42,7 @@ def tiny(**changes: Any) -> ConditionedNetwork:
 
 def awake(model: ConditionedNetwork) -> ConditionedNetwork:
     """The same network with no parameter at zero, as after some training."""
-    for parameter in model.parameters():
-        parameter.data += 0.1 * torch.randn(parameter.shape)
+    shake(model)
     return model
 
 

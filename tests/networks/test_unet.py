@@ -13,6 +13,7 @@ from glyffuser.diffusion.process import Process
 from glyffuser.networks.build import build_network
 from glyffuser.networks.conditioned import masked_mean
 from glyffuser.networks.unet import Stage, UNet
+from tiny import shake
 
 
 def tiny(**changes: Any) -> UNet:
@@ -34,8 +35,7 @@ def tiny(**changes: Any) -> UNet:
 
 def awake(model: UNet) -> UNet:
     """The same network with no parameter at zero, as after some training."""
-    for parameter in model.parameters():
-        parameter.data += 0.1 * torch.randn(parameter.shape)
+    shake(model)
     return model
 
 

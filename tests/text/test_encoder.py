@@ -15,6 +15,7 @@ from torch.testing import assert_close
 from glyffuser.base.errors import UserError
 from glyffuser.text.cache import EncodedTexts, encode_cached
 from glyffuser.text.encoder import TextEncoder, resolve
+from tiny import save_tokenizer
 
 TEXTS = ["gold", "", "a kind of fish", "tree; wood (of a tree)"]
 
@@ -148,7 +149,7 @@ def test_a_folder_that_holds_no_encoder_is_named(tmp_path, tiny_encoder):
         TextEncoder(str(tmp_path))
 
 
-def test_t5(save_tokenizer, tmp_path):
+def test_t5(tmp_path):
     from transformers import T5Config, T5EncoderModel
 
     torch.manual_seed(0)

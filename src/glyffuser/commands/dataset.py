@@ -31,8 +31,8 @@ class Build:
     """Write a folder with this many files to train on and one to test with: for a data set larger than memory, which
     `train` then reads piece by piece."""
     undefined: Flag = False
-    """Also draw the characters without a definition, about 9,500, for `train` to learn form from. It describes them by
-    their parts; all other commands leave them out."""
+    """Also draw the characters without a definition, about 9,500, for `train` and `distil` to learn form from. They
+    describe them by their parts; all other commands leave them out."""
     out: Path | None = None
     """The file or folder to write; default: data/glyphs.parquet, and with --shards data/glyphs."""
     json: Flag = False
@@ -49,7 +49,9 @@ class Build:
         unihan = read_unihan(self.unihan)
         out = self.out or (DATA.with_suffix("") if self.shards else DATA)
         with Progress("drawing") as progress:
-            report = build_dataset(fonts, unihan, out, self.size, progress, None, self.shards or 0, self.undefined)
+            report = build_dataset(
+                fonts, unihan, out, self.size, progress, shards=self.shards or 0, undefined=self.undefined
+            )
         facts = {**dataclasses.asdict(report), "fonts": [f.name for f in fonts], "unihan": unihan.version}
         print_results(self.json, facts)
 

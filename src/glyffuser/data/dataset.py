@@ -155,8 +155,7 @@ def build_dataset(
     }
     drawing = Drawing(meanings, fonts, size, tally, progress or (lambda done, total: None))
     facts = _write_shards(drawing, out, shared, shards) if shards else _write_file(drawing, out, shared)
-    kept = {key: facts[key] for key in ("rows", "characters", "splits", "senses", "skipped")}
-    kept["undefined"] = facts.get("undefined", 0)
+    kept = {key: facts[key] for key in ("rows", "characters", "undefined", "splits", "senses", "skipped")}
     files = list(out.glob("*.parquet")) if shards else [out]
     size_on_disk = sum(file.stat().st_size for file in files)
     seconds = time.perf_counter() - start
@@ -213,10 +212,10 @@ def _meanings(entries: dict[int, Entry], codepoints: list[int], undefined: bool,
 def read_info(path: str | Path) -> dict[str, Any]:
     """Return what a data set, a file or a folder of shards, says about itself.
 
-    That is: schema_version, fonts, styles, size, unihan (its version), rows, characters, undefined (if any of them have
-    no definition), splits, senses (distinct), skipped; for a folder also shards, the number of files. Files of earlier
-    versions do not list styles, which the fonts' names then tell; a single shard leaves out what only the whole can
-    know.
+    That is: schema_version, fonts, styles, size, unihan (its version), rows, characters, undefined (how many of these
+    have no definition), splits, senses (distinct), skipped; for a folder also shards, the number of files. Files of
+    earlier versions do not list styles, which the fonts' names then tell, and have no undefined characters; a single
+    shard leaves out what only the whole can know.
     Raises UserError if the file is missing, not a Parquet file, or not one of ours, and as `open_shards` does.
     """
     return opened(path, None)[0]
@@ -246,8 +245,8 @@ def load_dataset(path: str | Path, split: Split | None = None, undefined: bool =
     """
     info, files = opened(path, split)
     columns = _read(files)
-    meant = [undefined or definition != "" for definition in columns["definition"]]
-    kept = [row for row, name in enumerate(columns["split"]) if split in (name, None) and meant[row]]
+    told = enumerate(zip(columns["split"], columns["definition"], strict=False))  # none, where a column is missing
+    kept = [row for row, (name, definition) in told if split in (name, None) and (undefined or definition != "")]
     if Path(path).is_dir():  # shards have their own order
         place = {font: number for number, font in enumerate(info["fonts"])}
         kept.sort(key=lambda row: (columns["codepoint"][row], place.get(columns["font"][row], len(place))))

@@ -34,13 +34,13 @@ class Tally:
         return row
 
     def facts(self) -> dict[str, Any]:
-        """The counts; that of characters without a definition only if there are any. UserError if there is no row."""
+        """The counts. UserError if there is no row."""
         if not self.characters:
             raise UserError("no glyph is left to write; choose a font that covers characters that have a definition")
         return {
             "rows": self.splits.total(),
             "characters": len(self.characters),
-            **({"undefined": len(self.undefined)} if self.undefined else {}),
+            "undefined": len(self.undefined),
             "splits": dict(self.splits),
             "senses": len(self.senses),
             "skipped": dict(self.skipped),

@@ -275,6 +275,8 @@ def _read_texts(
     if fitted:
         # Glyphs without a definition have descriptions of their parts, which are no meanings to learn to read.
         defined = np.flatnonzero([bool(definition) for definition in characters.definitions])
+        if not len(defined):
+            raise UserError(f"{config.data.path} defines no character to fit a tower to; --set text.tower=0")
         known = characters.facts(defined)
         tower = train_tower(
             captions.shared(defined),

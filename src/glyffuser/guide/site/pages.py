@@ -110,12 +110,13 @@ def _facts(inputs: Inputs) -> dict[str, Any]:
     facts["glyphs"] = "no data set"
     try:
         info = inputs.info
+        n_glyphs = info["characters"] - info.get("undefined", 0)
         facts |= {
-            "n_glyphs": f"{info['characters']:,}",
+            "n_glyphs": f"{n_glyphs:,}",
             "size": str(info["size"]),
             "n_pixels": f"{info['size'] ** 2:,}",
         }
-        facts["glyphs"] = f"{info['characters']:,} glyphs ({info['fonts'][0]}, Unihan {info['unihan']})"
+        facts["glyphs"] = f"{n_glyphs:,} glyphs ({info['fonts'][0]}, Unihan {info['unihan']})"
     except UserError:
         pass
     try:
