@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from glyffuser.base.pictures import sheet, to_grey
+from glyffuser.base.pictures import from_grey, sheet, to_grey
 from glyffuser.config import DATA
 from glyffuser.data.dataset import load_dataset
 from glyffuser.judge.judges import load_judges
@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     network, judges = load_companion(arguments.autoencoder, Autoencoder), load_judges()
     data = load_dataset(arguments.data, "test")
-    x = torch.from_numpy(data.images)[:, None].float() / 127.5 - 1
+    x = from_grey(data.images)
     latents = torch.cat([network.to_latents(part) for part in x.split(32)])
     made = np.concatenate([to_grey(network.to_images(part)) for part in latents.split(32)])
     numbers = f"{latents[0].numel()} numbers a glyph of {x[0].numel()} pixels"

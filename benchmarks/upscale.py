@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from fontTools.pens.freetypePen import FreeTypePen
 from PIL import Image
 
-from glyffuser.base.pictures import grey, sheet
+from glyffuser.base.pictures import from_grey, grey, sheet
 from glyffuser.config import UPSCALER
 from glyffuser.data.pictures import read_pictures
 from glyffuser.export.outline import trace
@@ -72,7 +72,7 @@ def main() -> None:
     pictures = read_pictures(arguments.data, "test")
     chosen = np.random.default_rng(0).permutation(len(pictures))[: arguments.glyphs]
     real = np.stack([pictures[row] for row in chosen])
-    low = smaller(torch.from_numpy(real)[:, None].float() / 127.5 - 1, upscaler.scale)
+    low = smaller(from_grey(real), upscaler.scale)
     small, size, judges = grey(low), real.shape[1], load_judges()
     near, whole = edges(real), np.ones(real.shape, bool)
     radicals = torch.from_numpy(pictures.radicals[chosen].astype(np.int64))

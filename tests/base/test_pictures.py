@@ -5,12 +5,21 @@ import pytest
 import torch
 from PIL import Image
 
-from glyffuser.base.pictures import MARGIN, grid, levelled, read_image, to_output
+from glyffuser.base.pictures import MARGIN, from_grey, grey, grid, levelled, read_image, to_output
 
 
 def test_paper_is_white_and_ink_is_black():
     images = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]).reshape(1, 1, 1, 5)
     assert list(np.asarray(to_output(images, "pil")[0])[0]) == [0, 0, 128, 255, 255]
+
+
+def test_every_grey_comes_back_from_what_networks_see():
+    greys = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
+    seen = from_grey(greys)
+    assert seen.shape == (2, 1, 8, 16)
+    assert (seen.min(), seen.max()) == (-1, 1)
+    assert np.array_equal(grey(seen), greys)
+    assert torch.equal(from_grey(torch.from_numpy(greys)), seen)
 
 
 def test_paper_that_is_a_little_off_is_made_exactly_white():

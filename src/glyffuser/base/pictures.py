@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import relu
@@ -83,6 +84,11 @@ def to_output(images: Tensor, output_type: str) -> Any:
 def to_grey(images: Tensor, margin: float = MARGIN) -> np.ndarray:
     """Images (B, 1, H, W) in [-1, 1] as they are saved: uint8 (B, H, W); with a margin of 0, as they were drawn."""
     return (levelled(images, margin)[:, 0] * 255).round().byte().numpy()
+
+
+def from_grey(images: np.ndarray | Tensor) -> Tensor:
+    """Grey pictures, uint8 (B, H, W), as networks see them: float32 (B, 1, H, W) in [-1, 1]. `grey` undoes it."""
+    return torch.as_tensor(images)[:, None].float() / 127.5 - 1
 
 
 def grey(images: Tensor) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glyffuser.base.noise import seeded
+from glyffuser.base.pictures import from_grey
 from glyffuser.diffusion.process import noised
 from glyffuser.generate.pipeline import GlyffuserPipeline
 from glyffuser.networks.watching import text_attention
@@ -29,7 +30,7 @@ def attention(
     None for a network that does not attend to the text. A kind that no text has is left out.
     """
     cond, schedule = pipe.condition(list(texts), style=style), pipe.schedule
-    x0 = worked_on(pipe, torch.from_numpy(np.asarray(images)).to(pipe.device).float()[:, None] / 127.5 - 1)
+    x0 = worked_on(pipe, from_grey(np.asarray(images)).to(pipe.device))
     eps = torch.cat([torch.randn(1, *x0.shape[1:], generator=seeded(seed, k)) for k in range(len(x0))]).to(x0)
     sigma = schedule.sigma(torch.tensor(PART * schedule.T, dtype=torch.float64))
     xt = noised(x0, eps, sigma.expand(len(x0)), schedule)

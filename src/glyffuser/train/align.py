@@ -18,6 +18,7 @@ from torch import Tensor
 
 from glyffuser.base.errors import UserError
 from glyffuser.base.noise import chances, normal
+from glyffuser.base.pictures import from_grey
 from glyffuser.base.weights import weights_hash
 from glyffuser.config import Config
 from glyffuser.data.order import GlyphOrder
@@ -117,7 +118,7 @@ class PairBatches:
     def batch(self, rows: np.ndarray, t: Tensor, noise: np.ndarray) -> Batch:
         """The pairs with the numbers `rows` (B,), at timesteps t (B,), each with the noise of its number in [0, 1)."""
         which = torch.from_numpy(rows).to(self.device)
-        x0 = self.images[which].transpose(0, 1).reshape(-1, 1, *self.images.shape[2:]).float() / 127.5 - 1
+        x0 = from_grey(self.images[which].transpose(0, 1).flatten(0, 1))
         eps = normal(x0.shape[1:], noise, self.device)
         return Batch(x0, torch.cat([eps, eps]), torch.cat([t, t]), self.cond[torch.cat([which, which])])
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from glyffuser.base.noise import chances, normal
+from glyffuser.base.pictures import from_grey
 from glyffuser.config import Config
 from glyffuser.data.captions import Captions
 from glyffuser.data.components import MOST_PARTS, numbered, parts
@@ -125,4 +126,4 @@ class Batches:
             images = torch.from_numpy(np.stack([self.pictures[row] for row in rows.tolist()])).to(self.device)
         else:
             images = self.images[rows]
-        return images[:, None].float() / 127.5 - 1
+        return from_grey(images)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glyffuser.base.noise import chances, normal
+from glyffuser.base.pictures import from_grey
 from glyffuser.config import Config
 from glyffuser.data.order import GlyphOrder
 from glyffuser.data.pictures import Pictures, digest
@@ -48,7 +49,7 @@ class Crops:
             self.pictures[glyph][top : top + m.crop, left : left + m.crop]
             for glyph, (top, left) in zip(glyphs, starts, strict=True)
         ]
-        x0 = torch.from_numpy(np.stack(patches))[:, None].float() / 127.5 - 1
+        x0 = from_grey(np.stack(patches))
         eps = normal(x0.shape[1:], noise, x0.device)
         t = self.schedule.timesteps_at(torch.from_numpy(level), self.config.diffusion.timesteps)
         torch.manual_seed(int(chance[0, 2] * 2**53))  # for dropout, which alone depends on how a step is shared
@@ -79,8 +80,7 @@ class Wholes:
 
     def images(self, rows: Iterable[int]) -> Tensor:
         """The glyphs with the numbers `rows` (B, 1, H, W), in [-1, 1]."""
-        stacked = np.stack([self.pictures[int(row)] for row in rows])
-        return torch.from_numpy(stacked)[:, None].to(self.device).float() / 127.5 - 1
+        return from_grey(np.stack([self.pictures[int(row)] for row in rows])).to(self.device)
 
 
 def smaller(images: Tensor, scale: int) -> Tensor:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from glyffuser.base.files import atomic_path
+from glyffuser.base.pictures import from_grey
 from glyffuser.base.weights import weights_hash
 from glyffuser.data.pictures import Pictures
 from glyffuser.networks.autoencoder import Autoencoder
@@ -45,8 +46,7 @@ def encoded(
     done: list[Tensor] = []
     for first in range(0, len(images), BATCH):
         some = np.stack([images[i] for i in range(first, min(first + BATCH, len(images)))])
-        pictures = torch.from_numpy(some)[:, None].to(autoencoder.device)
-        done.append(autoencoder.to_latents(pictures.float() / 127.5 - 1).half().cpu())
+        done.append(autoencoder.to_latents(from_grey(some).to(autoencoder.device)).half().cpu())
         if progress:
             progress(min(first + BATCH, len(images)), len(images))
     latents = torch.cat(done).contiguous()

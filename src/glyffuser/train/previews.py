@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from glyffuser.base.files import atomic_path
-from glyffuser.base.pictures import grey, grid
+from glyffuser.base.pictures import from_grey, grey, grid
 from glyffuser.data.pictures import read_pictures
 from glyffuser.generate.cascade import enlarge
 from glyffuser.generate.draw import draw
@@ -80,7 +80,7 @@ class Comparisons:
 
     def __call__(self, network: Upscaler | Autoencoder, step: int) -> dict[str, float]:
         """Draw, write, and return the scores."""
-        real = (torch.from_numpy(self.real)[:, None].float() / 127.5 - 1).to(network.device)
+        real = from_grey(self.real).to(network.device)
         if isinstance(network, Autoencoder):
             made = grey(network.eval().to_images(network.to_latents(real)))
             columns = np.stack([self.real, made], axis=1).reshape(-1, *self.real.shape[1:])

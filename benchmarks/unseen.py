@@ -1,0 +1,75 @@
+"""What a model misses of characters it never saw, by noise level: with their definitions, and with no text.
+
+    python benchmarks/unseen.py MODEL [MODEL ...] [--glyphs 300] [--levels 0.2 0.5 1 2 5 20]
+
+The characters of the test split are noised, with the same noise for every model, and each model's guess of the clean
+glyph is compared with it: the mean squared error, in thousandths of the difference between paper and ink, squared. No
+sampler, guidance or judge has a part in it, and since all models see the same noised glyphs, far smaller differences
+show than among drawn ones. For every model after the first, `change` is how much less (-) or more (+) it misses than
+the first, in per cent, with its standard error over characters.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glyffuser.base.noise import seeded
+from glyffuser.base.pictures import from_grey
+from glyffuser.bench.table import Table
+from glyffuser.config import DATA
+from glyffuser.data.dataset import GlyphData, load_dataset
+from glyffuser.generate.draw import BATCH
+from glyffuser.generate.load import load_pipeline
+from glyffuser.generate.pipeline import GlyffuserPipeline
+
+
+def missed(pipe: GlyffuserPipeline, data: GlyphData, levels: list[float], style: str | None) -> Tensor:
+    """Squared errors (2, levels, N) of the guesses at N glyphs: first with their definitions, then with no text."""
+    D, found = pipe.unguided(), torch.empty(2, len(levels), len(data))
+    for first in range(0, len(data), BATCH):
+        rows = slice(first, min(first + BATCH, len(data)))
+        x0 = from_grey(data.images[rows])
+        conds = [pipe.condition(texts, style=style) for texts in (data.definitions[rows], [""] * len(x0))]
+        for k, level in enumerate(levels):
+            eps = torch.stack([torch.randn(x0.shape[1:], generator=seeded(k, first + i)) for i in range(len(x0))])
+            for j, cond in enumerate(conds):
+                guess = D(x0 + level * eps, torch.tensor(level), cond)
+                found[j, k, rows] = ((guess - x0) / 2).square().flatten(1).mean(dim=1)
+    return found
+
+
+def change(one: Tensor, other: Tensor) -> str:
+    """By how many per cent the mean of `other` (N,) differs from that of `one` (N,), which it is paired with."""
+    share = 100 * (other - one) / one.mean()
+    return f"{float(share.mean()):+.2f} ± {float(share.std()) / len(share) ** 0.5:.2f}"
+
+
+def main() -> None:
+    """Print one table, a pair of rows for each model and noise level."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", help="model or run folders, or 'bundled'")
+    parser.add_argument("--glyphs", type=int, default=300)
+    parser.add_argument("--levels", type=float, nargs="+", default=[0.2, 0.5, 1.0, 2.0, 5.0, 20.0])
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--style", help="told to models that know styles")
+    options = parser.parse_args()
+    data = load_dataset(options.data, "test")
+    data = data.select(np.arange(min(options.glyphs, len(data))))
+    columns = ("model", "noise", "text", "change", "none", "change")
+    table = Table(f"Squared error, thousandths, of {len(data)} glyphs", columns)
+    first: Tensor | None = None
+    for name in options.models:
+        pipe = load_pipeline(name)
+        found = missed(pipe, data, options.levels, options.style if pipe.styles else None)
+        first = found if first is None else first
+        for k, level in enumerate(options.levels):
+            pair = [(1000 * float(found[j, k].mean()), change(first[j, k], found[j, k])) for j in (0, 1)]
+            table.add(name, level, *pair[0], *pair[1])
+    print("\n".join(table.lines()))
+
+
+if __name__ == "__main__":
+    main()
