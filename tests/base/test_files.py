@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from glyffuser.base import files
 from glyffuser.base.errors import UserError
@@ -97,6 +99,20 @@ def test_a_folder_that_cannot_be_put_in_place_gives_the_old_one_back(tmp_path):
     with pytest.raises(FileNotFoundError):
         replace_folder(tmp_path / "missing", tmp_path / "model")
     assert tree(tmp_path) == {"model": None, "model/weights": b"old"}
+
+
+def test_what_was_written_for_the_owner_alone_has_the_rights_of_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    with atomic_path(tmp_path / "model") as folder:
+        folder.mkdir()
+        save_file({"weight": torch.zeros(1)}, folder / "network.safetensors")
+        (folder / "config.json").touch(0o600)
+    with atomic_path(tmp_path / "program") as program:
+        program.touch(0o700)
+    plain = (tmp_path / "plain").stat().st_mode
+    for name in ("network.safetensors", "config.json"):
+        assert (tmp_path / "model" / name).stat().st_mode == plain
+    assert (tmp_path / "program").stat().st_mode == plain | 0o700
 
 
 def test_a_full_disk_is_one_error_whoever_finds_out(tmp_path):

@@ -36,7 +36,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         with scratch_path(path) as temporary:
             yield temporary
-            _flush(temporary)
+            _settle(temporary)
             if temporary.is_dir():
                 replace_folder(temporary, path)
             elif path.is_dir():
@@ -185,9 +185,22 @@ def output_folder(path: str | Path) -> Path:
     return path
 
 
-def _flush(path: Path) -> None:
-    """Force the bytes to disk before the rename, so that a power cut cannot leave an empty new file."""
+def _settle(path: Path) -> None:
+    """Force the bytes to disk before the rename, so that a power cut cannot leave an empty new file; and let everyone
+    read it who can read new files: safetensors, for one, writes for the owner alone.
+    """
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.is_file():
             with open(file, "rb") as handle:
                 os.fsync(handle.fileno())
+            mode = file.stat().st_mode
+            if mode | _usual_rights() != mode:  # some file systems know no rights, and refuse to change them
+                file.chmod(mode | _usual_rights())
+
+
+@cache
+def _usual_rights() -> int:
+    """The rights of new files in this process. Asking needs a change of the mask for an instant, so it is done once."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
