@@ -43,6 +43,8 @@ def test_saving_and_loading_gives_the_same_pictures(pipe, tmp_path):
     loaded = GlyffuserPipeline.from_pretrained(tmp_path)
     assert torch.equal(draw(loaded), draw(pipe))
     assert weights_hash(loaded.unet) == weights_hash(pipe.unet)
+    networks = (loaded.unet, loaded.text_encoder)
+    assert not any(weight.data_ptr() % 64 for network in networks for weight in network.parameters())
     assert not list(tmp_path.rglob("*.bin"))
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1  # the text encoder stays where it is installed
 

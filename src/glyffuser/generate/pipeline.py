@@ -17,6 +17,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.names import SPACINGS
 from glyffuser.base.noise import Generators, noise_source
 from glyffuser.base.pictures import to_output
+from glyffuser.base.weights import align
 from glyffuser.config import BUNDLED, INTERVAL
 from glyffuser.data.components import Part
 from glyffuser.diffusion.brownian import brownian_path
@@ -76,7 +77,11 @@ class GlyffuserPipeline(DiffusionPipeline):
         """Load from a folder in diffusers' layout (default: the bundled model), on the CPU, in float32."""
         kwargs.setdefault("local_files_only", True)
         kwargs.setdefault("use_safetensors", True)  # weights in any other form are pickles, which can run code
-        return super().from_pretrained(folder, **kwargs)
+        pipe = super().from_pretrained(folder, **kwargs)
+        for part in pipe.components.values():
+            if isinstance(part, torch.nn.Module):
+                align(part)
+        return pipe
 
     @classmethod
     def load_config(cls, *args: Any, **kwargs: Any) -> Any:
