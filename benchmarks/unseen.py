@@ -3,11 +3,11 @@
     python benchmarks/unseen.py MODEL [MODEL ...] [--glyphs 300] [--levels 0.2 0.5 1 2 5 20]
 
 The characters of the test split are noised, with the same noise for every model, and each model's guess of the clean
-glyph is compared with it: the mean squared error, in thousandths of the difference between paper and ink, squared. No
-sampler, guidance or judge has a part in it, and since all models see the same noised glyphs, far smaller differences
-show than among drawn ones. For every model after the first, `change` is how much less (-) or more (+) it misses than
-the first, in per cent, with its standard error over characters. `--seen` compares guesses at characters of the training
-split instead: what those miss less is all that more pictures of the same kind could still bring.
+glyph is compared with it: the mean squared error, in thousandths of the difference between paper and ink, squared,
+with its standard error over characters. No sampler, guidance or judge has a part in it, and since all models see the
+same noised glyphs, far smaller differences show than among drawn ones. For every model after the first, `change` is
+how much less (-) or more (+) it misses than the first, in per cent, with its standard error. `--seen` compares guesses
+at characters of the training split instead: what those miss less is all that more such pictures could still bring.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from torch import Tensor
 from glyffuser.base.noise import seeded
 from glyffuser.base.pictures import from_grey
 from glyffuser.bench.table import Table
-from glyffuser.config import DATA
+from glyffuser.config import DATA, named_model
 from glyffuser.data.dataset import GlyphData, load_dataset
 from glyffuser.generate.draw import BATCH
 from glyffuser.generate.load import load_pipeline
@@ -42,10 +42,14 @@ def missed(pipe: GlyffuserPipeline, data: GlyphData, levels: list[float], style:
     return found
 
 
+def mean(values: Tensor, sign: str = "") -> str:
+    """The mean of values (N,), with its standard error."""
+    return f"{float(values.mean()):{sign}.2f} ± {float(values.std()) / len(values) ** 0.5:.2f}"
+
+
 def change(one: Tensor, other: Tensor) -> str:
     """By how many per cent the mean of `other` (N,) differs from that of `one` (N,), which it is paired with."""
-    share = 100 * (other - one) / one.mean()
-    return f"{float(share.mean()):+.2f} ± {float(share.std()) / len(share) ** 0.5:.2f}"
+    return mean(100 * (other - one) / one.mean(), "+")
 
 
 def main() -> None:
@@ -66,11 +70,11 @@ def main() -> None:
     table = Table(f"Squared error, thousandths, of {len(data)} {kind} glyphs", columns)
     first: Tensor | None = None
     for name in options.models:
-        pipe = load_pipeline(name)
+        pipe = load_pipeline(named_model(name))
         found = missed(pipe, data, options.levels, options.style if pipe.styles else None)
         first = found if first is None else first
         for k, level in enumerate(options.levels):
-            pair = [(1000 * float(found[j, k].mean()), change(first[j, k], found[j, k])) for j in (0, 1)]
+            pair = [(mean(1000 * found[j, k]), change(first[j, k], found[j, k])) for j in (0, 1)]
             table.add(name, level, *pair[0], *pair[1])
     print("\n".join(table.lines()))
 
