@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glyffuser.base.noise import noise_source, seeded
-from glyffuser.base.pictures import to_grey
+from glyffuser.base.pictures import from_grey, to_grey
 from glyffuser.config import BUNDLED, DATA, GUIDANCE, INTERVAL, SAMPLER
 from glyffuser.data.components import components
 from glyffuser.data.dataset import load_dataset
@@ -100,7 +100,7 @@ def hold(pipe: GlyffuserPipeline, judges: Judges, steps: int, n: int, only: str)
             continue
         glyphs, exact, border = [], 0, np.zeros(3)
         for case in cases:
-            image = torch.from_numpy(case.picture.astype(np.float32) / 127.5 - 1)[None, None]
+            image = from_grey(case.picture[None])
             edit = Edit(image, 1.0, torch.from_numpy(case.kept.copy())[None, None], times, length)
             generators = [seeded(0, k) for k in range(n)]
             for step in pipe.stream([case.prompt] * n, num_inference_steps=count, generator=generators, edit=edit):

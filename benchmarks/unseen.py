@@ -1,6 +1,7 @@
 """What a model misses of characters it never saw, by noise level: with their definitions, and with no text.
 
     python benchmarks/unseen.py MODEL [MODEL ...] [--glyphs 300] [--levels 0.2 0.5 1 2 5 20]
+                                [--seen] [--style STYLE] [--data data/glyphs.parquet]
 
 The characters of the test split are noised, with the same noise for every model, and each model's guess of the clean
 glyph is compared with it: the mean squared error, in thousandths of the difference between paper and ink, squared,

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,6 +14,8 @@ from glyffuser.base.errors import DAMAGED, UserError
 
 if TYPE_CHECKING:
     from diffusers import ModelMixin
+
+    Network = TypeVar("Network", bound=ModelMixin)
 
 BROKEN = (*DAMAGED, ImportError, SafetensorError)  # what loading a bad model can raise
 
@@ -38,7 +40,14 @@ def check_weights(folder: Path, network: "type[ModelMixin]") -> None:
         )
 
 
-def align(network: torch.nn.Module) -> None:
+def load_network(wanted: "type[Network]", folder: Path) -> "Network":
+    """The network saved in `folder`, in aligned memory. No pickles: those can run code. Raises one of BROKEN."""
+    network = wanted.from_pretrained(folder, use_safetensors=True)
+    to_aligned_memory(network)
+    return network
+
+
+def to_aligned_memory(network: torch.nn.Module) -> None:
     """Move weights to where torch puts tensors of its own, a multiple of 64 bytes.
 
     Loaded ones lie as in their file, and how products round can depend on that (Intel MKL on processors without

@@ -17,7 +17,7 @@ from glyffuser.base.errors import UserError
 from glyffuser.base.names import SPACINGS
 from glyffuser.base.noise import Generators, noise_source
 from glyffuser.base.pictures import to_output
-from glyffuser.base.weights import align
+from glyffuser.base.weights import to_aligned_memory
 from glyffuser.config import BUNDLED, INTERVAL
 from glyffuser.data.components import Part
 from glyffuser.diffusion.brownian import brownian_path
@@ -80,7 +80,7 @@ class GlyffuserPipeline(DiffusionPipeline):
         pipe = super().from_pretrained(folder, **kwargs)
         for part in pipe.components.values():
             if isinstance(part, torch.nn.Module):
-                align(part)
+                to_aligned_memory(part)
         return pipe
 
     @classmethod

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from glyffuser.base.errors import UserError, in_one_line
 from glyffuser.base.files import atomic_path
-from glyffuser.base.weights import BROKEN, weights_hash
+from glyffuser.base.weights import BROKEN, load_network, weights_hash
 from glyffuser.judge.contrastive import Contrastive
 from glyffuser.judge.plausibility import Plausibility
 from glyffuser.judge.recogniser import Recogniser
@@ -157,6 +157,6 @@ def load_part(folder: Path, name: str) -> Any:
     if not (folder / name / "config.json").is_file():
         raise UserError(f"{folder} holds no {name}; name a folder that `glyffuser train-judges` wrote")
     try:
-        return NETWORKS[name].from_pretrained(folder / name, use_safetensors=True)
+        return load_network(NETWORKS[name], folder / name)
     except BROKEN as error:
         raise UserError(f"cannot load the {name} in {folder}: {in_one_line(error)}; train or copy it again") from error

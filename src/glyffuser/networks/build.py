@@ -8,7 +8,7 @@ from typing import Any
 from diffusers import ModelMixin
 
 from glyffuser.base.errors import UserError, in_one_line
-from glyffuser.base.weights import BROKEN, check_weights
+from glyffuser.base.weights import BROKEN, check_weights, load_network
 from glyffuser.diffusion.process import Process
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.conditioned import ConditionedNetwork
@@ -90,7 +90,7 @@ def load_companion(folder: Path, wanted: type[ModelMixin]) -> Any:
         if found != name:
             raise UserError(f"{folder} holds a network of class {found}, not {name}")
         check_weights(at, wanted)
-        return wanted.from_pretrained(at, use_safetensors=True).eval()
+        return load_network(wanted, at).eval()
     except UserError:
         raise
     except BROKEN as error:

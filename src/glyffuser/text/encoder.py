@@ -19,7 +19,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from glyffuser.base.errors import UserError
-from glyffuser.base.weights import BROKEN, align
+from glyffuser.base.weights import BROKEN, to_aligned_memory
 
 LEAST = 4  # tokens: the marks at both ends of a text, and a word
 HUB_IDS = {"t5": "google-t5/t5-small", "clip": "openai/clip-vit-base-patch32"}
@@ -63,7 +63,7 @@ class TextEncoder(ModelMixin, ConfigMixin):
             hint = "" if download else "; a hub id must be in the local cache, or set text.download=true"
             raise UserError(f"cannot load the text encoder {encoder!r}{hint}") from error
         self.model.eval().requires_grad_(False)
-        align(self.model)
+        to_aligned_memory(self.model)
         signs = [*self.tokenizer.all_special_ids, *_punctuation(self.tokenizer.get_vocab())]
         self._signs = torch.zeros(len(self.tokenizer), dtype=torch.bool)  # which tokens are such signs
         self._signs[signs] = True

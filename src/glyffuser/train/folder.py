@@ -10,7 +10,7 @@ from typing import Any
 from glyffuser.base.errors import UserError, in_one_line
 from glyffuser.base.files import atomic_path, output_folder, remove_leftovers, write_text
 from glyffuser.base.locks import take_lock
-from glyffuser.base.weights import BROKEN
+from glyffuser.base.weights import BROKEN, load_network
 from glyffuser.config import Config, dump_config, load_config
 from glyffuser.networks.autoencoder import Autoencoder
 from glyffuser.networks.build import load_companion
@@ -78,7 +78,7 @@ class RunFolder:
         if not folder.exists():
             return None
         try:
-            return TextTower.from_pretrained(folder, use_safetensors=True).requires_grad_(False)
+            return load_network(TextTower, folder).requires_grad_(False)
         except BROKEN as error:
             raise UserError(
                 f"cannot load the tower in {folder} ({in_one_line(error)}); choose another --out"
