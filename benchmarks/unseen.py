@@ -36,7 +36,8 @@ def missed(pipe: GlyffuserPipeline, data: GlyphData, levels: list[float], style:
         x0 = from_grey(data.images[rows])
         conds = [pipe.condition(texts, style=style) for texts in (data.definitions[rows], [""] * len(x0))]
         for k, level in enumerate(levels):
-            eps = torch.stack([torch.randn(x0.shape[1:], generator=seeded(k, first + i)) for i in range(len(x0))])
+            own = [seeded(round(1000 * level), first + i) for i in range(len(x0))]  # for each glyph, whatever the batch
+            eps = torch.stack([torch.randn(x0.shape[1:], generator=generator) for generator in own])
             for j, cond in enumerate(conds):
                 guess = D(x0 + level * eps, torch.tensor(level), cond)
                 found[j, k, rows] = ((guess - x0) / 2).square().flatten(1).mean(dim=1)
