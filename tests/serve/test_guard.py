@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from glyffuser.serve.guard import LARGEST_BODY, wrong
+from glyffuser.serve.guard import LARGEST_BODY, MOST_READ, Guard, wrong
 from studio_client import ask
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,37 @@ def test_bodies_that_are_refused(body):
 def test_bodies_that_are_let_through():
     assert wrong(b"") is None
     assert wrong(b'{"data": ["gold", 3, null], "event_data": {"glyph": 2}}') is None
+
+
+@pytest.mark.parametrize(
+    ("path", "pieces", "read", "status"),
+    [
+        ("/gradio_api/upload", [b"x", b"y"], 2, 404),
+        ("/gradio_api/call/draw", [b" " * LARGEST_BODY, b" ", b" "], 3, 413),
+        ("/gradio_api/call/draw", [b" " * LARGEST_BODY] * 20, MOST_READ // LARGEST_BODY + 1, 413),
+        ("/gradio_api/call/draw", [b"no ", b"JSON"], 2, 400),
+    ],
+)
+def test_what_is_refused_is_read_first(path, pieces, read, status):
+    """Else the connection is reset when it is closed, sometimes before the client has read the answer."""
+    events: list[str | int] = []
+
+    async def receive():
+        k = events.count("read")
+        events.append("read")
+        return {"type": "http.request", "body": pieces[k], "more_body": k + 1 < len(pieces)}
+
+    async def send(part):
+        if part["type"] == "http.response.start":
+            events.append(part["status"])
+
+    async def nobody(*_):
+        raise AssertionError("let through")
+
+    answering = Guard(nobody, {})({"type": "http", "path": path, "method": "POST", "headers": []}, receive, send)
+    with pytest.raises(StopIteration):  # nothing here waits, so no event loop is needed, of which a browser may run one
+        answering.send(None)
+    assert events == ["read"] * read + [status]
 
 
 def test_no_files_go_in_and_none_come_out(studio):

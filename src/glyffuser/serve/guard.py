@@ -14,6 +14,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LARGEST_BODY = 2 * 2**20  # bytes of a request: a drawing and what goes with it
+MOST_READ = 8 * LARGEST_BODY  # bytes of a request that is refused: whoever sends more may find the line cut
 REFUSED = ("/upload", "/proxy=", "/stream/", "/process_recording", "/vibe-", "/deep_link", "/component_server")
 FILE_KEYS = {"path", "url", "meta", "orig_name", "is_stream"}  # by which gradio knows a file
 POLICY = "; ".join(
@@ -53,6 +54,7 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         if any(part in scope["path"] for part in REFUSED):
+            await _read(receive)
             await _refuse(send, 404, "the studio has nothing here")
             return
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -108,17 +110,20 @@ def filled(body: bytes, takes: int) -> bytes | None:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """Read the body of a request; None as soon as it exceeds LARGEST_BODY."""
-    body = bytearray()
-    while True:
+    """Read the body of a request to its end; None if it exceeds LARGEST_BODY, of which at most MOST_READ is read.
+
+    A connection that is closed with something unread in it is reset, and the client may never see why it was refused.
+    """
+    body, size = bytearray(), 0
+    while size <= MOST_READ:
         part = await receive()
-        if part["type"] != "http.request":
-            return bytes(body)
-        body += part.get("body", b"")
-        if len(body) > LARGEST_BODY:
-            return None
-        if not part.get("more_body"):
-            return bytes(body)
+        piece = part.get("body", b"")
+        size += len(piece)
+        if size <= LARGEST_BODY:
+            body += piece
+        if not part.get("more_body"):  # the end, or a client that has gone
+            break
+    return bytes(body) if size <= LARGEST_BODY else None
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
