@@ -58,7 +58,7 @@ def test_what_is_refused_is_read_first(path, pieces, read, status):
         raise AssertionError("let through")
 
     answering = Guard(nobody, {})({"type": "http", "path": path, "method": "POST", "headers": []}, receive, send)
-    with pytest.raises(StopIteration):  # nothing here waits, so no event loop is needed, of which a browser may run one
+    with pytest.raises(StopIteration):  # nothing here waits, so it needs no event loop (playwright may run its own)
         answering.send(None)
     assert events == ["read"] * read + [status]
 

@@ -14,7 +14,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LARGEST_BODY = 2 * 2**20  # bytes of a request: a drawing and what goes with it
-MOST_READ = 8 * LARGEST_BODY  # bytes of a request that is refused: whoever sends more may find the line cut
+MOST_READ = 8 * LARGEST_BODY  # bytes of a request that is refused: whoever sends more may find the connection reset
 REFUSED = ("/upload", "/proxy=", "/stream/", "/process_recording", "/vibe-", "/deep_link", "/component_server")
 FILE_KEYS = {"path", "url", "meta", "orig_name", "is_stream"}  # by which gradio knows a file
 POLICY = "; ".join(
