@@ -70,7 +70,11 @@ def test_no_files_go_in_and_none_come_out(studio):
     assert ask(f"{studio.url}/gradio_api/call/draw", b" " * (LARGEST_BODY + 1))[0] == 413
     for path in ("/etc/passwd", ROOT / "README.md", f"{studio.folder}/../../etc/passwd", "http://example.org/"):
         assert ask(f"{studio.url}/gradio_api/file={path}")[0] in (400, 403, 404)
-    assert ask(f"{studio.url}/health", headers={"host": "evil.example"})[0] == 400
+    foreign = {"host": "evil.example"}
+    assert ask(f"{studio.url}/health", headers=foreign) == (400, "Invalid host header")
+    posted = ask(f"{studio.url}/gradio_api/call/draw", b'{"data": ["gold"]}', headers=foreign)
+    assert posted == (400, "Invalid host header")
+    assert ask(f"{studio.url}/gradio_api/call/draw", b" " * (LARGEST_BODY + 1), headers=foreign)[0] == 413  # read first
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,9 @@ def build_app(artist: Artist, folder: Path, auth: tuple[str, str] | None = None,
         allowed_paths=[str(folder)],
     )
     takes = len(inspect.signature(Api.draw).parameters) - 1  # without self
-    guarded: Any = Guard(app, {"/gradio_api/call/draw": takes, "/gradio_api/run/draw": takes})
-    return TrustedHostMiddleware(guarded, allowed_hosts=hosts) if hosts else guarded
+    # The guard is outermost: it reads also the requests that are refused for their host.
+    hosted: Any = TrustedHostMiddleware(app, allowed_hosts=hosts) if hosts else app
+    return Guard(hosted, {"/gradio_api/call/draw": takes, "/gradio_api/run/draw": takes})
 
 
 def theme() -> gr.Theme:
