@@ -75,7 +75,7 @@ class ModelConfig:
     styled: bool = False  # whether the network is also told the style of the font; the data set says which exist
     norm_groups: int = 32  # groups of the group normalisation; 0 = normalise each pixel on its own, faster on a CPU
     dropout: float = 0.0  # dropout rate inside the blocks
-    detail: int = 0  # width of a U-Net's head that adds what is finer than a patch; 0 = none
+    detail: int = 0  # width of a U-Net's head for what is finer than a patch; 0 = none, which draws better
     latent_channels: int = 4  # channels of the latents that an autoencoder makes
     autoencoder: str = ""  # folder of the autoencoder on whose latents to work, or "bundled"; "" = on pixels
     low_size: int = 0  # height and width of the pictures that an upscaler enlarges to sample_size
